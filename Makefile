@@ -1,0 +1,77 @@
+# The commands of the README, and what stands behind them.  `make help` lists them.
+# Everything but a result goes to standard error.
+
+BUNDLE ?= bundles/demo.yaml
+OUT ?= dist
+KEY ?= keys/demo.pem
+ROOT ?=
+PYTHON ?= python3
+TESTS ?= tests
+
+export BUNDLE OUT KEY ROOT
+MAKEFLAGS += --no-print-directory
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Debian packages, and a command or file of each that shows that it is there.
+BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuidmap jq:jq openssl:openssl \
+    debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg ca-certificates:/etc/ssl/certs/ca-certificates.crt \
+    python3-venv:venv
+TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg shellcheck:shellcheck apache2-utils:htpasswd
+
+.PHONY: help
+help: ## Show this text
+	@echo 'make TARGET [BUNDLE=bundles/x.yaml] [OUT=dir] [KEY=key.pem] [ROOT=root.json]'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 16
+
+.PHONY: bundle
+bundle: .venv/ready ## Build and sign a bundle; the last line is its directory
+	@./bundles/build.sh
+
+.PHONY: lock
+lock: .venv/ready ## Resolve BUNDLE again and write its lock
+	@.venv/bin/python bundles/tiny-chat/make.py bundles/tiny-chat/model >&2
+	@.venv/bin/appliance lock "$$BUNDLE"
+
+.PHONY: test
+test: .venv/ready test-tools ## Run all tests that this machine can run
+	@.venv/bin/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+
+.PHONY: lint
+lint: .venv/ready ## Check style and types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+.PHONY: format
+format: .venv/ready ## Bring the code into its form
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+.PHONY: bench
+bench: .venv/ready ## Measure build and verification beside other tools, as ratios
+	@.venv/bin/python -m tests.bench
+
+.PHONY: requirements
+requirements: .venv/ready ## Lock our own dependencies again
+	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	    --no-config --no-annotate --no-header --quiet --upgrade --output-file requirements.txt
+
+.PHONY: clean
+clean: ## Remove the environment and built bundles; keys and the cache stay
+	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
+
+# Dependencies are pinned by hash; our own code is linked in, so that changes show at once.
+.venv/ready: requirements.txt pyproject.toml | build-tools
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt >&2
+	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . >&2
+	@touch .venv/ready
+
+.PHONY: build-tools test-tools
+build-tools:
+	@./bundles/tools.sh $(BUILD_TOOLS)
+test-tools:
+	@./bundles/tools.sh $(TEST_TOOLS)

@@ -1,0 +1,72 @@
+"""What a kind of artifact is.
+
+A kind turns its section of a definition into locked files, fetches them into a sink, and
+says where they lie in the bundle.  It never writes to the bundle itself, never sees a
+key, and never decides whether bytes are right: the sink does, by digest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from appliance.model.base import Strict
+from appliance.model.files import BundleFile
+from appliance.model.lock import LockedArtifact
+from appliance.model.progress import Progress
+from appliance.model.sink import Sink
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a kind works with.  ``base`` is the directory of the definition: local
+    sources are relative to it.
+    """
+
+    base: Path
+    sink: Sink
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one artifact lies in the bundle.
+
+    ``files`` all are in the sink; two artifacts may share one (a blob of two images).
+    ``details`` go to ``bundle.json`` for the site's roles.
+    """
+
+    artifact: LockedArtifact
+    files: tuple[BundleFile, ...]
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Kind(Protocol):
+    """One kind of artifact.  ``name`` is its section's key in a definition."""
+
+    name: ClassVar[str]
+    section: ClassVar[type[Strict]]
+
+    def resolve(self, name: str, section: Any, context: Context) -> LockedArtifact:
+        """Online: replace every reference of ``section`` by digests and sizes.
+
+        ``definition`` of the result may be left as 64 zeros: the lock step fills it in.
+        Raises BadInput for what does not exist, NotTrusted for what fails a check.
+        """
+
+    def fetch(self, artifact: LockedArtifact, context: Context) -> None:
+        """Bring every input and file of ``artifact`` into the sink.
+
+        Raises Stale when a source no longer offers what the lock names, and when a local
+        source has changed.
+        """
+
+    def lay_out(
+        self, artifacts: Sequence[LockedArtifact], context: Context
+    ) -> tuple[tuple[Layout, ...], tuple[BundleFile, ...]]:
+        """Offline: where all fetched artifacts of this kind lie.
+
+        Returns one Layout for each artifact, and the files that belong to the kind as a
+        whole (an OCI layout's index); the same artifacts give the same files on every
+        machine.
+        """

@@ -1,0 +1,1 @@
+"""The command line: flags to typed options to a step, and errors to exit codes."""

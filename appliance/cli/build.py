@@ -1,0 +1,131 @@
+"""``appliance lock`` and ``appliance build``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.keys import PassphraseFile, load_key
+from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.errors import BadInput
+from appliance.steps import build as build_step
+from appliance.steps import lock as lock_step
+from appliance.steps.documents import lock_path
+from appliance.steps.keys import root_path
+from appliance.steps.sign import read_chain
+from appliance.store.cache import Cache
+
+DefinitionArgument = Annotated[Path, typer.Argument(metavar="DEFINITION", help="The definition, bundles/NAME.yaml.")]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="APPLIANCE_CACHE", help="Content-addressed cache [default: ~/.cache/appliance]."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+
+
+def open_cache(cache: Path | None) -> Cache:
+    """The cache that was asked for, or the user's own."""
+    if cache is None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "appliance"
+    return Cache(cache)
+
+
+def lock(
+    definition: DefinitionArgument,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="KIND/NAME", help="Resolve only this artifact; repeatable.")
+    ] = None,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Resolve every reference of a definition to digests and sizes.
+
+    Writes NAME.lock.yaml beside the definition. Entries that did not change stay as they are.
+
+    Example: `appliance lock bundles/demo.yaml --only os-packages/debian13`
+    """
+    progress = TerminalProgress(quiet=quiet or as_json)
+    result = lock_step.lock(definition, open_cache(cache), progress, only=tuple(only or ()))
+    path = lock_path(definition)
+    rows = [
+        {
+            "artifact": artifact.id,
+            "files": len(artifact.files),
+            "inputs": len(artifact.inputs),
+            "bytes": sum(file.size for file in (*artifact.files, *artifact.inputs)),
+        }
+        for artifact in result.artifacts
+    ]
+    if as_json:
+        out_json({"ok": True, "lock": str(path), "artifacts": rows})
+        return
+    out(str(path))
+
+
+def build(
+    definition: DefinitionArgument,
+    out_dir: Annotated[Path, typer.Option("--out", "-o", help="Where NAME-VERSION/ is made.")] = Path("dist"),
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Private key to sign with; without one the bundle is left unsigned.")
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="Root document, or directory with the root chain [default: KEY's .root.json]."),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Resolve stale lock entries again. For trying things out, not for releases.")
+    ] = False,
+    cache: CacheOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Build a bundle: fetch what the lock says, check it, list it, sign it.
+
+    The last line on standard output is the bundle's directory.
+
+    Example: `appliance build bundles/demo.yaml --out dist --key keys/release.pem`
+    """
+    if key is None and root is None:
+        raise BadInput(
+            "root-not-given",
+            "a bundle carries its root chain",
+            hint="give --root ROOT.json, or --key KEY.pem with KEY.root.json beside it",
+        )
+    signer = load_key(key, passphrase_file) if key else None
+    chain = read_chain(root or root_path(key or Path()))
+    progress = TerminalProgress(quiet=quiet or as_json)
+    built = build_step.build(definition, out_dir, open_cache(cache), progress, roots=chain, key=signer, renew=renew)
+    if as_json:
+        out_json(
+            {
+                "ok": True,
+                "bundle": str(built.path),
+                "files": built.files,
+                "bytes": built.size,
+                "written": built.written,
+                "signed_by": built.signed_by,
+                "renewed": list(built.renewed),
+            }
+        )
+        return
+    if not quiet:
+        _tell(built)
+    out(str(built.path))
+
+
+def _tell(built: build_step.Built) -> None:
+    console = err()
+    state = "built" if built.written else "already there, unchanged"
+    console.print(f"[green]bundle {state}:[/] {built.files} files, {size(built.size)}")
+    if built.renewed:
+        console.print(
+            f"[yellow]lock renewed:[/] {', '.join(built.renewed)} - review the change before you release from it"
+        )
+    if built.signed_by:
+        console.print(f"signed by key {built.signed_by}")
+    else:
+        console.print(f"[yellow]not signed yet:[/] appliance sign {printable(str(built.path))} --key KEY.pem")

@@ -1,0 +1,102 @@
+"""``appliance``: flags to typed options to a step; the one place that ends a run.
+
+Exit codes: 0 yes, 1 failed, 2 bad input or usage, 3 not trusted, 130 interrupted.
+"""
+
+import errno
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+from click.exceptions import ClickException, UsageError
+
+from appliance import __version__
+from appliance.cli import build, inspect, keys, verify
+from appliance.cli.output import err, show_error
+from appliance.errors import ApplianceError, BadInput, Failed
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="appliance",
+    help="Build, sign, verify and inspect bundles for an air-gapped LLM appliance.",
+    epilog="Exit codes: 0 yes, 1 failed, 2 bad input or usage, 3 not trusted, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("lock")(build.lock)
+app.command("build")(build.build)
+app.command("sign")(keys.sign)
+app.command("verify")(verify.verify)
+app.command("inspect")(inspect.inspect)
+app.add_typer(keys.keys_app, name="keys")
+app.add_typer(keys.root_app, name="root")
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Log every outside command that is run."),
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Show the version and exit."),
+) -> None:
+    if version:
+        sys.stdout.write(f"appliance {__version__}\n")
+        raise typer.Exit
+    if debug:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.getLogger("appliance").setLevel(logging.DEBUG)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run with ``arguments``; returns the exit code."""
+    os.umask(0o022)  # bundles are there to be read; private keys state their own mode
+    signal.signal(signal.SIGTERM, _interrupt)
+    as_json = "--json" in arguments
+    try:
+        app(arguments, standalone_mode=False)
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        err().print("interrupted; nothing half-made was left, run the same command to go on")
+        return EXIT_INTERRUPTED
+    except ApplianceError as error:
+        show_error(error, as_json=as_json)
+        return error.exit_code
+    except UsageError as error:
+        error.show()
+        return BadInput.exit_code
+    except ClickException as error:
+        error.show()
+        return Failed.exit_code
+    except OSError as error:
+        failure = _system_error(error)
+        show_error(failure, as_json=as_json)
+        return failure.exit_code
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _system_error(error: OSError) -> ApplianceError:
+    where = str(error.filename or "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BadInput(
+            "disk-full",
+            "the disk is full",
+            where=where,
+            hint="free some space and run it again: what was fetched is kept",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return BadInput("not-permitted", str(error.strerror), where=where)
+    return Failed("system-error", str(error.strerror or error), where=where)

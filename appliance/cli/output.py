@@ -1,0 +1,121 @@
+"""What people and programs see: people read standard error, programs standard output.
+
+Progress is shown on a terminal only; elsewhere each step is one line.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from appliance.errors import ApplianceError
+from appliance.model.progress import Task
+
+_SHOWN_PROBLEMS = 20
+
+
+def err() -> Console:
+    """The console for people; made anew, because tests replace the stream."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def out(text: str) -> None:
+    """A result for programs and pipes: plain text on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def out_json(value: Any) -> None:
+    """A result for programs: one JSON document on standard output."""
+    out(json.dumps(value, indent=2, sort_keys=True))
+
+
+def show_error(error: ApplianceError, *, as_json: bool) -> None:
+    """Tell what failed, where, and what to do."""
+    if as_json:
+        out_json({"ok": False, "error": error.as_dict()})
+        return
+    console = err()
+    console.print(f"[bold red]error:[/] {printable(error.what)}")
+    for label, value in (("where", error.where), ("expected", error.expected), ("found", error.found)):
+        if value:
+            console.print(f"  {label + ':':<10}{printable(value)}")
+    if len(error.problems) > 1:
+        for problem in error.problems[:_SHOWN_PROBLEMS]:
+            console.print(f"  - {printable(problem.where)}: {printable(problem.what)}")
+        if (more := len(error.problems) - _SHOWN_PROBLEMS) > 0:
+            console.print(f"  - and {more} more")
+    if error.hint:
+        console.print(f"  {'do:':<10}{printable(error.hint)}")
+    console.print(f"  [dim]{'(' + error.reference + ')'}[/]")
+
+
+def printable(text: str) -> str:
+    """Text from a hostile medium must not steer the terminal or Rich's markup."""
+    safe = "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text
+    )
+    return escape(safe)
+
+
+def size(count: int) -> str:
+    """Bytes for people: powers of 1000, as disks are sold."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+class TerminalProgress:
+    """Progress with rate and time left on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = err()
+        self._quiet = quiet
+        self._live = self._console.is_terminal and not quiet and os.environ.get("TERM") != "dumb"
+
+    def step(self, text: str) -> None:
+        """One line."""
+        if not self._quiet:
+            self._console.print(f"[cyan]>[/] {printable(text)}")
+
+    @contextmanager
+    def task(self, text: str, total: int | None) -> Iterator[Task]:
+        """A bar that goes away when the work is done."""
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True, disable=not self._live) as bar:
+            yield _BarTask(bar, bar.add_task(printable(text), total=total))
+
+
+class _BarTask:
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
+
+    def advance(self, amount: int) -> None:
+        self._bar.advance(self._task, amount)

@@ -1,0 +1,57 @@
+"""``appliance verify``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.steps import verify as verify_step
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle.")],
+    root: Annotated[Path, typer.Option("--root", help="The root document you trust; not the bundle's own copy.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+) -> None:
+    """Verify a bundle: root chain, policy, signatures, list, every file, nothing beside them.
+
+    Exit code 0 means that every byte is what the signers signed, 3 that it is not.
+
+    Example: `appliance verify dist/demo-1.0.0 --root keys/release.root.json`
+    """
+    verified = verify_step.verify(bundle, root, TerminalProgress(quiet=quiet or as_json))
+    predicate = verified.statement.predicate
+    demo = any(signer.use == "demo" for signer in verified.signers)
+    if as_json:
+        out_json(
+            {
+                "ok": True,
+                "bundle": str(bundle),
+                "name": predicate.name,
+                "version": predicate.version,
+                "created": predicate.created,
+                "expires": predicate.expires,
+                "files": predicate.files,
+                "bytes": predicate.bytes,
+                "root_version": verified.root.document.version,
+                "sha256sums": verified.statement.subject[0].digest.sha256,
+                "signers": [
+                    {"keyid": signer.keyid, "label": signer.label, "use": signer.use} for signer in verified.signers
+                ],
+                "demo": demo,
+            }
+        )
+        return
+    console = err()
+    console.print(
+        f"[green]verified:[/] {predicate.name} {predicate.version}, {predicate.files} files, {size(predicate.bytes)}"
+    )
+    for signer in verified.signers:
+        console.print(f"  signed by {signer.keyid}  {printable(signer.label)}")
+    console.print(f"  root version {verified.root.document.version}; the bundle expires {predicate.expires}")
+    if demo:
+        console.print("[bold yellow]  this is a DEMO key: anybody may have made this bundle[/]")
+    if not quiet:
+        out("verified")

@@ -1,0 +1,95 @@
+"""``bundle.json``: what the files of a bundle mean, and the statement that is signed.
+
+Format and reasons: docs/bundle-format.md.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from appliance.model.base import Strict
+from appliance.model.files import BundleFile
+from appliance.model.names import Name, Sha256, Version
+from appliance.model.serving import ServingProfile
+
+BUNDLE_SCHEMA: Literal["appliance.bundle/v1"] = "appliance.bundle/v1"
+STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Literal["urn:appliance:bundle:v1"] = "urn:appliance:bundle:v1"
+TIME_PATTERN = r"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"
+
+SUMS = "SHA256SUMS"
+STATEMENT = "statement.json"
+INDEX = "bundle.json"
+VERIFY_SCRIPT = "verify.sh"
+SIGNATURES = "sigs"
+ROOTS = "trust"
+
+
+class BundleArtifact(Strict):
+    """One artifact: what it is, where it came from, under which licence, which files.
+
+    ``source`` is a record and no proof.  ``details`` is what its kind tells the site and
+    auditors (for an image, its manifest digest).
+    """
+
+    kind: str
+    name: Name
+    licence: str
+    source: dict[str, str]
+    details: dict[str, str] = {}
+    files: tuple[BundleFile, ...]
+
+
+class BundleIndex(Strict):
+    """The whole of ``bundle.json``.
+
+    ``shared`` are files that belong to no single artifact, such as an OCI layout's index.
+    """
+
+    schema_: Literal["appliance.bundle/v1"] = Field(alias="schema")
+    name: Name
+    version: Version
+    description: str
+    serving: dict[Name, ServingProfile]
+    artifacts: tuple[BundleArtifact, ...]
+    shared: tuple[BundleFile, ...] = ()
+
+
+class SumsDigest(Strict):
+    """Digests of SHA256SUMS, hexadecimal."""
+
+    sha256: Sha256
+    sha384: str = Field(pattern=r"\A[0-9a-f]{96}\z")
+
+
+class Subject(Strict):
+    """The statement's only subject."""
+
+    name: Literal["SHA256SUMS"]
+    digest: SumsDigest
+
+
+class Predicate(Strict):
+    """What signers vouch for beside the digests.
+
+    ``created`` and ``expires`` are UTC, RFC 3339 to the second; ``files`` and ``bytes``
+    count what SHA256SUMS lists.
+    """
+
+    name: Name
+    version: Version
+    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    previous: Version | None
+    minimum_root_version: int = Field(ge=1, le=1_000_000)
+    files: int = Field(ge=1)
+    bytes: int = Field(ge=0)
+
+
+class Statement(Strict):
+    """An in-toto Statement v1 (https://github.com/in-toto/attestation) over SHA256SUMS."""
+
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    subject: tuple[Subject] = Field()
+    predicate_type: Literal["urn:appliance:bundle:v1"] = Field(alias="predicateType")
+    predicate: Predicate

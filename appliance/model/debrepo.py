@@ -1,0 +1,133 @@
+"""Debian's control data: stanzas read, and the index of a flat repository written.
+
+Pure text in, text out.  Formats: deb-control(5), and "Debian Repository Format"
+(https://wiki.debian.org/DebianRepository/Format).  The repository is not signed: the
+bundle around it is, and sites use it with ``[trusted=yes]``.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from appliance.model.files import Content
+
+# apt takes no Release without a date, and ignores one that is older than what it has.
+# With one date for all, a site can go back to an older bundle.
+_DATE = "Sat, 01 Jan 2000 00:00:00 UTC"
+_FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
+_INDEX_FIELDS = ("Filename", "Size", "SHA256")
+_SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
+
+
+@dataclass(frozen=True)
+class Control:
+    """The control stanza of a .deb: its text to the byte, and what names the package."""
+
+    text: str
+    package: str
+    version: str
+    architecture: str
+
+    @property
+    def file_name(self) -> str:
+        """The name that Debian gives the file: without the version's epoch."""
+        return deb_file_name(self.package, self.version, self.architecture)
+
+
+@dataclass(frozen=True)
+class IndexedDeb:
+    """A .deb as the index lists it."""
+
+    control: Control
+    content: Content
+
+
+def deb_file_name(package: str, version: str, architecture: str) -> str:
+    """``package_version_architecture.deb``, the version without its epoch."""
+    return f"{package}_{version.split(':', 1)[-1]}_{architecture}.deb"
+
+
+def parse_stanza(text: str) -> dict[str, str]:
+    """The fields of one stanza, by lower-case name.  A folded value keeps its lines.
+
+    Raises ValueError on an empty line inside, a field that is there twice, and lines
+    that are no field.
+    """
+    fields: dict[str, str] = {}
+    name = ""
+    for number, line in enumerate(text.rstrip("\n").split("\n"), start=1):
+        if line[:1] in (" ", "\t") and name and line.strip():
+            fields[name] += f"\n{line}"
+        elif match := _FIELD.fullmatch(line):
+            name = match[1].lower()
+            if name in fields:
+                raise ValueError(f"the field {match[1]} is there twice")
+            fields[name] = match[2].rstrip()
+        else:
+            raise ValueError(f"line {number} is no field")
+    return fields
+
+
+def parse_control(text: str) -> Control:
+    """Read the control file of a .deb.  Raises ValueError."""
+    fields = parse_stanza(text)
+    for field in _INDEX_FIELDS:
+        if field.lower() in fields:
+            raise ValueError(f"it has the field {field}, which belongs to an index")
+    try:
+        return Control(text.rstrip("\n"), fields["package"], fields["version"], fields["architecture"])
+    except KeyError as error:
+        raise ValueError(f"it has no field {error.args[0]}") from None
+
+
+def packages_index(debs: Iterable[IndexedDeb]) -> bytes:
+    """The ``Packages`` file of a flat repository with all ``debs`` in its directory."""
+    ordered = sorted(debs, key=lambda deb: deb.control.file_name)
+    stanzas = [
+        f"{deb.control.text}\n"
+        f"Filename: ./{deb.control.file_name}\n"
+        f"Size: {deb.content.size}\n"
+        f"SHA256: {deb.content.sha256}\n"
+        for deb in ordered
+    ]
+    return "\n".join(stanzas).encode()
+
+
+def release_index(packages: bytes, *, label: str, suite: str, architectures: Iterable[str]) -> bytes:
+    """The ``Release`` file that goes with a ``Packages`` file."""
+    lines = [
+        "Origin: appliance",
+        f"Label: {label}",
+        f"Suite: {suite}",
+        f"Codename: {suite}",
+        f"Date: {_DATE}",
+        f"Architectures: {' '.join(sorted(architectures))}",
+        "SHA256:",
+        f" {hashlib.sha256(packages).hexdigest()} {len(packages)} Packages",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class InRelease:
+    """The head of a clear-signed release file; the signature is checked elsewhere."""
+
+    suite: str
+    codename: str
+    date: datetime
+
+
+def parse_inrelease(data: bytes) -> InRelease:
+    """Read an InRelease file.  Raises ValueError."""
+    head, separator, rest = data.decode("utf-8").partition("\n\n")
+    if not separator or not head.startswith("-----BEGIN PGP SIGNED MESSAGE-----\n"):
+        raise ValueError("it is no clear-signed text")
+    fields = parse_stanza(rest.partition(_SIGNATURE)[0])
+    try:
+        date = parsedate_to_datetime(fields["date"])
+        return InRelease(fields.get("suite", ""), fields.get("codename", ""), date.astimezone(UTC))
+    except KeyError:
+        raise ValueError("it has no date") from None

@@ -1,0 +1,119 @@
+"""Names, versions and paths: what may become part of a file name, and what may not.
+
+The rules are stricter than any file system needs, because a bundle crosses many of
+them: a path that is fine on ext4 may mean another file on exFAT, NTFS or in a shell.
+The list of refused forms follows the attack classes named in docs/threat-model.md.
+"""
+
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+MAX_PATH_BYTES = 1024
+MAX_COMPONENT_BYTES = 255
+MAX_DEPTH = 32
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_VERSION = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.(?:0|[1-9][0-9]{0,8})){1,3}(?:-[0-9a-z]+(?:\.[0-9a-z]+)*)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DOS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+_FORBIDDEN = set('\\:*?"<>|')
+
+
+def check_name(value: str) -> str:
+    """A name of a bundle or an artifact; it becomes one path component.
+
+    Raises ValueError saying which rule it breaks.
+    """
+    if not _NAME.fullmatch(value) or ".." in value or _DOS_DEVICE.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no safe name: use a-z, 0-9, '.', '_' and '-', start and end with a letter or "
+            "digit, at most 64 characters, no '..'"
+        )
+    return value
+
+
+def check_version(value: str) -> str:
+    """A bundle's version: two to four numbers and an optional pre-release part.
+
+    Raises ValueError.  Versions are ordered by sites, so free text is not accepted.
+    """
+    if len(value) > 64 or not _VERSION.fullmatch(value):
+        raise ValueError(f"{value!r} is no version: write numbers with dots, for example 1.4.0 or 2026.11.1-rc.1")
+    return value
+
+
+def check_sha256(value: str) -> str:
+    """A SHA-256 digest: 64 lower-case hexadecimal digits.  Raises ValueError."""
+    if not _SHA256.fullmatch(value):
+        raise ValueError(f"{value!r} is no SHA-256 digest (64 lower-case hexadecimal digits)")
+    return value
+
+
+def path_problem(path: str) -> str:
+    """Why ``path`` may not stand in a bundle, or an empty string when it may.
+
+    Relative, ``/`` between components, NFC, no control or bidirectional characters,
+    nothing that a shell, Windows or a case-blind file system reads in another way.
+    """
+    if not path:
+        return "is empty"
+    try:
+        raw = path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    if len(raw) > MAX_PATH_BYTES:
+        return f"is longer than {MAX_PATH_BYTES} bytes"
+    if path.startswith("/"):
+        return "is absolute"
+    if unicodedata.normalize("NFC", path) != path:
+        return "is not in Unicode normal form C"
+    for character in path:
+        if character in _FORBIDDEN:
+            return f"has the character {character!r}"
+        # Cc: control, Cf: format (bidi, zero width), Zl/Zp: separators, Co/Cn/Cs: unassigned
+        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}:
+            return f"has the character U+{ord(character):04X}"
+    components = path.split("/")
+    if len(components) > MAX_DEPTH:
+        return f"is nested deeper than {MAX_DEPTH} directories"
+    for component in components:
+        if problem := _component_problem(component):
+            return problem
+    return ""
+
+
+def _component_problem(component: str) -> str:
+    if component == "":
+        return "has an empty component"
+    if component in {".", ".."}:
+        return f"has the component {component!r}"
+    if len(component.encode()) > MAX_COMPONENT_BYTES:
+        return f"has a component longer than {MAX_COMPONENT_BYTES} bytes"
+    if component.startswith("-"):
+        return "has a component that starts with '-'"
+    if component[0] == " " or component[-1] in ". ":
+        return "has a component that starts with a space or ends with a dot or a space"
+    if _DOS_DEVICE.fullmatch(component):
+        return f"has the reserved name {component!r}"
+    return ""
+
+
+def check_path(value: str) -> str:
+    """A path inside a bundle.  Raises ValueError saying why it is refused."""
+    if problem := path_problem(value):
+        raise ValueError(f"path {value!r} {problem}")
+    return value
+
+
+def collision_key(path: str) -> str:
+    """Equal for two paths that some file system cannot tell apart."""
+    return unicodedata.normalize("NFKC", path).casefold()
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Version = Annotated[str, AfterValidator(check_version)]
+Sha256 = Annotated[str, AfterValidator(check_sha256)]
+BundlePath = Annotated[str, AfterValidator(check_path)]

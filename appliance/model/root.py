@@ -1,0 +1,72 @@
+"""The root document: which keys there are, what each may sign, and how many must.
+
+The idea is The Update Framework's root role (https://theupdateframework.io); the form
+is a DSSE envelope in canonical JSON, so that openssl and jq can check it.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from appliance.model.base import Strict
+from appliance.model.bundle import TIME_PATTERN
+from appliance.model.names import Sha256
+
+ROOT_SCHEMA: Literal["appliance.root/v1"] = "appliance.root/v1"
+ROOT_PAYLOAD_TYPE: Literal["application/vnd.appliance.root.v1+json"] = "application/vnd.appliance.root.v1+json"
+
+
+class RootKey(Strict):
+    """A public key.  Its id is the SHA-256 of its SPKI DER.
+
+    ``spki`` is that DER in base64: the body of the key's PEM file, in one line.  ``use`` is
+    ``demo`` for a key that was made to try things out: everything that accepts it says so.
+    """
+
+    label: str = Field(min_length=1, max_length=100, pattern=r"\A[ -~]+\z")
+    use: Literal["production", "demo"]
+    spki: str = Field(max_length=8192)
+
+
+class Role(Strict):
+    """``threshold`` different keys of ``keyids`` have to sign."""
+
+    keyids: tuple[Sha256, ...] = Field(min_length=1, max_length=64)
+    threshold: int = Field(ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "Role":
+        if len(set(self.keyids)) != len(self.keyids):
+            raise ValueError("a key id is there twice")
+        if self.threshold > len(self.keyids):
+            raise ValueError(f"threshold {self.threshold} cannot be reached with {len(self.keyids)} keys")
+        return self
+
+
+class Roles(Strict):
+    """``root`` signs root documents, ``release`` signs bundles."""
+
+    root: Role
+    release: Role
+
+
+class RootDocument(Strict):
+    """One link of the root chain."""
+
+    schema_: Literal["appliance.root/v1"] = Field(alias="schema")
+    version: int = Field(ge=1, le=1_000_000)
+    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    keys: dict[Sha256, RootKey] = Field(min_length=1, max_length=128)
+    roles: Roles
+    revoked: tuple[Sha256, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RootDocument":
+        for role in (self.roles.root, self.roles.release):
+            for keyid in role.keyids:
+                if keyid not in self.keys:
+                    raise ValueError(f"a role names key {keyid}, which the document does not hold")
+                if keyid in self.revoked:
+                    raise ValueError(f"a role names key {keyid}, which is revoked")
+        return self

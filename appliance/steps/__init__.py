@@ -1,0 +1,1 @@
+"""One file per verb; each puts kinds, cache and trust together for one purpose."""

@@ -1,0 +1,133 @@
+"""``appliance build``: fetch what the lock says, seal it, sign it.
+
+The lock decides what is fetched.  When the definition, a local source or an upstream has
+moved away from it, the build says which entry is stale and stops; ``renew`` makes it
+resolve those entries again, which the demo uses and a release never should
+(docs/adr/0003-stale-locks.md).
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.artifacts import KINDS, Context
+from appliance.errors import BadInput, Stale
+from appliance.model.lock import Lock, LockedArtifact
+from appliance.model.progress import Progress
+from appliance.steps.documents import Definition, lock_path, read_definition, read_lock, write_lock
+from appliance.steps.lock import lock as make_lock
+from appliance.steps.seal import plan, seal
+from appliance.steps.sign import sign_bundle
+from appliance.store.cache import Cache
+from appliance.trust.keys import PrivateKey
+
+# Indexes, directories, and what a file system keeps for itself.
+_SPARE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build has made; ``written`` is False when an equal bundle was there."""
+
+    path: Path
+    files: int
+    size: int
+    written: bool
+    signed_by: str | None
+    renewed: tuple[str, ...]
+
+
+def build(
+    definition_path: Path,
+    out: Path,
+    cache: Cache,
+    progress: Progress,
+    *,
+    roots: Sequence[bytes],
+    key: PrivateKey | None,
+    renew: bool = False,
+) -> Built:
+    """Build ``out/<name>-<version>`` from a definition and its lock.
+
+    Raises Stale, BadInput and NotTrusted; nothing half-made is left at the target, and
+    what was fetched stays in the cache for the next run.
+    """
+    definition = read_definition(definition_path)
+    renewed: list[str] = []
+    locked = _current_lock(definition, cache, progress, renew=renew, renewed=renewed)
+    context = Context(definition_path.parent, cache, progress)
+    target = out / f"{locked.bundle.name}-{locked.bundle.version}"
+    _check_space(locked, cache)
+    for artifact in locked.artifacts:
+        try:
+            _fetch(artifact, context)
+        except Stale as stale:
+            if not renew:
+                raise
+            progress.step(f"{stale.what}: resolving {artifact.id} again")
+            locked = make_lock(definition_path, cache, progress, only=(artifact.id,))
+            renewed.append(artifact.id)
+            _fetch(next(entry for entry in locked.artifacts if entry.id == artifact.id), context)
+    progress.step("Sealing")
+    planned = plan(locked, cache, context)
+    written = seal(target, planned, roots, cache, _creation_time())
+    signer = sign_bundle(target, key, roots) if key else None
+    return Built(target, len(planned.files), planned.size, written, signer, tuple(renewed))
+
+
+def _current_lock(definition: Definition, cache: Cache, progress: Progress, *, renew: bool, renewed: list[str]) -> Lock:
+    path = lock_path(definition.path)
+    if renew and not path.exists():
+        renewed += [section.id for section in definition.sections]
+        return make_lock(definition.path, cache, progress)
+    locked = read_lock(path)
+    entries = {artifact.id: artifact.definition for artifact in locked.artifacts}
+    sections = {section.id: section.digest for section in definition.sections}
+    stale = sorted(name for name in sections if entries.get(name) != sections[name])
+    gone = sorted(set(entries) - set(sections))
+    if not stale and not gone and locked.bundle == definition.head:
+        return locked
+    if not renew:
+        changed = stale + gone or ["the head of the definition"]
+        raise Stale(
+            f"the definition has changed since it was locked: {', '.join(changed)}",
+            artifact=changed[0],
+            where=str(path),
+        )
+    progress.step(f"The definition has changed since it was locked: resolving {', '.join(stale) or 'nothing'} again")
+    if stale:
+        renewed += stale
+        return make_lock(definition.path, cache, progress, only=tuple(stale))
+    kept = tuple(artifact for artifact in locked.artifacts if artifact.id in sections)
+    locked = locked.model_copy(update={"bundle": definition.head, "artifacts": kept})
+    write_lock(path, locked)
+    return locked
+
+
+def _fetch(artifact: LockedArtifact, context: Context) -> None:
+    context.progress.step(f"Fetching {artifact.id}")
+    kind = next(kind for kind in KINDS if kind.name == artifact.kind)
+    kind.fetch(artifact, context)
+
+
+def _check_space(locked: Lock, cache: Cache) -> None:
+    contents = [file for artifact in locked.artifacts for file in (*artifact.inputs, *artifact.files)]
+    needed = sum(content.size for content in cache.missing(contents)) + _SPARE_BYTES
+    free = cache.free_bytes()
+    if needed > free:
+        raise BadInput(
+            "disk-full",
+            "there is not enough space for what has to be fetched",
+            where=str(cache.root),
+            expected=f"{needed} bytes free",
+            found=f"{free} bytes",
+            hint="free some space, or choose another place with --cache",
+        )
+
+
+def _creation_time() -> datetime:
+    """Now, or what SOURCE_DATE_EPOCH (reproducible-builds.org) says."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)

@@ -1,0 +1,261 @@
+"""Definitions and locks on disk: read strictly, written whole or not at all.
+
+An error names file, line, key path, and for a misspelt key the nearest valid one.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import tempfile
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from appliance.artifacts import KINDS, Kind
+from appliance.errors import BadInput
+from appliance.model.base import Strict
+from appliance.model.definition import Head
+from appliance.model.lock import Lock
+from appliance.model.names import check_name
+from appliance.model.yamlform import Document, KeyPath, YamlError, read_yaml
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_LOCK_SUFFIX = ".lock.yaml"
+_LOCK_HEADER = "# Written by `appliance lock`.  Do not edit: change the definition and lock again.\n"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One artifact as a definition asks for it."""
+
+    kind: Kind
+    name: str
+    content: Strict
+    digest: str
+
+    @property
+    def id(self) -> str:
+        """``kind/name``."""
+        return f"{self.kind.name}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A whole definition, typed."""
+
+    path: Path
+    head: Head
+    sections: tuple[Section, ...]
+
+
+def lock_path(definition: Path) -> Path:
+    """Where the lock of a definition lies: ``x.yaml`` has ``x.lock.yaml`` beside it."""
+    if definition.name.endswith(_LOCK_SUFFIX):
+        raise BadInput(
+            "definition-is-lock",
+            "this is a lock, not a definition",
+            where=str(definition),
+            hint=f"give {definition.name.removesuffix(_LOCK_SUFFIX)}.yaml",
+        )
+    return definition.with_name(definition.name.removesuffix(definition.suffix) + _LOCK_SUFFIX)
+
+
+def read_definition(path: Path) -> Definition:
+    """Read and type a definition.  Raises BadInput (``definition-*``)."""
+    file = _File.read(path, "definition")
+    kinds = {kind.name: kind for kind in KINDS}
+    if not isinstance(file.data, dict):
+        raise file.error("type", "a definition is a mapping of keys", ())
+    known = [*(field.alias or name for name, field in Head.model_fields.items()), *kinds]
+    for key in file.data:
+        if key not in known:
+            raise file.unknown_key((key,), known)
+    head = file.typed(Head, {key: value for key, value in file.data.items() if key not in kinds}, ())
+    sections = []
+    for kind in KINDS:
+        entries = file.data.get(kind.name, {})
+        if not isinstance(entries, dict):
+            raise file.error("type", f"{kind.name} holds names with what belongs to each", (kind.name,))
+        for name, content in entries.items():
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise file.error("value", str(error), (kind.name, name)) from None
+            typed = file.typed(kind.section, content, (kind.name, name))
+            canonical = json.dumps(typed.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+            sections.append(Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest()))
+    _check_serving(head, sections, file)
+    return Definition(path, head, tuple(sections))
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock as strictly as a definition.  Raises BadInput (``lock-*``)."""
+    file = _File.read(path, "lock")
+    lock = file.typed(Lock, file.data, ())
+    seen: set[str] = set()
+    kinds = {kind.name for kind in KINDS}
+    for number, artifact in enumerate(lock.artifacts):
+        if artifact.kind not in kinds:
+            raise file.error("kind", f"there is no kind {artifact.kind!r}", ("artifacts", number))
+        if artifact.id in seen:
+            raise file.error("duplicate", f"{artifact.id} is there twice", ("artifacts", number))
+        seen.add(artifact.id)
+    return lock
+
+
+def lock_text(lock: Lock) -> bytes:
+    """A lock as it is written: sorted, one fact a line, stable under ``git diff``."""
+    data = lock.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    for artifact in data["artifacts"]:
+        for key in ("inputs", "files"):
+            if key in artifact:  # the path first, which is what a reader looks for
+                artifact[key] = [{"path": file["path"], **file} for file in artifact[key]]
+    text = yaml.dump(
+        {"schema": lock.schema_, **data},
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+        sort_keys=False,
+        width=10_000,
+        allow_unicode=True,
+    )
+    return (_LOCK_HEADER + text).encode()
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock whole or not at all."""
+    write_whole(path, lock_text(lock), mode=0o644)
+
+
+def write_whole(path: Path, data: bytes, *, mode: int, replace: bool = True) -> None:
+    """Write beside the target, sync, rename.
+
+    Raises BadInput: ``not-writable``, or ``file-exists`` when ``replace`` is False.
+    """
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        if replace:
+            Path(temporary).rename(path)
+        else:
+            os.link(temporary, path)  # unlike a rename it never replaces
+    except FileExistsError:
+        raise BadInput("file-exists", "the file exists and is not overwritten", where=str(path)) from None
+    except OSError as error:
+        raise BadInput("not-writable", f"cannot write: {error.strerror}", where=str(path)) from None
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A YAML file that is being read; ``what`` is the first word of error references."""
+
+    path: Path
+    what: str
+    document: Document
+
+    @classmethod
+    def read(cls, path: Path, what: str) -> "_File":
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            hint = "make it: appliance lock DEFINITION" if what == "lock" else "give the path of a definition"
+            problem = f"the {what} cannot be read: {error.strerror}"
+            raise BadInput(f"{what}-unreadable", problem, where=str(path), hint=hint) from None
+        try:
+            return cls(path, what, read_yaml(text))
+        except YamlError as error:
+            raise BadInput(f"{what}-yaml", str(error), where=f"{path}:{error.line}") from None
+
+    @property
+    def data(self) -> Any:
+        return self.document.data
+
+    def typed(self, model: type[_Model], data: Any, base: KeyPath) -> _Model:
+        try:
+            # Through JSON, because strict types read a YAML list as a tuple only from there.
+            return model.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            first = min(error.errors(), key=lambda item: self.document.line_of((*base, *item["loc"])))
+        key: KeyPath = (*base, *first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise self.unknown_key(key, _valid_keys(model, tuple(first["loc"][:-1])))
+        raise self.error("value", _message(first), key, hint=_hint(first))
+
+    def unknown_key(self, key: KeyPath, valid: list[str]) -> BadInput:
+        near = difflib.get_close_matches(str(key[-1]), valid, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(valid))}"
+        return self.error("unknown-key", f"unknown key {key[-1]!r}", key, hint=hint)
+
+    def error(self, reference: str, what: str, key: KeyPath, *, hint: str = "") -> BadInput:
+        dotted = ".".join(str(part) for part in key)
+        where = f"{self.path}:{self.document.line_of(key)}" + (f": {dotted}" if dotted else "")
+        return BadInput(f"{self.what}-{reference}", what, where=where, hint=hint)
+
+
+def _message(error: Any) -> str:
+    if error["type"] == "missing":
+        return f"the key {error['loc'][-1]!r} is missing"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _hint(error: Any) -> str:
+    if error["type"] == "string_type" and isinstance(error["input"], int | float | bool):
+        return f'write it in quotes: "{error["input"]}"'
+    return ""
+
+
+def _valid_keys(model: Any, location: KeyPath) -> list[str]:
+    """The keys that may stand at ``location`` below a pydantic type."""
+    candidates: list[Any] = [model]
+    for part in location:
+        following: list[Any] = []
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                fields = {field.alias or name: field.annotation for name, field in candidate.model_fields.items()}
+                following += _unfold(fields[part]) if part in fields else []
+            elif isinstance(part, int) or typing.get_origin(candidate) is dict:
+                following += _unfold(typing.get_args(candidate)[-1 if typing.get_origin(candidate) is dict else 0])
+        candidates = following
+    return [
+        field.alias or name
+        for candidate in candidates
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel)
+        for name, field in candidate.model_fields.items()
+    ]
+
+
+def _unfold(annotation: Any) -> list[Any]:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        arguments = typing.get_args(annotation)
+        return [
+            leaf
+            for argument in (arguments[:1] if origin is typing.Annotated else arguments)
+            for leaf in _unfold(argument)
+        ]
+    return [annotation]
+
+
+def _check_serving(head: Head, sections: list[Section], file: _File) -> None:
+    names: dict[str, list[str]] = {}
+    for section in sections:
+        names.setdefault(section.kind.name, []).append(section.name)
+    for name, profile in head.serving.items():
+        for key, kind, wanted in (("weights", "weights", profile.weights), ("image", "images", profile.image)):
+            there = names.get(kind, [])
+            if wanted not in there:
+                near = difflib.get_close_matches(wanted, there, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"add it under {kind}:"
+                raise file.error("reference", f"{kind} has no entry {wanted!r}", ("serving", name, key), hint=hint)

@@ -1,0 +1,28 @@
+"""``appliance verify``: a bundle directory, a trusted root, the clock; nothing else."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.errors import BadInput
+from appliance.model.progress import Progress
+from appliance.store.tree import Tree
+from appliance.trust.dsse import MAX_ENVELOPE
+from appliance.trust.policy import Policy
+from appliance.trust.verify import VerifiedBundle
+from appliance.trust.verify import verify as verify_tree
+
+
+def verify(bundle: Path, root: Path, progress: Progress) -> VerifiedBundle:
+    """Verify a bundle by the root document in ``root``.
+
+    Raises BadInput when one of them cannot be read, NotTrusted for everything else.
+    """
+    try:
+        with root.open("rb") as file:
+            trusted = file.read(MAX_ENVELOPE + 1)
+    except OSError as error:
+        raise BadInput(
+            "root-unreadable", f"the root document cannot be read: {error.strerror}", where=str(root)
+        ) from None
+    with Tree(bundle, progress) as tree:
+        return verify_tree(tree, trusted, Policy(now=datetime.now(UTC)))

@@ -1,0 +1,1 @@
+"""Files on disk: the content-addressed cache, trees that cannot be left, hashing."""

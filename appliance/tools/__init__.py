@@ -1,0 +1,1 @@
+"""One file per outside program or service.  Only ``run`` starts processes."""

@@ -1,0 +1,235 @@
+"""uv: resolves a set of wheels for a Python and a platform that are not this host's.
+
+pip evaluates markers for the interpreter that runs it; uv does so for the target.  uv is
+run without any configuration, cache or environment of this host's users, and its answer
+is checked: each distribution has to come from the one index that the set names for it.
+
+Formats: PEP 751 (``pylock.toml``) for the answer; ``[tool.uv.index]`` and
+``[tool.uv.sources]`` of docs.astral.sh/uv for the binding of names to indexes.
+"""
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import uv
+from packaging.utils import canonicalize_name
+
+from appliance.errors import ApplianceError, BadInput, Failed
+from appliance.model.wheelset import WheelSet
+from appliance.tools.run import run
+
+_TIMEOUT = 1800.0  # seconds
+# The glibc 2.x that uv 0.13 has platforms for: its --python-platform.
+_GLIBC_KNOWN = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+_STAND_IN = "stand-in"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LISTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?(?:==| @ )\S+")
+_FETCH_FAILED = re.compile(r"Failed to fetch: `?([^\s`]+)")
+
+
+@dataclass(frozen=True)
+class OfferedWheel:
+    """A wheel as an index offers it.  ``size`` in bytes, where the index tells it."""
+
+    filename: str
+    url: str
+    sha256: str
+    size: int | None
+
+
+@dataclass(frozen=True)
+class ResolvedPackage:
+    """One distribution of the answer.  ``name`` is canonical (PEP 503)."""
+
+    name: str
+    version: str
+    wheels: tuple[OfferedWheel, ...]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A question to uv.
+
+    ``stand_ins`` is a directory of wheels for each bound package whose index it stands
+    in for; ``built`` holds wheels made here, which satisfy requirements of their names.
+    """
+
+    title: str
+    wheels: WheelSet
+    stand_ins: Mapping[str, Path]
+    built: tuple[Path, ...]
+
+    def index_of(self, package: str) -> str:
+        """The only address that ``package`` may come from."""
+        if package in self.stand_ins:
+            return self.stand_ins[package].as_uri()
+        index = self.wheels.bindings().get(package)
+        return index.url if index else self.wheels.index
+
+
+def resolve(question: Resolution, work: Path) -> tuple[ResolvedPackage, ...]:
+    """Ask uv, in the scratch directory ``work``.  Wheels of ``built`` are not in the answer.
+
+    Raises BadInput: ``wheels-unresolvable``, ``sdist-refused``, ``source-unreachable``,
+    ``wheels-index-mixed`` or ``wheel-without-sha256``.
+    """
+    own: set[str] = {_distribution(path) for path in question.built}
+    _settle_project(question, own, work)
+    return _read_pylock(_compile(question, work, "pylock.toml"), own)
+
+
+def _settle_project(question: Resolution, own: set[str], work: Path) -> None:
+    """Write a project whose resolution takes every bound name from its index.
+
+    uv binds only names that the project itself requires.  So each bound name is required
+    at first, and those that nothing else asks for are taken out again.
+    """
+    required = set(question.wheels.bindings()) - question.wheels.required_names() - own
+    _write_project(question, required, work)
+    while question.wheels.indexes:
+        listed = _read_listing(_compile(question, work, "requirements.txt"))
+        idle = {name for name in required if listed[name].wanted_by <= {question.title}}
+        if not idle:
+            _check_origins(question, listed, own)
+            return
+        required -= idle
+        _write_project(question, required, work)
+
+
+def _write_project(question: Resolution, required: set[str], work: Path) -> None:
+    wheels = question.wheels
+    own = [f"{_distribution(path)} @ {path.as_uri()}" for path in question.built]
+    lines = [
+        "[project]",
+        f"name = {_toml(question.title)}",
+        'version = "0"',
+        f"requires-python = {_toml(f'>={wheels.python}')}",
+        f"dependencies = {_toml([*wheels.requirements, *sorted(required), *own])}",
+    ]
+    for index in wheels.indexes:
+        lines += ["[[tool.uv.index]]", f"name = {_toml(index.name)}", f"url = {_toml(index.url)}", "explicit = true"]
+    for name, folder in sorted(question.stand_ins.items()):
+        lines += ["[[tool.uv.index]]", f"name = {_toml(f'{_STAND_IN}-{name}')}", f"url = {_toml(folder.as_uri())}"]
+        lines += ['format = "flat"', "explicit = true"]
+    lines.append("[tool.uv.sources]")
+    for name, index in sorted(wheels.bindings().items()):
+        chosen = f"{_STAND_IN}-{name}" if name in question.stand_ins else index.name
+        lines.append(f"{_toml(name)} = {{ index = {_toml(chosen)} }}")
+    (work / "pyproject.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (work / "excludes.txt").write_text("\n".join(wheels.exclude), encoding="utf-8")
+
+
+def _distribution(wheel: Path) -> str:
+    return canonicalize_name(wheel.name.split("-", 1)[0])
+
+
+def _toml(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+
+
+def _compile(question: Resolution, work: Path, form: str) -> str:
+    wheels = question.wheels
+    # A platform that uv does not know is asked for as the newest older one; wheels that
+    # need what lies between are not found then, and none too new is.
+    glibc = max(minor for minor in _GLIBC_KNOWN if minor <= wheels.glibc_minor)
+    argv: list[str | Path] = [
+        *(_program(), "pip", "compile", work / "pyproject.toml", "--no-config", "--quiet", "--no-header"),
+        *("--format", form, "--annotation-style", "split", "--emit-index-annotation"),
+        *("--python", sys.executable, "--no-python-downloads"),
+        *("--python-version", wheels.python, "--python-platform", f"{wheels.machine}-manylinux_2_{glibc}"),
+        *("--default-index", wheels.index, "--index-strategy", "first-index"),
+        *("--only-binary", ":all:", "--keyring-provider", "disabled", "--system-certs"),
+        *("--excludes", work / "excludes.txt"),
+        *("--cache-dir", work / "cache"),
+    ]
+    try:
+        return run(argv, cwd=work, network=True, timeout=_TIMEOUT)
+    except Failed as error:
+        raise _explained(error, question) from None
+
+
+def _program() -> str:
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError:
+        hint = "install this project's requirements again: pip install --requirement requirements.txt"
+        raise BadInput("tool-missing", "the program uv is not installed", hint=hint) from None
+
+
+def _explained(error: Failed, question: Resolution) -> ApplianceError:
+    if error.reference != "tool-failed":
+        return error
+    said = " ".join(line.strip() for line in error.what.splitlines()[1:])
+    if fetch := _FETCH_FAILED.search(said):
+        hint = "check network, proxy (https_proxy) and certificates (SSL_CERT_FILE)"
+        return BadInput("source-unreachable", f"the package index cannot be read: {said}", where=fetch[1], hint=hint)
+    if "building from source is disabled" in said:
+        hint = "choose another version, or build the wheel once and offer it on an index of your own"
+        return BadInput("sdist-refused", f"there is no wheel, only source: {said}", where=question.title, hint=hint)
+    if "No solution found" in said:
+        hint = "change 'requirements', 'python' or 'platform' of the definition"
+        if question.stand_ins:
+            hint += f"; of {', '.join(sorted(question.stand_ins))} only pip's find-links were asked"
+        return BadInput("wheels-unresolvable", f"nothing satisfies this: {said}", where=question.title, hint=hint)
+    return error
+
+
+@dataclass(frozen=True)
+class _Listed:
+    wanted_by: frozenset[str]
+    index: str
+
+
+def _read_listing(text: str) -> dict[str, _Listed]:
+    """Read requirements with the annotations ``# via`` (who asks) and ``# from`` (index)."""
+    listed: dict[str, _Listed] = {}
+    name = ""
+    for line in text.splitlines():
+        if match := _LISTED.match(line):
+            name = canonicalize_name(match[1])
+            listed[name] = _Listed(frozenset(), "")
+        elif name and (words := line.strip().removeprefix("#").split()):
+            entry = listed[name]
+            if words[0] == "from":
+                listed[name] = _Listed(entry.wanted_by, words[1])
+            elif asker := words[1:2] if words[0] == "via" else words[:1]:
+                listed[name] = _Listed(entry.wanted_by | {asker[0]}, entry.index)
+    return listed
+
+
+def _check_origins(question: Resolution, listed: dict[str, _Listed], own: set[str]) -> None:
+    for name, entry in listed.items():
+        if name not in own and entry.index.rstrip("/") != question.index_of(name):
+            raise BadInput(
+                "wheels-index-mixed",
+                f"{name} came from an index that it is not bound to",
+                where=question.title,
+                expected=question.index_of(name),
+                found=entry.index,
+            )
+
+
+def _read_pylock(text: str, own: set[str]) -> tuple[ResolvedPackage, ...]:
+    packages = tomllib.loads(text).get("packages", [])
+    return tuple(_package(entry) for entry in packages if canonicalize_name(entry["name"]) not in own)
+
+
+def _package(entry: Mapping[str, Any]) -> ResolvedPackage:
+    wheels = tuple(_wheel(wheel, entry["name"]) for wheel in entry.get("wheels", []))
+    return ResolvedPackage(canonicalize_name(entry["name"]), entry["version"], wheels)
+
+
+def _wheel(entry: Mapping[str, Any], package: str) -> OfferedWheel:
+    url = entry.get("url", "")
+    sha256 = entry.get("hashes", {}).get("sha256", "")
+    if not _SHA256.fullmatch(sha256):
+        raise BadInput("wheel-without-sha256", f"the index gives no SHA-256 for {package}", where=url)
+    filename = entry.get("name") or unquote(urlsplit(url).path.rpartition("/")[2])
+    return OfferedWheel(filename, url, sha256, entry.get("size"))

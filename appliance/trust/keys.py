@@ -1,0 +1,131 @@
+"""ECDSA P-256 keys: made, stored, named, used.
+
+P-256 is the one type that OpenSSL 3.0 and 3.5 and cosign all check.  A private key is
+PKCS#8 in PEM, encrypted under a passphrase if there is one; a public key is SPKI in PEM.
+A key's id is the SHA-256 of its SPKI DER, in hexadecimal.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from appliance.errors import BadInput
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A key that signatures are checked with."""
+
+    key: ec.EllipticCurvePublicKey
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "PublicKey":
+        """Read SPKI PEM.  Raises ValueError for another type or form."""
+        try:
+            key = serialization.load_pem_public_key(pem)
+        except UnsupportedAlgorithm as error:
+            raise ValueError(str(error)) from None
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise ValueError("is no ECDSA P-256 key")
+        public = cls(key)
+        if public.pem() != pem:
+            raise ValueError("is not the one PEM form of its key")
+        return public
+
+    @classmethod
+    def from_spki(cls, body: str) -> "PublicKey":
+        """Read base64 of the SPKI DER, without line breaks.  Raises ValueError."""
+        lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+        text = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+        return cls.from_pem(text.encode())
+
+    def spki(self) -> str:
+        """The SPKI DER in base64: the body of the PEM in one line."""
+        return base64.b64encode(self.der()).decode("ascii")
+
+    def der(self) -> bytes:
+        """The SPKI DER."""
+        return self.key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def pem(self) -> bytes:
+        """The SPKI PEM, as OpenSSL writes it."""
+        return self.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def keyid(self) -> str:
+        """SHA-256 of the SPKI DER, 64 hexadecimal digits."""
+        return hashlib.sha256(self.der()).hexdigest()
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether ``signature`` (ASN.1 DER) is this key's over ``message`` (SHA-256)."""
+        try:
+            self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class PrivateKey:
+    """A key that signs.  Never printed, never logged."""
+
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def generate(cls) -> "PrivateKey":
+        """A new key from the operating system's random numbers."""
+        return cls(ec.generate_private_key(ec.SECP256R1()))
+
+    @classmethod
+    def from_pem(cls, pem: bytes, passphrase: bytes | None, *, where: str) -> "PrivateKey":
+        """Read PKCS#8 PEM.
+
+        Raises BadInput: ``key-passphrase-missing``, ``key-passphrase-wrong``,
+        ``key-type`` or ``key-unreadable``; ``where`` names the file.
+        """
+        try:
+            key = serialization.load_pem_private_key(pem, passphrase)
+        except TypeError:
+            if passphrase is None:
+                raise BadInput(
+                    "key-passphrase-missing",
+                    "the key is encrypted and no passphrase was given",
+                    where=where,
+                    hint="give --passphrase-file FILE, set APPLIANCE_KEY_PASSPHRASE, or run it on a terminal",
+                ) from None
+            # A passphrase for a key that has none: the key is readable all the same.
+            return cls.from_pem(pem, None, where=where)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            if b"ENCRYPTED" in pem and passphrase is not None:
+                raise BadInput(
+                    "key-passphrase-wrong",
+                    "the passphrase does not open the key",
+                    where=where,
+                    hint="nothing was changed",
+                ) from None
+            raise BadInput("key-unreadable", f"the file is no private key in PEM: {error}", where=where) from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise BadInput(
+                "key-type", "the key is not ECDSA P-256", where=where, hint="make one: appliance keys new KEY.pem"
+            )
+        return cls(key)
+
+    def pem(self, passphrase: bytes | None) -> bytes:
+        """PKCS#8 PEM, encrypted (PBES2, scrypt or PBKDF2 with AES-256) under ``passphrase``."""
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if passphrase is not None:
+            encryption = serialization.BestAvailableEncryption(passphrase)
+        return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half."""
+        return PublicKey(self.key.public_key())
+
+    def sign(self, message: bytes) -> bytes:
+        """An ASN.1 DER signature over ``message`` with SHA-256."""
+        return self.key.sign(message, ec.ECDSA(hashes.SHA256()))

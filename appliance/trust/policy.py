@@ -1,0 +1,51 @@
+"""What a verifier accepts beyond valid signatures: time and root versions.
+
+Times are compared with the clock that the caller states.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.errors import NotTrusted
+from appliance.model.bundle import Predicate
+from appliance.model.root import RootDocument
+from appliance.trust.statement import parse_time
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``now`` is the time to judge expiry by (aware, UTC)."""
+
+    now: datetime
+
+    def check_root(self, root: RootDocument) -> None:
+        """Raise NotTrusted (``root-expired``) for a root document past its time."""
+        if self.now >= parse_time(root.expires):
+            raise NotTrusted(
+                "root-expired",
+                "the root document has expired",
+                where=f"trust/{root.version}.root.json",
+                expected=f"a time before {root.expires}",
+                found=f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+                hint="check this machine's clock; otherwise the signers have to issue a new root",
+            )
+
+    def check_statement(self, predicate: Predicate, root: RootDocument) -> None:
+        """Raise NotTrusted (``root-too-old``, ``bundle-expired``)."""
+        if predicate.minimum_root_version > root.version:
+            raise NotTrusted(
+                "root-too-old",
+                "the bundle demands a newer root than its chain leads to",
+                where="trust/",
+                expected=f"at least version {predicate.minimum_root_version}",
+                found=f"version {root.version}",
+            )
+        if self.now >= parse_time(predicate.expires):
+            raise NotTrusted(
+                "bundle-expired",
+                "the bundle has expired",
+                where="statement.json",
+                expected=f"a time before {predicate.expires}",
+                found=f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+                hint="check this machine's clock; otherwise ask for a newer bundle",
+            )

@@ -1,0 +1,52 @@
+"""The statement that signers sign: built once, read only after its signatures hold."""
+
+from datetime import UTC, datetime, timedelta
+
+from pydantic import ValidationError
+
+from appliance.model.bundle import PREDICATE_TYPE, STATEMENT_TYPE, Predicate, Statement
+from appliance.model.definition import Head
+from appliance.model.jsonform import canonical_json, parse_canonical
+from appliance.trust.sums import digest_of
+
+MAX_STATEMENT = 64 * 1024
+
+
+def build_statement(head: Head, sums: bytes, *, files: int, size: int, created: datetime) -> bytes:
+    """Canonical JSON of the statement over ``sums`` (the bytes of SHA256SUMS)."""
+    value = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": "SHA256SUMS", "digest": digest_of(sums)}],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": Predicate(
+            name=head.name,
+            version=head.version,
+            created=format_time(created),
+            expires=format_time(created + timedelta(days=head.expires_after_days)),
+            previous=head.previous,
+            minimum_root_version=head.minimum_root_version,
+            files=files,
+            bytes=size,
+        ).model_dump(),
+    }
+    return canonical_json(value)
+
+
+def parse_statement(data: bytes) -> Statement:
+    """Read a statement.  Raises ValueError for another type, form or predicate."""
+    parse_canonical(data, limit=MAX_STATEMENT)
+    try:
+        return Statement.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+def format_time(moment: datetime) -> str:
+    """UTC, RFC 3339, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """The inverse of ``format_time``.  Raises ValueError."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,74 @@
+"""SHA256SUMS: coreutils' text format, in one form only.
+
+A line is 64 lower-case hexadecimal digits, two spaces, the path, a newline; lines are
+sorted by the path's bytes (LC_ALL=C).  Backslash escapes never occur because the paths
+that would need them are refused.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from appliance.model.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS
+from appliance.model.names import check_sha256, collision_key, path_problem
+
+MAX_SUMS = 256 * 1024 * 1024
+MAX_FILES = 1_000_000
+
+# What SHA256SUMS cannot list: itself, and what is added after it was signed.
+UNLISTED = (SUMS, STATEMENT, SIGNATURES, ROOTS)
+
+
+def format_sums(digests: Mapping[str, str]) -> bytes:
+    """Write the digests (path to SHA-256).  Raises ValueError for a path that may not be."""
+    _check_paths(digests)
+    ordered = sorted(digests, key=lambda path: path.encode())
+    return b"".join(b"%b  %b\n" % (digests[path].encode(), path.encode()) for path in ordered)
+
+
+def parse_sums(data: bytes) -> dict[str, str]:
+    """Read SHA256SUMS: path to SHA-256, in the file's order.  Raises ValueError."""
+    if len(data) > MAX_SUMS:
+        raise ValueError(f"is larger than {MAX_SUMS} bytes")
+    if not data.endswith(b"\n"):
+        raise ValueError("does not end with a newline")
+    digests: dict[str, str] = {}
+    last = b""
+    for number, line in enumerate(data[:-1].split(b"\n"), start=1):
+        if number > MAX_FILES:
+            raise ValueError(f"lists more than {MAX_FILES} files")
+        digest, separator, raw = line[:64], line[64:66], line[66:]
+        if separator != b"  " or raw <= last:
+            reason = "is not '<sha256>  <path>'" if separator != b"  " else "is not sorted, or a path is there twice"
+            raise ValueError(f"line {number} {reason}")
+        try:
+            digests[raw.decode()] = check_sha256(digest.decode("ascii", "replace"))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+        last = raw
+    _check_paths(digests)
+    return digests
+
+
+def _check_paths(paths: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for path in paths:
+        if problem := path_problem(path):
+            raise ValueError(f"path {path!r} {problem}")
+        if path.split("/", 1)[0] in UNLISTED:
+            raise ValueError(f"path {path!r} lies where signed lists cannot reach")
+        if (other := seen.setdefault(collision_key(path), path)) != path:
+            raise ValueError(f"paths {other!r} and {path!r} are one file on some file systems")
+        parts = path.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            if (other := folders.setdefault(collision_key(folder), folder)) != folder:
+                raise ValueError(f"directories {other!r} and {folder!r} are one on some file systems")
+    for key, folder in folders.items():
+        if key in seen:
+            raise ValueError(f"{folder!r} is a file and a directory")
+
+
+def digest_of(data: bytes) -> dict[str, str]:
+    """The statement's digests of SHA256SUMS: ``sha256`` and ``sha384``."""
+    return {"sha256": hashlib.sha256(data).hexdigest(), "sha384": hashlib.sha384(data).hexdigest()}

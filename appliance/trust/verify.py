@@ -1,0 +1,307 @@
+"""Verification, in the order that docs/bundle-format.md fixes.
+
+Root chain, policy, signatures over the statement, SHA256SUMS by the statement, every
+file by SHA256SUMS and nothing beside them; only then is any JSON of the bundle read.
+Nothing switches a step off.  The result is a VerifiedBundle, which only this module
+makes and which everything on a site takes.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from appliance.errors import ApplianceError, NotTrusted
+from appliance.model.bundle import INDEX, ROOTS, SIGNATURES, STATEMENT, SUMS, VERIFY_SCRIPT, BundleIndex, Statement
+from appliance.model.files import Entry
+from appliance.model.jsonform import strict_json
+from appliance.trust.dsse import MAX_ENVELOPE, MAX_SIGNATURE_FILE, MAX_SIGNATURES, decode_signature_file
+from appliance.trust.policy import Policy
+from appliance.trust.root import MAX_CHAIN, Root, walk_chain
+from appliance.trust.statement import MAX_STATEMENT, parse_statement
+from appliance.trust.sums import MAX_SUMS, UNLISTED, digest_of, parse_sums
+
+MAX_INDEX = 256 * 1024 * 1024
+_SIGNATURE_SUFFIX = ".sigstore.json"
+_ROOT_SUFFIX = ".root.json"
+_HEX = set("0123456789abcdef")
+
+
+class BundleReader(Protocol):
+    """A bundle's bytes.  Never follows a link and never leaves the bundle."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The whole of a file of at most ``limit`` bytes.  Raises NotTrusted."""
+
+    def listing(self) -> Mapping[str, Entry]:
+        """Everything below the bundle, directories too, by path."""
+
+    def digests(self, paths: Sequence[str]) -> Iterable[tuple[str, str]]:
+        """Path and SHA-256 of each file, in any order.  Raises NotTrusted."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key of the release role whose signature holds."""
+
+    keyid: str
+    label: str
+    use: str
+
+
+class VerifiedBundle:
+    """A bundle that passed.  Only ``verify`` can make one."""
+
+    def __init__(self, seal: object, statement: Statement, root: Root, signers: tuple[Signer, ...]) -> None:
+        if seal is not _SEAL:
+            raise TypeError("a VerifiedBundle is made by appliance.trust.verify.verify alone")
+        self.statement = statement
+        self.root = root
+        self.signers = signers
+        self._content: tuple[dict[str, str], BundleIndex] | None = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Path to SHA-256 of every signed file."""
+        return self._read()[0]
+
+    @property
+    def index(self) -> BundleIndex:
+        """``bundle.json``."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[dict[str, str], BundleIndex]:
+        if self._content is None:
+            raise TypeError("not verified to the end")
+        return self._content
+
+
+_SEAL = object()
+
+
+def verify(reader: BundleReader, trusted_root: bytes, policy: Policy) -> VerifiedBundle:
+    """Verify everything.  Raises NotTrusted at the first step that fails.
+
+    Files that differ are all named in the error's ``problems``.
+    """
+    listing = reader.listing()
+    root = verify_root(reader, listing, trusted_root, policy)
+    statement, signers = _verify_statement(reader, listing, root, policy)
+    digests = _verify_sums(reader, statement)
+    _verify_set(listing, digests, statement)
+    _verify_files(reader, digests)
+    bundle = VerifiedBundle(_SEAL, statement, root, signers)
+    bundle._content = (digests, _read_index(reader, digests, listing, statement))
+    return bundle
+
+
+def verify_root(reader: BundleReader, listing: Mapping[str, Entry], trusted_root: bytes, policy: Policy) -> Root:
+    """Walk the bundle's root chain from ``trusted_root`` to its newest document."""
+    names = {path.split("/", 1)[1] for path in listing if path.startswith(f"{ROOTS}/")}
+    wanted = {f"{number}{_ROOT_SUFFIX}" for number in range(1, min(len(names), MAX_CHAIN) + 1)}
+    if not names or names != wanted:
+        stray = sorted(names ^ wanted)
+        raise NotTrusted(
+            "root-chain",
+            "trust/ does not hold the root chain 1.root.json, 2.root.json ... and nothing else",
+            where=f"{ROOTS}/{stray[0] if stray else ''}",
+        )
+    chain = [reader.read(f"{ROOTS}/{number}{_ROOT_SUFFIX}", MAX_ENVELOPE) for number in range(1, len(names) + 1)]
+    root = walk_chain(trusted_root, chain)
+    policy.check_root(root.document)
+    return root
+
+
+def _verify_statement(
+    reader: BundleReader, listing: Mapping[str, Entry], root: Root, policy: Policy
+) -> tuple[Statement, tuple[Signer, ...]]:
+    data = reader.read(STATEMENT, MAX_STATEMENT)
+    signers = []
+    for name in _signature_names(listing):
+        keyid = name.removesuffix(_SIGNATURE_SUFFIX)
+        content = reader.read(f"{SIGNATURES}/{name}", MAX_SIGNATURE_FILE)
+        signers.append(check_signature(content, data, keyid, root))
+    needed = root.document.roles.release.threshold
+    if len(signers) < needed:
+        raise NotTrusted(
+            "signatures-missing",
+            "too few signers of the release role have signed the bundle",
+            where=f"{SIGNATURES}/",
+            expected=f"{needed} signatures",
+            found=str(len(signers)),
+            hint="the bundle is not complete: ask the missing signers" if signers else "the bundle is not signed",
+        )
+    try:
+        statement = parse_statement(data)
+    except ValueError as error:
+        raise NotTrusted(
+            "statement-malformed", f"this is no statement that we know: {error}", where=STATEMENT
+        ) from None
+    policy.check_statement(statement.predicate, root.document)
+    return statement, tuple(signers)
+
+
+def check_signature(content: bytes, statement: bytes, keyid: str, root: Root) -> Signer:
+    """Check one signature file over ``statement`` by the release role.
+
+    Raises NotTrusted: ``signature-malformed``, ``signature-unknown-key``,
+    ``signature-other-statement`` or ``signature-invalid``.
+    """
+    where = f"{SIGNATURES}/{keyid}{_SIGNATURE_SUFFIX}"
+    try:
+        envelope = decode_signature_file(content)
+    except ValueError as error:
+        raise NotTrusted("signature-malformed", f"this is no signature file: {error}", where=where) from None
+    hint, signature = envelope.signatures[0]
+    if hint != keyid:
+        raise NotTrusted(
+            "signature-malformed", "it names another key than its file name", where=where, expected=keyid, found=hint
+        )
+    if keyid in root.document.revoked:
+        raise NotTrusted("signature-revoked-key", "its key is revoked", where=where)
+    if keyid not in root.document.roles.release.keyids:
+        raise NotTrusted("signature-unknown-key", "its key may not sign bundles", where=where)
+    if envelope.payload != statement:
+        raise NotTrusted("signature-other-statement", "it signs another statement than statement.json", where=where)
+    if not root.keys[keyid].verifies(signature, envelope.pae()):
+        raise NotTrusted("signature-invalid", "the signature does not hold", where=where)
+    entry = root.document.keys[keyid]
+    return Signer(keyid, entry.label, entry.use)
+
+
+def _signature_names(listing: Mapping[str, Entry]) -> list[str]:
+    names = sorted(path.split("/", 1)[1] for path in listing if path.startswith(f"{SIGNATURES}/"))
+    if len(names) > MAX_SIGNATURES:
+        raise NotTrusted("signature-malformed", f"more than {MAX_SIGNATURES} signature files", where=f"{SIGNATURES}/")
+    for name in names:
+        keyid = name.removesuffix(_SIGNATURE_SUFFIX)
+        if not name.endswith(_SIGNATURE_SUFFIX) or len(keyid) != 64 or not set(keyid) <= _HEX:
+            raise NotTrusted("file-unlisted", "not a signature file", where=f"{SIGNATURES}/{name}", expected="nothing")
+    return names
+
+
+def _verify_sums(reader: BundleReader, statement: Statement) -> dict[str, str]:
+    data = reader.read(SUMS, MAX_SUMS)
+    found = digest_of(data)
+    expected = statement.subject[0].digest
+    for algorithm, digest in (("sha256", expected.sha256), ("sha384", expected.sha384)):
+        if found[algorithm] != digest:
+            raise NotTrusted(
+                "sums-mismatch",
+                f"SHA256SUMS is not the list that was signed ({algorithm})",
+                where=SUMS,
+                expected=digest,
+                found=found[algorithm],
+            )
+    try:
+        return parse_sums(data)
+    except ValueError as error:
+        raise NotTrusted("sums-malformed", str(error), where=SUMS) from None
+
+
+def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statement: Statement) -> None:
+    folders = {
+        "/".join(parts[:depth]) for path in digests for parts in [path.split("/")] for depth in range(1, len(parts))
+    }
+    problems: list[ApplianceError] = []
+    for path, entry in listing.items():
+        unlisted = path.split("/", 1)[0] in UNLISTED
+        if entry.kind == "directory":
+            if path not in folders and path not in (SIGNATURES, ROOTS):
+                problems.append(NotTrusted("file-unlisted", "a directory that is not listed", where=path))
+        elif entry.kind != "file":
+            problems.append(NotTrusted("file-type", f"not an ordinary file but a {entry.kind}", where=path))
+        elif path not in digests and not unlisted:
+            problems.append(NotTrusted("file-unlisted", "a file that is not listed", where=path))
+    for path, digest in digests.items():
+        if path not in listing:
+            problems.append(
+                NotTrusted("file-missing", "a listed file is missing", where=path, expected=digest, found="no file")
+            )
+        elif listing[path].kind == "directory":
+            problems.append(NotTrusted("file-type", "a directory in place of a file", where=path))
+    _raise_problems(problems)
+    size = sum(listing[path].size for path in digests)
+    predicate = statement.predicate
+    if predicate.files != len(digests):
+        raise NotTrusted(
+            "statement-mismatch",
+            "SHA256SUMS lists another number of files than the statement",
+            where=SUMS,
+            expected=str(predicate.files),
+            found=str(len(digests)),
+        )
+    if predicate.bytes < size:
+        # Before hashing: a file that was blown up is not worth reading to its end.
+        raise NotTrusted(
+            "size-mismatch",
+            "the bundle has more bytes than were signed",
+            where=".",
+            expected=str(predicate.bytes),
+            found=str(size),
+        )
+
+
+def _verify_files(reader: BundleReader, digests: Mapping[str, str]) -> None:
+    problems: list[ApplianceError] = [
+        NotTrusted(
+            "file-mismatch", "the file is not the one that was signed", where=path, expected=digests[path], found=found
+        )
+        for path, found in reader.digests(list(digests))
+        if found != digests[path]
+    ]
+    _raise_problems(sorted(problems, key=lambda problem: problem.where))
+
+
+def _raise_problems(problems: Sequence[ApplianceError]) -> None:
+    if not problems:
+        return
+    first = problems[0]
+    what = first.what if len(problems) == 1 else f"{first.what}, and {len(problems) - 1} more problems"
+    raise NotTrusted(
+        first.reference,
+        what,
+        where=first.where,
+        expected=first.expected,
+        found=first.found,
+        hint="do not use the bundle: carry it again from where it was built",
+        problems=tuple(problems),
+    )
+
+
+def _read_index(
+    reader: BundleReader, digests: Mapping[str, str], listing: Mapping[str, Entry], statement: Statement
+) -> BundleIndex:
+    if INDEX not in digests:
+        raise NotTrusted("index-malformed", "the bundle has no bundle.json", where=INDEX)
+    data = reader.read(INDEX, MAX_INDEX)
+    if hashlib.sha256(data).hexdigest() != digests[INDEX]:
+        raise NotTrusted(
+            "file-mismatch", "the file changed while it was verified", where=INDEX, expected=digests[INDEX]
+        )
+    try:
+        strict_json(data, limit=MAX_INDEX)
+        index = BundleIndex.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise NotTrusted("index-malformed", f"bundle.json: {where}: {first['msg']}", where=INDEX) from None
+    except ValueError as error:
+        raise NotTrusted("index-malformed", f"bundle.json: {error}", where=INDEX) from None
+    if (index.name, index.version) != (statement.predicate.name, statement.predicate.version):
+        raise NotTrusted("index-mismatch", "bundle.json names another bundle than the statement", where=INDEX)
+    _check_meaning(index, digests, listing)
+    return index
+
+
+def _check_meaning(index: BundleIndex, digests: Mapping[str, str], listing: Mapping[str, Entry]) -> None:
+    explained = {INDEX, VERIFY_SCRIPT}
+    for file in (*index.shared, *(file for artifact in index.artifacts for file in artifact.files)):
+        explained.add(file.path)
+        if digests.get(file.path) != file.sha256 or listing[file.path].size != file.size:
+            raise NotTrusted("index-mismatch", "bundle.json and SHA256SUMS differ about a file", where=file.path)
+    for path in digests:
+        if path not in explained:
+            raise NotTrusted("index-mismatch", "a file that bundle.json does not explain", where=path)

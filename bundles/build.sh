@@ -1,0 +1,24 @@
+#!/bin/sh
+# What `make bundle` does.  BUNDLE, OUT, KEY and ROOT come from the environment.
+set -eu
+
+appliance=.venv/bin/appliance
+root=${ROOT:-${KEY%.pem}.root.json}
+renew=''
+
+if [ "$BUNDLE" = bundles/demo.yaml ]; then
+    # The demo has to work on any day, so its stale lock entries are resolved again.
+    renew=--renew
+    .venv/bin/python bundles/tiny-chat/make.py bundles/tiny-chat/model >&2
+fi
+if [ "$KEY" = keys/demo.pem ] && [ ! -e "$KEY" ]; then
+    mkdir -p keys
+    "$appliance" keys new "$KEY" --no-passphrase >/dev/null
+    "$appliance" root new "$root" --key "$KEY" --demo >/dev/null
+    printf 'made a DEMO key, %s: good for trying things out, not for production\n' "$KEY" >&2
+fi
+if [ ! -e "$root" ]; then
+    printf 'no root document %s: making one that trusts %s alone\n' "$root" "$KEY" >&2
+    "$appliance" root new "$root" --key "$KEY" >/dev/null
+fi
+exec "$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" --root "$root" $renew

@@ -1,0 +1,73 @@
+"""The arrows between the layers, the door to processes, and the size of modules."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "appliance"
+
+# What each layer may import beside itself, the standard library and other people's packages.
+ALLOWED = {
+    "errors": set(),
+    "model": {"errors"},
+    "tools": {"model", "errors"},
+    "artifacts": {"tools", "model", "errors"},
+    "trust": {"tools", "model", "errors"},
+    "store": {"tools", "model", "errors"},
+    "transfer": {"tools", "model", "errors"},
+    "steps": {"artifacts", "trust", "store", "transfer", "tools", "model", "errors"},
+    # The command line makes the cache and the typed options that it hands to a step.
+    "cli": {"steps", "store", "trust", "model", "errors"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+KIND_NAMES = {"weights", "images", "wheels", "os-packages"}
+KIND_BLIND = ("store", "trust", "transfer")
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(module: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports_follow_the_arrows(module: Path) -> None:
+    own = {name.split(".")[1] for name in imports(module) if name.startswith("appliance.")} - {"__version__"}
+    assert own - {layer(module)} <= ALLOWED[layer(module)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_only_run_starts_processes(module: Path) -> None:
+    if module == PACKAGE / "tools" / "run.py":
+        return
+    assert not {name for name in imports(module) if name.split(".")[0] in {"subprocess", "multiprocessing", "pty"}}
+    calls = {node.attr for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)}
+    assert not calls & {"system", "popen", "execv", "execve", "spawnv", "fork"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if layer(m) in KIND_BLIND], ids=str)
+def test_store_trust_and_transfer_name_no_kind(module: Path) -> None:
+    texts = {node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant)}
+    assert not texts & KIND_NAMES
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_modules_stay_readable(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    assert len(module.read_text().splitlines()) <= 400
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 50, f"{node.name} is too long"
