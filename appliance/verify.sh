@@ -1,221 +1,311 @@
 #!/bin/sh
-# Verifies a bundle with openssl, jq and coreutils alone.
+# Verifies a bundle with openssl, jq and GNU coreutils alone.
 #
 #   sh verify.sh DIR --root ROOT.json
 #
-# DIR is the bundle (default: the directory of this script), ROOT.json the root document
-# that you trust.  Use your own copies of this script and of the root document: a bundle
-# that was tampered with brings a tampered script.
+# DIR is the bundle; without it, the directory of this script.  ROOT.json is the root
+# document that you trust.  Bring both this script and the root document yourself: whoever
+# can change a bundle can change the copies that lie in it.
 #
-# Order: root chain, expiry, signatures over statement.json, SHA256SUMS by the statement,
-# the set of files, every file by SHA256SUMS.
 # Exit codes: 0 verified, 1 failed, 2 usage or missing tools, 3 not trusted.
-
+#
+# What `appliance verify` checks beyond this: Unicode normal forms and letter case of names
+# that are not ASCII, and what bundle.json says about artifacts and serving.
+#
+# shellcheck disable=SC2015,SC2016  # A && B || refuse: refuse does not return; $x in '' is jq's
 set -eu
-LC_ALL=C
-export LC_ALL
-umask 077
 
-ROOT_TYPE='application/vnd.appliance.root.v1+json'
-STATEMENT_TYPE='application/vnd.in-toto+json'
+fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
 
-usage() { printf 'error: %s\nusage: sh verify.sh DIR --root ROOT.json\n' "$1" >&2; exit 2; }
-refuse() { printf 'NOT TRUSTED: %s\n' "$1" >&2; exit 3; }
-
-bundle='' root=''
+usage='usage: sh verify.sh DIR --root ROOT.json'
+bundle='' trusted=''
 while [ $# -gt 0 ]; do
     case $1 in
-        --root) [ $# -ge 2 ] || usage 'no file after --root'; root=$2; shift ;;
-        --root=*) root=${1#--root=} ;;
-        -h | --help) printf 'usage: sh verify.sh DIR --root ROOT.json\n'; exit 0 ;;
-        -*) usage "unknown option $1" ;;
+        --root) [ $# -ge 2 ] || fail "no file after --root; $usage"; trusted=$2; shift ;;
+        --root=*) trusted=${1#--root=} ;;
+        -h | --help) printf '%s\n' "$usage"; exit 0 ;;
+        -*) fail "unknown option $1; $usage" ;;
         *)
             if [ -z "$bundle" ]; then bundle=$1
-            elif [ -z "$root" ]; then root=$1
-            else usage "one argument too many: $1"; fi ;;
+            elif [ -z "$trusted" ]; then trusted=$1
+            else fail "one argument too many: $1; $usage"; fi ;;
     esac
     shift
 done
 [ -n "$bundle" ] || bundle=$(dirname -- "$0")
-[ -n "$root" ] || usage 'no root document given'
-[ -f "$root" ] && [ -r "$root" ] || usage "cannot read the root document $root"
-[ -d "$bundle" ] || usage "not a directory: $bundle"
-for tool in openssl jq sha256sum sha384sum base64 cmp cut sort mktemp; do
-    command -v "$tool" >/dev/null || {
-        # cmp is in diffutils, which every Debian has; the rest is coreutils
-        printf 'error: %s is not installed\n' "$tool" >&2; exit 2; }
+[ -n "$trusted" ] || fail "no root document given; $usage"
+for tool in openssl jq base64 comm cut du head join sha256sum sha384sum sort tr; do
+    command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
 
-work=$(mktemp -d)
+# A relative DIR gets ./ in front, so that neither '-' nor CDPATH can change its meaning.
+case $bundle in /*) ;; *) bundle=./$bundle ;; esac
+[ -d "$bundle" ] && [ -r "$bundle" ] && [ -x "$bundle" ] || fail "not a readable directory: $bundle"
+work=$(mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
+case $work in /*) ;; *) work=$PWD/$work ;; esac
 trap 'rm -rf -- "$work"' EXIT
-trap 'exit 130' INT TERM
-cat -- "$root" >"$work/trusted.json"
+trap 'exit 130' HUP INT TERM
+LC_ALL=C HOME=$work # jq would read definitions from ~/.jq
+export LC_ALL HOME
+head -c 1048577 <"$trusted" >"$work/trusted" || fail "cannot read the root document $trusted"
 cd -- "$bundle"
 
-# plain FILE LIMIT: an ordinary file of at most LIMIT bytes, copied, so that what is
-# checked is what is read
-plain() {
-    [ ! -L "$1" ] && [ -f "$1" ] || refuse "$1 is missing or not an ordinary file"
-    head -c "$(($2 + 1))" -- "$1" >"$work/${1##*/}" || refuse "$1 cannot be read"
-    [ "$(wc -c <"$work/${1##*/}")" -le "$2" ] || refuse "$1 is larger than $2 bytes"
+ROOT_TYPE='application/vnd.appliance.root.v1+json'
+STATEMENT_TYPE='application/vnd.in-toto+json'
+
+# The forms of all JSON that is read, in jq.
+FORMS='
+def text($pattern): type == "string" and test("\\A(" + $pattern + ")\\z");
+def number($low; $high): type == "number" and (tojson | test("\\A[0-9]+\\z")) and . >= $low and . <= $high;
+def list($high): type == "array" and length >= 1 and length <= $high;
+def fields($names): type == "object" and keys == ($names | split(" "));
+def ascii: all(.. | (strings, (objects | keys[])); test("\\A[ -~]*\\z"));
+def id: text("[0-9a-f]{64}");
+def time: text("20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z");
+def device: test("(\\A|/)(con|prn|aux|nul|com[0-9]|lpt[0-9])([./]|\\z)"; "i");
+def version: text("(0|[1-9][0-9]{0,8})(\\.(0|[1-9][0-9]{0,8})){1,3}(-[0-9a-z]+(\\.[0-9a-z]+)*)?") and length <= 64;
+
+def root_envelope($media): fields("payload payloadType signatures")
+    and .payloadType == $media and (.payload | type == "string")
+    and (.signatures | list(64) and all(.[]; fields("keyid sig") and (.keyid | id) and (.sig | type == "string"))
+        and (map(.keyid) | . == unique));
+def role: fields("keyids threshold") and (.threshold | number(1; 64)) and .threshold <= (.keyids | length)
+    and (.keyids | list(64) and all(.[]; id) and length == (unique | length));
+def root($version): fields("created expires keys revoked roles schema version")
+    and .schema == "appliance.root/v1" and .version == $version and all(.created, .expires; time)
+    and (.keys | type == "object" and length >= 1 and length <= 128 and all(keys[]; id)
+        and all(.[]; fields("label spki use") and (.label | text("[ -~]{1,100}")) and (.use | text("production|demo"))
+            and (.spki | text("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==")))) # P-256, uncompressed
+    and (.revoked | type == "array" and all(.[]; id))
+    and (.roles | fields("release root") and all(.[]; role))
+    and ([.roles[].keyids[]] as $used | $used - (.keys | keys) == [] and $used - .revoked == $used);
+
+def signature_file($signer; $media): fields("dsseEnvelope mediaType verificationMaterial")
+    and .mediaType == "application/vnd.dev.sigstore.bundle.v0.3+json"
+    and .verificationMaterial == {publicKey: {hint: $signer}, tlogEntries: []}
+    and (.dsseEnvelope | fields("payload payloadType signatures")
+        and .payloadType == $media and (.payload | type == "string")
+        and (.signatures | list(1) and (.[0] | fields("sig") and (.sig | type == "string"))));
+
+def statement: fields("_type predicate predicateType subject")
+    and ._type == "https://in-toto.io/Statement/v1" and .predicateType == "urn:appliance:bundle:v1"
+    and (.subject | list(1) and (.[0] | fields("digest name") and .name == "SHA256SUMS"
+        and (.digest | fields("sha256 sha384") and (.sha256 | id) and (.sha384 | text("[0-9a-f]{96}")))))
+    and (.predicate | fields("bytes created expires files minimum_root_version name previous version")
+        and (.name | text("[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?") and (contains("..") or device | not))
+        and (.version | version) and (.previous | . == null or version) and all(.created, .expires; time)
+        and (.minimum_root_version | number(1; 1000000))
+        and (.files | number(1; 1000000)) and (.bytes | number(0; 9007199254740991)));
+
+# A line of SHA256SUMS: 64 digits, two spaces, a path that means the same file everywhere.
+def sums_line: test("\\A[0-9a-f]{64}  [^/]") and (.[66:] | utf8bytelength <= 1024
+    and (test("//|/\\z|(\\A|/)[ -]|[. ](/|\\z)|[\\\\:*?\"<>|]|[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}\\p{Co}\\p{Cn}]") | not)
+    and (split("/") | length <= 32 and (.[0] | IN("SHA256SUMS", "statement.json", "sigs", "trust") | not)
+        and all(.[]; utf8bytelength <= 255)) and (device | not));
+'
+
+# refuse WHAT [FILE [EXPECTED FOUND]]
+refuse() {
+    printf 'NOT TRUSTED: %s\n' "$1" >&2
+    [ $# -lt 2 ] || printf '  file:     %s\n' "$(printf '%s' "$2" | quoted --slurp)" >&2
+    [ $# -lt 4 ] || printf '  expected: %s\n  found:    %s\n' "$3" "$4" >&2
+    exit 3
 }
-# canonical FILE NAME: JSON in the one form that is accepted (sorted keys, no white space)
-canonical() { jq -cjS . "$1" 2>/dev/null | cmp -s - "$1" || refuse "$2 is not canonical JSON"; }
+# quoted: lines in a form that cannot steer a terminal
+quoted() { jq --raw-input --ascii-output "$@" .; }
+# same FILE FILE
+same() { one=$(sha256sum <"$1") && two=$(sha256sum <"$2") && [ "$one" = "$two" ]; }
+# copy NAME LIMIT TO: an ordinary file of at most LIMIT bytes; what is checked is what is used
+copy() {
+    [ -f "$1" ] && [ ! -L "$1" ] || refuse 'missing, or not an ordinary file' "$1"
+    head -c "$(($2 + 1))" <"$1" >"$3" || refuse 'cannot be read' "$1"
+    [ "$(wc -c <"$3")" -le "$2" ] || refuse "larger than $2 bytes" "$1"
+}
+# canonical FILE NAME FORM [JQ OPTION...]: one JSON value of a form, in the only way it may be written
+canonical() {
+    file=$1 name=$2 form=$3
+    shift 3
+    jq --slurp --sort-keys --compact-output --join-output "$@" \
+        "$FORMS if length == 1 and (.[0] | ascii and $form) then .[0] else error(\"form\") end" \
+        "$file" >"$work/canonical" 2>/dev/null && same "$file" "$work/canonical" ||
+        refuse 'not canonical JSON of the form that is expected here' "$name"
+}
+# decode TEXT NAME TO: base64 in the only way that its bytes may be written
+decode() {
+    printf '%s' "$1" | base64 --decode >"$3" 2>/dev/null && [ "$(base64 --wrap 0 <"$3")" = "$1" ] ||
+        refuse 'malformed base64' "$2"
+}
 # pae TYPE FILE: the bytes that a DSSE signature is made over
 pae() { printf 'DSSEv1 %d %s %d ' "${#1}" "$1" "$(wc -c <"$2")"; cat -- "$2"; }
-# decode TEXT: base64 in its canonical form
-decode() {
-    printf '%s' "$1" | base64 -d >"$work/decoded" 2>/dev/null && [ "$(base64 -w 0 "$work/decoded")" = "$1" ] ||
-        refuse "$2: base64 is malformed"
-    cat "$work/decoded"
-}
-# holds DOCUMENT KEYID SIGNATURE MESSAGE: whether a key of a root document made a signature
+# holds KEYID SIGNATURE NAME: the key has signed the message
 holds() {
-    decode "$(jq -j --arg id "$2" '.keys[$id].spki' "$1")" "key $2" >"$work/key.der"
-    [ "$(sha256sum <"$work/key.der" | cut -c 1-64)" = "$2" ] || refuse "key $2 is not the SHA-256 of its key"
-    openssl dgst -sha256 -keyform DER -verify "$work/key.der" -signature "$3" "$4" >/dev/null 2>&1
+    decode "$2" "$3" "$work/signature"
+    openssl dgst -sha256 -keyform DER -verify "$work/$1.der" -signature "$work/signature" "$work/message" \
+        >/dev/null 2>&1 || refuse "the signature of key $1 does not hold" "$3"
 }
+# before TIME: whether it is to come
+before() { [ "$(date -u +%Y%m%d%H%M%S)" -lt "$(printf '%s' "$1" | tr -cd 0-9)" ]; }
 
-# 1. Root chain -------------------------------------------------------------------------
-[ -d trust ] && [ ! -L trust ] || refuse 'trust/ is missing'
-newest=0
-while [ -e "trust/$((newest + 1)).root.json" ]; do newest=$((newest + 1)); done
-[ "$newest" -ge 1 ] && [ "$newest" -le 1000 ] || refuse 'trust/ holds no root chain'
-
-# endorsed VERSION BY: the threshold of BY's root role has signed document VERSION
-endorsed() {
-    count=0
-    for id in $(jq -r '.signatures[].keyid' "$work/$1.root.json"); do
-        jq -e --arg id "$id" '.roles.root.keyids | index($id) != null' "$work/root.$2" >/dev/null || continue
-        decode "$(jq -j --arg id "$id" '.signatures[] | select(.keyid == $id).sig' "$work/$1.root.json")" "trust/$1.root.json" >"$work/sig"
-        holds "$work/root.$2" "$id" "$work/sig" "$work/message" || refuse "trust/$1.root.json: the signature of key $id does not hold"
-        count=$((count + 1))
-    done
-    [ "$count" -ge "$(jq '.roles.root.threshold' "$work/root.$2")" ] || refuse "trust/$1.root.json: too few keys of the root role have signed"
-}
-
-number=0
-while [ "$number" -lt "$newest" ]; do
-    before=$number number=$((number + 1)) name=trust/$number.root.json
-    plain "$name" 1048576
-    canonical "$work/$number.root.json" "$name"
-    jq -e --arg type "$ROOT_TYPE" 'keys == ["payload", "payloadType", "signatures"] and .payloadType == $type
-        and (.signatures | length >= 1 and length <= 64)
-        and ([.signatures[].keyid] | . == unique and all(test("^[0-9a-f]{64}$")))' "$work/$number.root.json" >/dev/null 2>&1 ||
-        refuse "$name is no root document"
-    decode "$(jq -j .payload "$work/$number.root.json")" "$name" >"$work/root.$number"
-    canonical "$work/root.$number" "$name"
-    jq -e --argjson n "$number" '.schema == "appliance.root/v1" and .version == $n
-        and (.keys | keys | all(test("^[0-9a-f]{64}$")))
-        and all(.roles.root, .roles.release; (.keyids | . == unique or length == (unique | length)) and .threshold >= 1)
-        and ((.roles.root.keyids + .roles.release.keyids) - (.keys | keys) == [])
-        and ((.revoked - (.roles.root.keyids + .roles.release.keyids)) == .revoked)' "$work/root.$number" >/dev/null 2>&1 ||
-        refuse "$name is no root document of version $number"
-    pae "$ROOT_TYPE" "$work/root.$number" >"$work/message"
-    endorsed "$number" "$number"
-    [ "$before" -eq 0 ] || endorsed "$number" "$before"
+# 1. The root chain: N+1 is signed by the thresholds of N and of N+1 ---------------------
+newest=0 anchor='' signers=''
+while [ -e "trust/$((newest + 1)).root.json" ]; do
+    previous=$newest newest=$((newest + 1))
+    name=trust/$newest.root.json envelope=$work/$newest.envelope root=$work/$newest.root
+    [ "$newest" -le 1000 ] || refuse 'the root chain is longer than 1000 documents' "$name"
+    [ "$previous" -ge 1 ] || previous=1 # the first has nothing before it
+    copy "$name" 1048576 "$envelope"
+    canonical "$envelope" "$name" 'root_envelope($media)' --arg media "$ROOT_TYPE"
+    jq --raw-output '.payload, (.signatures[] | "\(.keyid) \(.sig)")' "$envelope" >"$work/lines"
+    read -r payload <"$work/lines"
+    decode "$payload" "$name" "$root"
+    canonical "$root" "$name" 'root($version)' --argjson version "$newest"
+    jq --raw-output '.keys | to_entries[] | "\(.key) \(.value.spki)"' "$root" >"$work/keys"
+    while read -r id spki; do
+        decode "$spki" "$name" "$work/$id.der"
+        [ "$(sha256sum <"$work/$id.der")" = "$id  -" ] || refuse "key $id is not the SHA-256 of its key" "$name"
+        openssl pkey -pubin -inform DER -in "$work/$id.der" -noout 2>/dev/null || refuse "key $id is no key" "$name"
+    done <"$work/keys"
+    pae "$ROOT_TYPE" "$root" >"$work/message"
+    tail -n +2 "$work/lines" >"$work/signatures"
+    while read -r id signature; do holds "$id" "$signature" "$name"; done <"$work/signatures"
+    jq --exit-status --slurp '(.[2].signatures | map(.keyid)) as $signers
+        | $signers - [.[0, 1].keys | keys[]] == []
+        and all(.[0, 1].roles.root; (.keyids - (.keyids - $signers) | length) >= .threshold)' \
+        "$work/$previous.root" "$root" "$envelope" >/dev/null ||
+        refuse 'too few keys of the root role have signed, or one that is in no role' "$name"
+    ! same "$envelope" "$work/trusted" || anchor=$newest
 done
-matched=''
-for number in $(seq "$newest"); do cmp -s "$work/trusted.json" "$work/$number.root.json" && matched=$number; done
-[ -n "$matched" ] || refuse "the bundle's root chain does not hold the root document that you trust"
-anchor=$work/root.$newest
+[ -n "$anchor" ] || refuse 'the root chain does not hold the root document that you trust' trust/
 
-# 2. Policy -----------------------------------------------------------------------------
-now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-jq -e --arg now "$now" '$now < .expires' "$anchor" >/dev/null || refuse "the root document has expired: $(jq -r .expires "$anchor")"
+# 2. Policy: the newest root document is in force ----------------------------------------
+jq --raw-output '"\(.expires) \(.roles.release | "\(.threshold) \(.keyids | join(" "))")"' "$root" >"$work/lines"
+read -r expires threshold releasers <"$work/lines"
+before "$expires" || refuse 'the root document has expired' "$name" "a time before $expires" "$(date -u)"
 
-# 3. Signatures over the statement ------------------------------------------------------
-plain statement.json 65536
-canonical "$work/statement.json" statement.json
-pae "$STATEMENT_TYPE" "$work/statement.json" >"$work/message"
-signers=0
-if [ -d sigs ] && [ ! -L sigs ]; then
-    for file in sigs/* sigs/.[!.]* sigs/..?*; do
-        [ -e "$file" ] || [ -L "$file" ] || continue
-        plain "$file" 262144
-        copy=$work/${file##*/}
-        canonical "$copy" "$file"
-        id=$(jq -r '.verificationMaterial.publicKey.hint' "$copy")
-        [ "$file" = "sigs/$id.sigstore.json" ] || refuse "$file names another key than its file name"
-        jq -e --arg type "$STATEMENT_TYPE" 'keys == ["dsseEnvelope", "mediaType", "verificationMaterial"]
-            and .mediaType == "application/vnd.dev.sigstore.bundle.v0.3+json"
-            and (.verificationMaterial | keys == ["publicKey", "tlogEntries"] and .tlogEntries == [] and (.publicKey | keys == ["hint"]))
-            and (.dsseEnvelope | keys == ["payload", "payloadType", "signatures"] and .payloadType == $type
-                and (.signatures | length == 1) and (.signatures[0] | keys == ["sig"]))' "$copy" >/dev/null 2>&1 ||
-            refuse "$file is no signature file"
-        jq -e --arg id "$id" '(.roles.release.keyids | index($id) != null) and (.revoked | index($id) == null)' "$anchor" >/dev/null ||
-            refuse "$file: its key may not sign bundles"
-        decode "$(jq -j .dsseEnvelope.payload "$copy")" "$file" >"$work/payload"
-        cmp -s "$work/payload" "$work/statement.json" || refuse "$file signs another statement"
-        decode "$(jq -j '.dsseEnvelope.signatures[0].sig' "$copy")" "$file" >"$work/sig"
-        holds "$anchor" "$id" "$work/sig" "$work/message" || refuse "$file: the signature does not hold"
-        printf 'signed by %s  %s\n' "$id" "$(jq -r --arg id "$id" '.keys[$id].label' "$anchor")"
-        signers=$((signers + 1))
-    done
-fi
-needed=$(jq .roles.release.threshold "$anchor")
-[ "$signers" -ge "$needed" ] || refuse "$signers of $needed needed signatures"
-jq -e '._type == "https://in-toto.io/Statement/v1" and .predicateType == "urn:appliance:bundle:v1"
-    and (.subject | length == 1) and .subject[0].name == "SHA256SUMS"' "$work/statement.json" >/dev/null 2>&1 ||
-    refuse 'statement.json is no statement that this script knows'
-jq -e --arg now "$now" '$now < .predicate.expires' "$work/statement.json" >/dev/null ||
-    refuse "the bundle has expired: $(jq -r .predicate.expires "$work/statement.json")"
-jq -e --argjson n "$newest" '.predicate.minimum_root_version <= $n' "$work/statement.json" >/dev/null ||
-    refuse 'the bundle demands a newer root than its chain leads to'
-
-# 4. SHA256SUMS by the statement --------------------------------------------------------
-plain SHA256SUMS 268435456
-for bits in 256 384; do
-    expected=$(jq -r ".subject[0].digest.sha$bits" "$work/statement.json")
-    [ "$("sha${bits}sum" <"$work/SHA256SUMS" | cut -d ' ' -f 1)" = "$expected" ] ||
-        refuse "SHA256SUMS is not the list that was signed (sha$bits, expected $expected)"
+# 3. Signatures over the statement -------------------------------------------------------
+statement=$work/statement
+copy statement.json 65536 "$statement"
+pae "$STATEMENT_TYPE" "$statement" >"$work/message"
+count=0
+: >"$work/signed"
+for name in sigs/*; do
+    [ "$name" != 'sigs/*' ] || break # there is none
+    id=${name#sigs/} id=${id%.sigstore.json} count=$((count + 1))
+    [ "$count" -le 64 ] || refuse 'there are more than 64 signature files' sigs/
+    [ "$name" = "sigs/$id.sigstore.json" ] || refuse 'not a signature file' "$name"
+    case " $releasers " in *" $id "*) ;; *) refuse 'its key may not sign bundles' "$name" ;; esac
+    copy "$name" 262144 "$work/file"
+    canonical "$work/file" "$name" 'signature_file($signer; $media)' --arg signer "$id" --arg media "$STATEMENT_TYPE"
+    jq --raw-output '.dsseEnvelope | "\(.payload) \(.signatures[0].sig)"' "$work/file" >"$work/lines"
+    read -r payload signature <"$work/lines"
+    decode "$payload" "$name" "$work/payload"
+    same "$work/payload" "$statement" || refuse 'it signs another statement than statement.json' "$name"
+    holds "$id" "$signature" "$name"
+    printf '%s\n' "$name" >>"$work/signed"
+    signers="$signers $id"
 done
-jq -e -R -n '[inputs] | length > 0 and all(test("^[0-9a-f]{64}  [^/\\\\-][^\\\\]*$")
-    and (.[66:] | split("/") | all(. != "" and . != "." and . != ".." and (startswith("-") | not))))' "$work/SHA256SUMS" >/dev/null ||
-    refuse 'SHA256SUMS has a malformed line'
-cut -c 67- "$work/SHA256SUMS" >"$work/listed"
-sort -c -u "$work/listed" 2>/dev/null || refuse 'SHA256SUMS is not sorted, or a path is there twice'
-[ "$(wc -l <"$work/listed")" -eq "$(jq .predicate.files "$work/statement.json")" ] || refuse 'SHA256SUMS lists another number of files than the statement'
+[ "$count" -ge "$threshold" ] ||
+    refuse 'too few signers of the release role have signed the bundle' sigs/ "$threshold signatures" "$count"
+canonical "$statement" statement.json statement
+jq --raw-output '.subject[0].digest as $d | .predicate
+    | "\(.expires) \(.minimum_root_version) \(.files) \(.bytes) \($d.sha256) \($d.sha384)"' "$statement" >"$work/lines"
+read -r expires minimum files bytes sha256 sha384 <"$work/lines"
+[ "$newest" -ge "$minimum" ] ||
+    refuse 'the bundle demands a newer root than its chain leads to' trust/ "version $minimum or higher" "$newest"
+before "$expires" || refuse 'the bundle has expired' statement.json "a time before $expires" "$(date -u)"
 
-# 5. The files that are there, and nothing beside them ----------------------------------
-# walk DIRECTORY: writes every file and checks that there is nothing but files and
-# directories; an empty directory is not listed by anything, so it is refused
-walk() {
-    [ -r "$1" ] && [ -x "$1" ] || refuse "cannot read the directory $1"
-    # shellcheck disable=SC2167
-    for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
-        [ ! -L "$entry" ] || refuse "${entry#./} is a link"
-        if [ -d "$entry" ]; then
-            # shellcheck disable=SC2046
-            set -- "$1" "$entry"
-            walk "$entry"
-            entry=$2
-            printf '%s\n' "${entry#./}" >>"$work/directories"
-        elif [ -f "$entry" ]; then printf '%s\n' "${entry#./}" >>"$work/present"
-        elif [ -e "$entry" ]; then refuse "${entry#./} is neither a file nor a directory"
-        fi
+# 4. SHA256SUMS by the statement ---------------------------------------------------------
+sums=$work/sums
+copy SHA256SUMS 268435456 "$sums"
+found=$(sha256sum <"$sums")
+[ "$found" = "$sha256  -" ] || refuse 'it is not the list that was signed' SHA256SUMS "$sha256" "${found%  -}"
+found=$(sha384sum <"$sums")
+[ "$found" = "$sha384  -" ] || refuse 'it is not the list that was signed' SHA256SUMS "$sha384" "${found%  -}"
+jq --raw-input --raw-output "$FORMS select(sums_line)" "$sums" >"$work/good"
+same "$sums" "$work/good" ||
+    refuse "no UTF-8 text, or a line that may not be: $(
+        jq --raw-input --null-input --ascii-output "$FORMS first(inputs | select(sums_line | not))" "$sums")" SHA256SUMS
+cut --bytes 67- "$sums" >"$work/files"
+jq --raw-input --raw-output 'split("/") | range(1; length) as $depth | .[:$depth] | join("/")' "$work/files" |
+    sort --unique >"$work/folders"
+sort --check=quiet --unique "$work/files" || refuse 'it is not sorted, or a path is there twice' SHA256SUMS
+sort "$work/files" "$work/folders" | tr '[:upper:]' '[:lower:]' | sort >"$work/caseless"
+[ "$(uniq "$work/caseless" | wc -l)" -eq "$(cat "$work/files" "$work/folders" | wc -l)" ] ||
+    refuse "paths that are one on some file systems: $(uniq --repeated "$work/caseless" | head -n 1 | quoted)" SHA256SUMS
+
+# 5. The files that are there, and nothing beside them -----------------------------------
+# A line break in a name becomes a control character, which no listed name has.
+du --all --bytes --count-links --null . >"$work/walk" || refuse 'it cannot be read whole' .
+tr '\000\n' '\n\001' <"$work/walk" >"$work/sizes"
+cut --fields 2- "$work/sizes" | cut --bytes 3- | sort | tail -n +2 >"$work/present"
+printf '%s\n' sigs trust | sort - "$work/folders" >"$work/all-folders"
+{
+    cat "$work/files" "$work/signed"
+    printf '%s\n' SHA256SUMS statement.json
+    seq --format 'trust/%.0f.root.json' "$newest"
+} | sort >"$work/all-files"
+sort "$work/all-folders" "$work/all-files" >"$work/all"
+# wrong TEST WHAT: of the names on standard input, those that are not what they have to be
+wrong() {
+    while IFS= read -r name; do
+        if [ -L "$name" ]; then printf 'a link: %s\n' "$name"
+        elif [ ! -e "$name" ]; then printf 'missing: %s\n' "$name"
+        elif ! test "$1" "$name"; then printf 'not %s: %s\n' "$2" "$name"
+        elif [ -f "$name" ] && { [ -u "$name" ] || [ -g "$name" ]; }; then printf 'setuid or setgid: %s\n' "$name"; fi
     done
 }
-: >"$work/present"
-: >"$work/directories"
-walk .
-jq -R -r -n 'inputs | select(. != "SHA256SUMS" and . != "statement.json"
-    and (test("^(sigs|trust)/") | not))' "$work/present" | sort >"$work/found"
-cmp -s "$work/found" "$work/listed" || {
-    comm -13 "$work/found" "$work/listed" | head -n 5 | while read -r path; do printf 'missing: %s\n' "$path" >&2; done
-    comm -23 "$work/found" "$work/listed" | head -n 5 | while read -r path; do printf 'not listed: %s\n' "$path" >&2; done
-    refuse 'the files are not the listed ones'
+{
+    wrong -d 'a directory' <"$work/all-folders"
+    wrong -f 'an ordinary file' <"$work/all-files"
+    comm -13 "$work/all" "$work/present" | while IFS= read -r name; do printf 'not listed: %s\n' "$name"; done
+} >"$work/problems"
+head -n 20 "$work/problems" | quoted >&2
+[ ! -s "$work/problems" ] && same "$work/all" "$work/present" ||
+    refuse 'the files are not the listed ones; the first problems are above' .
+cat "$work/sizes" "$sums" | jq --raw-input --null-input --compact-output '[inputs]
+    | (map(select(contains("\t")) | split("\t") | {key: .[1][2:], value: .[0] | tonumber}) | from_entries) as $sizes
+    | map(select(contains("\t") | not) | {path: .[66:], sha256: .[:64], size: $sizes[.[66:]]})' >"$work/facts"
+jq --raw-output '"\(length) \(map(.size) | add)"' "$work/facts" >"$work/lines"
+read -r listed size <"$work/lines"
+[ "$listed" -eq "$files" ] || refuse 'it lists another number of files than the statement' SHA256SUMS "$files" "$listed"
+[ "$size" -le "$bytes" ] || refuse 'there are more bytes than were signed' . "$bytes" "$size"
+
+# 6. Every file --------------------------------------------------------------------------
+sha256sum --check --strict --quiet "$sums" >"$work/failed" || {
+    head -n 20 "$work/failed" | while IFS= read -r line; do
+        name=${line%: FAILED*}
+        expected=$(jq --raw-input --raw-output --arg name "$name" 'select(.[66:] == $name)[:64]' "$sums")
+        found=$(sha256sum <"$name") || found=unreadable
+        (refuse 'the file is not the one that was signed' "$name" "$expected" "${found%  -}") || :
+    done
+    refuse 'the files are not the ones that were signed' .
 }
-[ "$(jq -R -n '[inputs | select(test("^trust/"))] | length' "$work/present")" -eq "$newest" ] || refuse 'trust/ holds more than the root chain'
-jq -R -r -n '[inputs | split("/")[:-1] | . as $parts | range(1; length + 1) | $parts[:.] | join("/")] | unique[]' "$work/present" | sort >"$work/parents"
-sort "$work/directories" | comm -23 - "$work/parents" >"$work/empty"
-jq -R -r -n 'inputs | select(. != "sigs")' "$work/empty" >"$work/stray"
-[ ! -s "$work/stray" ] || refuse "a directory that is not listed: $(head -n 1 "$work/stray")"
+[ "$size" -eq "$bytes" ] || refuse 'there are fewer bytes than were signed' . "$bytes" "$size"
 
-# 6. Every file -------------------------------------------------------------------------
-sha256sum --check --strict --quiet "$work/SHA256SUMS" >&2 || refuse 'the files above are not the ones that were signed'
+# 7. bundle.json, of which nothing was read until now: it explains every file -------------
+index=$work/index
+[ ! -e bundle.json ] || copy bundle.json 268435456 "$index"
+# The two ways to read it differ where a key is there twice.
+jq --compact-output --stream 'select(length == 2)[0]' "$index" >"$work/once" 2>/dev/null &&
+    jq --compact-output 'tostream | select(length == 2)[0]' "$index" >"$work/again" 2>/dev/null &&
+    same "$work/once" "$work/again" || refuse 'it is missing, no JSON, or has a key twice' bundle.json
+problem=$(jq --slurp --ascii-output --arg sha256 "$(sha256sum <"$index" | cut --bytes -64)" \
+    --slurpfile statement "$statement" --slurpfile facts "$work/facts" '
+    ($facts[0] | sort) as $files | ($files | map(select(.path == "bundle.json" or .path == "verify.sh"))) as $ours
+    | if all($ours[]; .path != "bundle.json" or .sha256 != $sha256) then "it changed while it was verified"
+    elif length != 1 or .[0].schema != "appliance.bundle/v1" then "it is of no form that this script knows"
+    elif [.[0] | .name, .version] != [$statement[0].predicate | .name, .version] then "it names another bundle"
+    else ([.[0] | .artifacts[].files[], .shared[]] + $ours | unique) as $told
+        | first(range([$told, $files | length] | max) | select($told[.] != $files[.])
+        | "it does not explain \([$told[.], $files[.] | .path // empty] | min)") end' "$index" 2>/dev/null) ||
+    refuse 'it is of no form that this script knows' bundle.json
+[ -z "$problem" ] || refuse "$problem" bundle.json
 
-if jq -e '[.keys[].use] | index("demo") != null' "$anchor" >/dev/null; then
-    printf 'This is a DEMO key: anybody may have made this bundle.\n' >&2
-fi
-jq -r '"verified: \(.predicate.name) \(.predicate.version), \(.predicate.files) files, created \(.predicate.created), expires \(.predicate.expires)"' "$work/statement.json"
+# The verdict ----------------------------------------------------------------------------
+[ "$(tr -d '\n -~' <"$work/files" | wc -c)" -eq 0 ] ||
+    printf 'note: there are names that are not ASCII; their Unicode forms were not compared\n' >&2
+jq --raw-output --arg signers "$signers" '.keys | to_entries[] | select(.key | IN($signers | split(" ")[]))
+    | "signed by \(.key)  \(.value.label)",
+    if .value.use == "demo" then "this is a DEMO key: anybody may have made this bundle" else empty end' "$root" >&2
+jq --raw-output '.predicate | "verified: \(.name) \(.version), \(.files) files, \(.bytes) bytes, " +
+    "created \(.created), expires \(.expires)"' "$statement"

@@ -70,8 +70,6 @@ class RegistryImages:
         Raises Stale when the registry has lost a document or a blob, NotTrusted
         (``content-mismatch``) when it serves other bytes, and BadInput as ``resolve``.
         """
-        if not context.sink.missing(artifact.files):
-            return
         origin = _read_origin(artifact)
         repository = _Repository(ImageReference.parse(origin.image), context)
         try:

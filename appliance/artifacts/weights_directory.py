@@ -27,10 +27,10 @@ class Directory:
     def resolve(self, source: str, gate: Gate, context: Context) -> Resolved:
         """Hash and keep every file of the directory."""
         root = _open(context.base, source)
-        sizes, links = _listing(root)
+        sizes, others = _listing(root)
         if not sizes:
             raise BadInput("weights-empty", "the directory holds no file", where=str(root))
-        gate.check_names(sorted(sizes), links)
+        gate.check_names(sorted(sizes), others)
         files = []
         with context.progress.task(f"Reading {source}", sum(sizes.values())) as task:
             for path in sorted(sizes):
@@ -42,11 +42,13 @@ class Directory:
     def fetch(self, origin: DirectoryOrigin, artifact: LockedArtifact, context: Context) -> None:
         """Compare the directory with the lock, and keep what is not kept yet.  Raises Stale."""
         root = _open(context.base, origin.directory)
-        sizes, links = _listing(root)
+        sizes, others = _listing(root)
         locked = {file.path: file for file in artifact.files}
-        for path in sorted({*sizes, *links} ^ set(locked)):
-            happened = "has disappeared" if path in locked else "has been added"
-            raise _stale(artifact, root / path, happened)
+        for path in sorted({*sizes, *others, *locked}):
+            if path not in locked:
+                raise _stale(artifact, root / path, "has been added")
+            if path not in sizes:
+                raise _stale(artifact, root / path, "has become a link" if path in others else "has disappeared")
         with context.progress.task(f"Checking {origin.directory}", sum(sizes.values())) as task:
             for path, file in sorted(locked.items()):
                 if sizes[path] != file.size or _found(root / path, file, context).sha256 != file.sha256:

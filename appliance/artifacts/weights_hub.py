@@ -42,12 +42,8 @@ class HuggingFace:
                 task.advance(file.size)
                 return LockedFile(path=file.path, sha256=content.sha256, size=content.size)
 
-            try:
-                with ThreadPoolExecutor(_PARALLEL) as pool:
-                    files = tuple(pool.map(lock, (listed[path] for path in taken)))
-            except BadInput as error:
-                _explain(hub, source.repo, commit, error)
-                raise
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                files = tuple(pool.map(lock, (listed[path] for path in taken)))
         return Resolved(HuggingFaceOrigin(repo=source.repo, revision=source.revision, commit=commit), files)
 
     def fetch(self, origin: HuggingFaceOrigin, artifact: LockedArtifact, context: Context) -> None:
@@ -65,11 +61,7 @@ class HuggingFace:
                 where=error.where,
             ) from None
         except BadInput as error:
-            _explain(hub, origin.repo, origin.commit, error)
+            # A refused download tells a number; the hub's own interface tells the reason.
+            if error.reference == "source-refused":
+                hub.explain(origin.repo, origin.commit)
             raise
-
-
-def _explain(hub: Hub, repo: str, commit: str, error: BadInput) -> None:
-    # A refused download tells a number; the hub's own interface tells the reason.
-    if error.reference == "source-refused":
-        hub.explain(repo, commit)

@@ -15,6 +15,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import BinaryIO
@@ -29,9 +30,9 @@ _END_RECORD = struct.Struct("<4s4H2IH")
 _ENCRYPTED = 0x1
 _DESCRIPTOR = 0x8
 _UTF8 = 0x800
+_OTHER_NAME = 0x7075  # Info-ZIP's "Unicode path" extra field: some readers prefer it
 _DESCRIPTOR_SIZES = {12, 16, 20, 24}  # with or without signature, 32 or 64 bit sizes
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_MAX_MEMBERS = 200_000
 _MAX_TEXT = 64 * 1024 * 1024  # bytes of RECORD or METADATA
 _METADATA = ("METADATA", "WHEEL", "RECORD")
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
@@ -52,7 +53,7 @@ def check_wheel(path: Path, filename: str) -> None:
     """Raise NotTrusted (``wheel-malformed``) unless ``path`` holds the wheel ``filename``."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _check_outside(file, archive)
+            _check_end(file, archive)
             _check_members(archive)
             _check_local_headers(file, archive)
             _check_dist_info(archive, filename)
@@ -78,14 +79,18 @@ def write_metadata_only(path: Path, target: Path) -> None:
                 part.writestr(name, whole.read(name))
 
 
-def _check_outside(file: BinaryIO, archive: zipfile.ZipFile) -> None:
-    if not 0 < len(archive.infolist()) <= _MAX_MEMBERS:
-        raise _Refused(f"it has {len(archive.infolist())} members")
-    size = file.seek(0, io.SEEK_END)
-    file.seek(size - _END_RECORD.size)
-    # Without a comment the end record is the end of the file, and there is one only.
-    if archive.comment or not file.read(4) == b"PK\x05\x06":
-        raise _Refused("there are bytes after the end of the archive")
+def _check_end(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Members, then the directory, then one end record, and the file is over.
+
+    The larger form of the end record (zip64) is refused with all else: readers disagree
+    on when it counts, and a wheel of 4 GiB or 65536 members has not been seen.
+    """
+    members = len(archive.infolist())
+    start = file.seek(0, io.SEEK_END) - _END_RECORD.size
+    file.seek(start)
+    directory = (members, members, start - archive.start_dir, archive.start_dir)
+    if members == 0 or _END_RECORD.unpack(file.read()) != (b"PK\x05\x06", 0, 0, *directory, 0):
+        raise _Refused("its end record does not describe the whole file")
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
@@ -127,18 +132,29 @@ def _check_local_headers(file: BinaryIO, archive: zipfile.ZipFile) -> None:
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         _check_gap(member.header_offset - position, descriptor, member.orig_filename)
         file.seek(member.header_offset)
-        magic, _, flags, method, _, _, _, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(
+        magic, _, flags, method, _, _, crc, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(
             file.read(_LOCAL_HEADER.size)
         )
         name = file.read(name_length).decode("utf-8" if flags & _UTF8 else "cp437")
         if magic != b"PK\x03\x04" or name != member.orig_filename:
             raise _Refused(f"the member {member.orig_filename!r} is called {name!r} in its local header")
+        if _OTHER_NAME in (*_extra_ids(member.extra), *_extra_ids(file.read(extra_length))):
+            raise _Refused(f"the member {name!r} has a second name")
         descriptor = bool(flags & _DESCRIPTOR)
-        sizes = {(member.compress_size, member.file_size), (0xFFFFFFFF, 0xFFFFFFFF)}
-        if (flags, method) != (member.flag_bits, member.compress_type) or not (descriptor or (packed, size) in sizes):
+        sums = {(member.CRC, member.compress_size, member.file_size), (member.CRC, 0xFFFFFFFF, 0xFFFFFFFF)}
+        if (flags, method) != (member.flag_bits, member.compress_type) or not (
+            descriptor or (crc, packed, size) in sums
+        ):
             raise _Refused(f"the local header of the member {name!r} contradicts the directory")
         position = member.header_offset + _LOCAL_HEADER.size + name_length + extra_length + member.compress_size
     _check_gap(archive.start_dir - position, descriptor, "the directory")
+
+
+def _extra_ids(extra: bytes) -> Iterator[int]:
+    while len(extra) >= 4:
+        number, length = struct.unpack_from("<2H", extra)
+        yield number
+        extra = extra[4 + length :]
 
 
 def _check_gap(gap: int, descriptor: bool, before: str) -> None:

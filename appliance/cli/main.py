@@ -11,7 +11,6 @@ import sys
 from types import FrameType
 
 import typer
-from click.exceptions import ClickException, UsageError
 
 from appliance import __version__
 from appliance.cli import build, inspect, keys, verify
@@ -62,26 +61,24 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     as_json = "--json" in arguments
     try:
-        app(arguments, standalone_mode=False)
-    except typer.Exit as done:
-        return done.exit_code
+        code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        err().print("interrupted; nothing half-made was left, run the same command to go on")
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except ApplianceError as error:
-        show_error(error, as_json=as_json)
-        return error.exit_code
-    except UsageError as error:
-        error.show()
-        return BadInput.exit_code
-    except ClickException as error:
-        error.show()
-        return Failed.exit_code
+        return _fail(error, as_json=as_json)
+    except typer.TyperException as error:
+        usage = BadInput("usage", error.format_message(), hint="see appliance --help")
+        return _fail(usage, as_json=as_json)
     except OSError as error:
-        failure = _system_error(error)
-        show_error(failure, as_json=as_json)
-        return failure.exit_code
-    return 0
+        return _fail(_system_error(error), as_json=as_json)
+    if code == EXIT_INTERRUPTED:
+        err().print("interrupted; nothing half-made was left, run the same command to go on")
+    return int(code or 0)
+
+
+def _fail(error: ApplianceError, *, as_json: bool) -> int:
+    show_error(error, as_json=as_json)
+    return error.exit_code
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ same bytes, so an auditor can check the form without our code.
 """
 
 import json
+import math
 from typing import Any
 
 MAX_DEPTH = 32
@@ -37,6 +38,13 @@ def _bounded_integer(text: str) -> int:
     return int(text)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _Refused(f"number {text[:20]} is too large")
+    return number
+
+
 def _check_depth(data: bytes, limit: int) -> None:
     depth = 0
     in_string = escaped = False
@@ -62,7 +70,7 @@ def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_DEPTH) -> Any:
     """Read one JSON value.  ``limit`` is the most bytes that are looked at.
 
     Raises ValueError on more bytes, bytes that are not UTF-8, duplicate keys, NaN and
-    Infinity, integers beyond 2^53 and nesting deeper than ``max_depth``.
+    Infinity, integers beyond 2^53, other numbers beyond a double, and nesting deeper than ``max_depth``.
     """
     if len(data) > limit:
         raise ValueError(f"is larger than {limit} bytes")
@@ -72,6 +80,7 @@ def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_DEPTH) -> Any:
         object_pairs_hook=_no_duplicates,
         parse_constant=_no_constant,
         parse_int=_bounded_integer,
+        parse_float=_finite,
     )
 
 

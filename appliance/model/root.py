@@ -59,7 +59,7 @@ class RootDocument(Strict):
     expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     keys: dict[Sha256, RootKey] = Field(min_length=1, max_length=128)
     roles: Roles
-    revoked: tuple[Sha256, ...] = ()
+    revoked: tuple[Sha256, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> "RootDocument":

@@ -187,7 +187,11 @@ class _File:
             # Through JSON, because strict types read a YAML list as a tuple only from there.
             return model.model_validate_json(json.dumps(data))
         except ValidationError as error:
-            first = min(error.errors(), key=lambda item: self.document.line_of((*base, *item["loc"])))
+            # A misspelt key is also a missing one: name what was written.
+            first = min(
+                error.errors(),
+                key=lambda item: (item["type"] != "extra_forbidden", self.document.line_of((*base, *item["loc"]))),
+            )
         key: KeyPath = (*base, *first["loc"])
         if first["type"] == "extra_forbidden":
             raise self.unknown_key(key, _valid_keys(model, tuple(first["loc"][:-1])))

@@ -37,7 +37,7 @@ class Tree:
         self._progress = progress
         self._stop = threading.Event()
         try:
-            self._descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._descriptor = _open_top(root)
         except OSError as error:
             raise BadInput(
                 "directory-unreadable", f"not a readable directory: {error.strerror}", where=str(root)
@@ -66,6 +66,8 @@ class Tree:
                         found[path] = Entry(_kind(status.st_mode), status.st_size)
                         if entry.is_dir(follow_symlinks=False):
                             pending.append(path)
+            except OSError as error:
+                raise _unreadable(folder or ".", error) from None
             finally:
                 os.close(descriptor)
             if len(found) > MAX_ENTRIES or folder.count("/") > MAX_DEPTH:
@@ -78,11 +80,14 @@ class Tree:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             parts = []
             length = 0
-            while chunk := file.read(min(CHUNK, limit + 1 - length)):
-                parts.append(chunk)
-                length += len(chunk)
-                if length > limit:
-                    raise NotTrusted("file-oversized", f"the file is larger than {limit} bytes", where=path)
+            try:
+                while chunk := file.read(min(CHUNK, limit + 1 - length)):
+                    parts.append(chunk)
+                    length += len(chunk)
+                    if length > limit:
+                        raise NotTrusted("file-oversized", f"the file is larger than {limit} bytes", where=path)
+            except OSError as error:
+                raise _unreadable(path, error) from None
         return b"".join(parts)
 
     def digests(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -109,12 +114,15 @@ class Tree:
         view = memoryview(buffer)
         position = 0
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            while not self._stop.is_set() and (length := file.readinto(buffer)):
-                if position % _WINDOW == 0:
-                    os.posix_fadvise(descriptor, position + CHUNK, _WINDOW, os.POSIX_FADV_WILLNEED)
-                digest.update(view[:length])
-                position += length
-                advance(length)
+            try:
+                while not self._stop.is_set() and (length := file.readinto(buffer)):
+                    if position % _WINDOW == 0:
+                        os.posix_fadvise(descriptor, position + CHUNK, _WINDOW, os.POSIX_FADV_WILLNEED)
+                    digest.update(view[:length])
+                    position += length
+                    advance(length)
+            except OSError as error:
+                raise _unreadable(path, error) from None
         return digest.hexdigest()
 
     def _size(self, path: str) -> int:
@@ -148,9 +156,25 @@ class Tree:
         return descriptor
 
 
+def _open_top(root: Path) -> int:
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.stat(".", dir_fd=descriptor)  # a directory that can be listed and not entered fails here
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _unreadable(path: str, error: OSError) -> NotTrusted:
+    # A dying medium: what cannot be read is not what was signed.
+    return NotTrusted("file-unreadable", f"it cannot be read: {error.strerror}", where=path)
+
+
 def _kind(mode: int) -> Literal["file", "directory", "link", "special"]:
     if stat.S_ISREG(mode):
-        return "file"
+        # Modes are not signed, and no file of a bundle has a reason to give its owner's rights away.
+        return "special" if mode & (stat.S_ISUID | stat.S_ISGID) else "file"
     if stat.S_ISDIR(mode):
         return "directory"
     return "link" if stat.S_ISLNK(mode) else "special"

@@ -23,10 +23,11 @@ from appliance.tools.run import run
 # apt reads the file in APT_CONFIG before anything else, so it can say that there is nothing else.
 _NO_HOST_CONFIGURATION = 'Dir::Etc::main "/dev/null";\nDir::Etc::parts "/dev/null";\n'
 _FOLDERS = (
-    "cache/archives/partial",
     "etc/apt/preferences.d",
     "etc/apt/trusted.gpg.d",
-    "state/lists/partial",
+    "var/cache/apt/archives/partial",
+    "var/lib/apt/lists/partial",
+    "var/lib/dpkg",
 )
 # apt-get(8), --print-uris: 'address' name size digest
 _URI = re.compile(
@@ -67,12 +68,12 @@ class PrivateApt:
                 hint="lock on Debian 12 or newer; fetching from a finished lock needs no apt",
             )
         self.sources = tuple(sources)
-        self._lists = root / "state/lists"
+        self._lists = root / "var/lib/apt/lists"
         self._configuration = root / "apt.conf"
         for folder in _FOLDERS:
             (root / folder).mkdir(parents=True)
         self._configuration.write_text(_NO_HOST_CONFIGURATION)
-        (root / "status").touch()  # nothing is installed
+        (root / "var/lib/dpkg/status").touch()  # nothing is installed
         (root / "etc/apt/trusted.gpg.d/archive.gpg").write_bytes(keyring)
         (root / "etc/apt/sources.list").write_text(
             "".join(
@@ -84,10 +85,6 @@ class PrivateApt:
             word
             for setting in (
                 f"Dir={root}",
-                f"Dir::Etc={root}/etc/apt",
-                f"Dir::State={root}/state",
-                f"Dir::State::status={root}/status",
-                f"Dir::Cache={root}/cache",
                 f"APT::Architecture={architecture}",
                 f"APT::Architectures::={architecture}",
                 "APT::Install-Recommends=false",

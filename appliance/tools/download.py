@@ -151,6 +151,7 @@ class _Download:
                 receiver.restart()
                 if response.status_code == 206:
                     raise _Retry(_refused(response, self.request.url))
+            _check_size(response, self.request.content)
             for chunk in response.iter_raw(CHUNK):
                 if self.stop.is_set():
                     raise _Stopped
@@ -184,6 +185,21 @@ def _retrying(attempt: Callable[[], _Result], url: str, stop: threading.Event) -
 
 def _continues(response: httpx2.Response, offset: int) -> bool:
     return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+
+
+def _check_size(response: httpx2.Response, content: Content) -> None:
+    """Tell another file from a cut line: a shorter file would be asked for again and again."""
+    if "Content-Encoding" in response.headers:
+        return
+    whole = response.headers.get("Content-Range", "").rpartition("/")[2]
+    announced = whole if response.status_code == 206 else response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) != content.size:
+        raise NotTrusted(
+            "content-mismatch",
+            "the source has another file than the lock names",
+            expected=f"{content.size} bytes",
+            found=f"{announced} bytes",
+        )
 
 
 def _check(response: httpx2.Response, url: str) -> None:

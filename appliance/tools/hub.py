@@ -6,10 +6,10 @@ id, and what ``request`` leads to is checked by the sink.
 
 This file alone imports huggingface_hub and settles how that behaves in this process: no
 telemetry, a time limit on every request, and our own bounded retries instead of its waits
-for as long as a server likes.  Its Xet transfer is not used, because files go through
+for as long as a server likes.  Its Xet transfer is not used: large files go through
 ``tools.download`` as plain HTTP.  Address and token come from the usual places (HF_ENDPOINT;
 HF_TOKEN or the file that ``hf auth login`` writes); the token is neither logged nor sent
-to another host by a redirect.
+to another host.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx2
-from huggingface_hub import HfApi, constants, hf_hub_url, set_client_factory
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url, set_client_factory
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -29,7 +29,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers, parse_ratelimit_headers
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, parse_ratelimit_headers
 from pydantic import Field, ValidationError
 
 from appliance import __version__
@@ -38,7 +38,7 @@ from appliance.model.base import Strict
 from appliance.model.files import Content
 from appliance.model.names import Sha256
 from appliance.model.weights import COMMIT_PATTERN, Commit, check_commit, check_server
-from appliance.tools.download import Request, get
+from appliance.tools.download import Request
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 MAX_SMALL_FILE = 32 * 1024 * 1024  # bytes; hubs ask for LFS above 10 MiB
@@ -83,6 +83,9 @@ class _Session(httpx2.Client):
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         request.extensions = {**request.extensions, "timeout": _TIMEOUT.as_dict()}
+        # The client follows the next page of a listing wherever the answer points, token and all.
+        if request.url.origin != httpx2.URL(_endpoint()).origin:
+            request.headers.pop("Authorization", None)
         try:
             response = super().send(request, **options)
         except httpx2.TransportError as error:
@@ -91,6 +94,10 @@ class _Session(httpx2.Client):
             response.close()
             raise _Busy(response.status_code, f"HTTP {response.status_code}", _asked_delay(response))
         return response
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT
 
 
 def _asked_delay(response: httpx2.Response) -> float | None:
@@ -124,7 +131,7 @@ class Hub:
             if os.environ.get(name, "").upper() in constants.ENV_VARS_TRUE_VALUES:
                 raise BadInput("hub-offline", f"{name} forbids to ask the hub", where=name, hint=f"unset {name}")
         try:
-            endpoint = check_server(os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT)
+            endpoint = check_server(_endpoint())
         except ValueError as error:
             raise BadInput("hub-address", str(error), where="HF_ENDPOINT") from None
         try:
@@ -191,7 +198,7 @@ class Hub:
                 where=url,
                 hint=f"leave it out: exclude: [{file.path!r}]",
             )
-        data = get(url, limit=MAX_SMALL_FILE, headers=self.headers)
+        data = self._ask(lambda: self._read(url), repo, commit)
         found = git_blob_id(data)
         if found != file.blob_id:
             raise NotTrusted(
@@ -240,6 +247,20 @@ class Hub:
         if entry.lfs and entry.lfs.size != entry.size:
             raise self._unreadable(repo, f"it has two sizes for {entry.path!r}")
         return file
+
+    def _read(self, url: str) -> bytes:
+        data = bytearray()
+        try:
+            with get_session().stream("GET", url, headers={**self.headers, "Accept-Encoding": "identity"}) as response:
+                hf_raise_for_status(response)
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > MAX_SMALL_FILE:
+                        what = f"the hub sends more than the {MAX_SMALL_FILE} bytes of a small file"
+                        raise BadInput("hub-file-oversized", what, where=url)
+        except httpx2.TransportError as error:
+            raise _Busy(None, str(error) or type(error).__name__) from None
+        return bytes(data)
 
     def _ask(self, question: Callable[[], _Answer], repo: str, revision: str) -> _Answer:
         delay = 0.5

