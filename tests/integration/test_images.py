@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -45,6 +47,21 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     return machine(tmp_path, "first")
+
+
+class Counter(Silent):
+    """A progress that remembers the figures of its tasks."""
+
+    total = 0
+    shown = 0
+
+    @contextmanager
+    def task(self, text: str, total: int | None) -> Iterator[Self]:
+        self.total += total or 0
+        yield self
+
+    def advance(self, amount: int) -> None:
+        self.shown += amount
 
 
 def machine(tmp_path: Path, name: str) -> Context:
@@ -168,6 +185,17 @@ def test_two_images_share_blobs_in_the_bundle_and_on_the_line(
     assert {path.name for path in (tmp_path / "bundle/images/blobs/sha256").iterdir()} == expected
     for name in ("one", "two"):
         assert skopeo("inspect", f"oci:images:{name}", cwd=tmp_path / "bundle")
+
+
+def test_progress_counts_the_bytes_that_arrive(registry: Registry, context: Context, tmp_path: Path) -> None:
+    image = tiny.image(tiny.layer("x", 100_000))
+    locked = lock(context, tiny.push(registry, "demo/app", "1.0", image))
+    counter = Counter()
+
+    KIND.fetch(locked, Context(tmp_path, context.sink, counter))
+
+    assert counter.total == len(image.blobs[1])
+    assert counter.total <= counter.shown < counter.total + 4096
 
 
 def test_a_second_fetch_asks_nobody(

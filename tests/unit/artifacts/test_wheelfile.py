@@ -1,6 +1,9 @@
 """What makes a file a wheel, and what makes it something that two readers read differently."""
 
+import io
 import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from appliance.artifacts.wheelfile import check_wheel, write_metadata_only
 from appliance.errors import NotTrusted
-from tests.support.wheels import members, pack
+from tests.support.wheels import ZIP_TIME, members, pack
 
 NAME = "our_tool-1.0-py3-none-any.whl"
 INFO = "our_tool-1.0.dist-info"
@@ -66,6 +69,26 @@ def hidden_member() -> bytes:
     return data[:start] + hidden + bytes(end)
 
 
+def second_name() -> bytes:
+    """Info-ZIP's extra field for another name: version 1, checksum of the first, the name."""
+    plain = b"our_tool.py"
+    extra = b"\x01" + struct.pack("<I", zlib.crc32(plain)) + b"escape.py"
+    member = zipfile.ZipInfo("our_tool.py", ZIP_TIME)
+    member.extra = struct.pack("<2H", 0x7075, len(extra)) + extra
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in contents().items():
+            archive.writestr(member if name == "our_tool.py" else zipfile.ZipInfo(name, ZIP_TIME), text)
+    return buffer.getvalue()
+
+
+def two_dist_infos() -> bytes:
+    """Either would do alone: 1.0 and 1.0.0 are one version."""
+    both = {**members("our-tool", "1.0"), **members("our-tool", "1.0.0")}
+    record = "".join(f"{path},,\n" for path in both)
+    return pack({path: record if path.endswith("RECORD") else text for path, text in both.items()})
+
+
 def check(data: bytes, folder: Path, filename: str = NAME) -> None:
     path = folder / "stored under its digest"
     path.write_bytes(data)
@@ -115,7 +138,8 @@ MALFORMED = {
     "another version": replaced(f"{INFO}/METADATA", "Version: 1.0", "Version: 1.1"),
     "two names": replaced(f"{INFO}/METADATA", "Name: our-tool", "Name: our-tool\nName: our-tool"),
     "no version": replaced(f"{INFO}/METADATA", "Version: 1.0", "X: y"),
-    "two dist-info": with_member("other-1.0.dist-info/METADATA"),
+    "two dist-infos": two_dist_infos(),
+    "second name": second_name(),
 }
 
 
