@@ -121,14 +121,16 @@ copy() {
     head -c "$(($2 + 1))" <"$1" >"$3" || refuse 'cannot be read' "$1"
     [ "$(wc -c <"$3")" -le "$2" ] || refuse "larger than $2 bytes" "$1"
 }
-# canonical FILE NAME FORM [JQ OPTION...]: one JSON value of a form, in the only way it may be written
+# canonical FILE NAME FORM VALUES [JQ OPTION...]: one JSON value of a form, in the only way that it may
+# be written; the lines that the jq expression VALUES makes of it go to "$work/lines"
 canonical() {
-    file=$1 name=$2 form=$3
-    shift 3
-    jq --slurp --sort-keys --compact-output --join-output "$@" \
-        "$FORMS if length == 1 and (.[0] | ascii and $form) then .[0] else error(\"form\") end" \
-        "$file" >"$work/canonical" 2>/dev/null && same "$file" "$work/canonical" ||
-        refuse 'not canonical JSON of the form that is expected here' "$name"
+    file=$1 name=$2 form=$3 values=$4
+    shift 4
+    jq --slurp --sort-keys --compact-output --raw-output "$@" \
+        "$FORMS if length == 1 and (.[0] | ascii and $form) then .[0] | ., ($values) else error(\"form\") end" \
+        "$file" >"$work/read" 2>/dev/null && head -n 1 "$work/read" | tr -d '\n' >"$work/canonical" &&
+        same "$file" "$work/canonical" || refuse 'not canonical JSON of the form that is expected here' "$name"
+    tail -n +2 "$work/read" >"$work/lines"
 }
 # decode TEXT NAME TO: base64 in the only way that its bytes may be written
 decode() {
@@ -154,19 +156,19 @@ while [ -e "trust/$((newest + 1)).root.json" ]; do
     [ "$newest" -le 1000 ] || refuse 'the root chain is longer than 1000 documents' "$name"
     [ "$previous" -ge 1 ] || previous=1 # the first has nothing before it
     copy "$name" 1048576 "$envelope"
-    canonical "$envelope" "$name" 'root_envelope($media)' --arg media "$ROOT_TYPE"
-    jq --raw-output '.payload, (.signatures[] | "\(.keyid) \(.sig)")' "$envelope" >"$work/lines"
+    canonical "$envelope" "$name" 'root_envelope($media)' '.payload, (.signatures[] | "\(.keyid) \(.sig)")' \
+        --arg media "$ROOT_TYPE"
     read -r payload <"$work/lines"
+    tail -n +2 "$work/lines" >"$work/signatures"
     decode "$payload" "$name" "$root"
-    canonical "$root" "$name" 'root($version)' --argjson version "$newest"
-    jq --raw-output '.keys | to_entries[] | "\(.key) \(.value.spki)"' "$root" >"$work/keys"
+    canonical "$root" "$name" 'root($version)' '.keys | to_entries[] | "\(.key) \(.value.spki)"' \
+        --argjson version "$newest"
     while read -r id spki; do
         decode "$spki" "$name" "$work/$id.der"
         [ "$(sha256sum <"$work/$id.der")" = "$id  -" ] || refuse "key $id is not the SHA-256 of its key" "$name"
         openssl pkey -pubin -inform DER -in "$work/$id.der" -noout 2>/dev/null || refuse "key $id is no key" "$name"
-    done <"$work/keys"
+    done <"$work/lines"
     pae "$ROOT_TYPE" "$root" >"$work/message"
-    tail -n +2 "$work/lines" >"$work/signatures"
     while read -r id signature; do holds "$id" "$signature" "$name"; done <"$work/signatures"
     jq --exit-status --slurp '(.[2].signatures | map(.keyid)) as $signers
         | $signers - [.[0, 1].keys | keys[]] == []
@@ -195,8 +197,8 @@ for name in sigs/*; do
     [ "$name" = "sigs/$id.sigstore.json" ] || refuse 'not a signature file' "$name"
     case " $releasers " in *" $id "*) ;; *) refuse 'its key may not sign bundles' "$name" ;; esac
     copy "$name" 262144 "$work/file"
-    canonical "$work/file" "$name" 'signature_file($signer; $media)' --arg signer "$id" --arg media "$STATEMENT_TYPE"
-    jq --raw-output '.dsseEnvelope | "\(.payload) \(.signatures[0].sig)"' "$work/file" >"$work/lines"
+    canonical "$work/file" "$name" 'signature_file($signer; $media)' \
+        '.dsseEnvelope | "\(.payload) \(.signatures[0].sig)"' --arg signer "$id" --arg media "$STATEMENT_TYPE"
     read -r payload signature <"$work/lines"
     decode "$payload" "$name" "$work/payload"
     same "$work/payload" "$statement" || refuse 'it signs another statement than statement.json' "$name"
@@ -206,9 +208,8 @@ for name in sigs/*; do
 done
 [ "$count" -ge "$threshold" ] ||
     refuse 'too few signers of the release role have signed the bundle' sigs/ "$threshold signatures" "$count"
-canonical "$statement" statement.json statement
-jq --raw-output '.subject[0].digest as $d | .predicate
-    | "\(.expires) \(.minimum_root_version) \(.files) \(.bytes) \($d.sha256) \($d.sha384)"' "$statement" >"$work/lines"
+canonical "$statement" statement.json statement '.subject[0].digest as $digest | .predicate
+    | "\(.expires) \(.minimum_root_version) \(.files) \(.bytes) \($digest.sha256) \($digest.sha384)"'
 read -r expires minimum files bytes sha256 sha384 <"$work/lines"
 [ "$newest" -ge "$minimum" ] ||
     refuse 'the bundle demands a newer root than its chain leads to' trust/ "version $minimum or higher" "$newest"

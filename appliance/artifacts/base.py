@@ -8,7 +8,7 @@ key, and never decides whether bytes are right: the sink does, by digest.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
@@ -42,10 +42,15 @@ class Layout:
 
 
 class Kind(Protocol):
-    """One kind of artifact.  ``name`` is its section's key in a definition."""
+    """One kind of artifact."""
 
-    name: ClassVar[str]
-    section: ClassVar[type[Strict]]
+    @property
+    def name(self) -> str:
+        """The key of the kind's section in a definition."""
+
+    @property
+    def section(self) -> type[Strict]:
+        """The type of one entry of the section."""
 
     def resolve(self, name: str, section: Any, context: Context) -> LockedArtifact:
         """Online: replace every reference of ``section`` by digests and sizes.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from appliance.artifacts.base import Context, Layout
+from appliance.artifacts.containerfile_image import ContainerfileImages
 from appliance.artifacts.image_source import BLOBS, ImageBlobs, ImageSource
 from appliance.artifacts.registry_image import RegistryImages
 from appliance.errors import BadInput
@@ -21,7 +22,7 @@ from appliance.model.lock import LockedArtifact
 from appliance.model.oci import OCI_LAYOUT, Descriptor, layout_index
 from appliance.model.sink import Sink
 
-_SOURCES: tuple[ImageSource, ...] = (RegistryImages(),)
+_SOURCES: tuple[ImageSource, ...] = (RegistryImages(), ContainerfileImages())
 _IMAGES = "images"
 _EVIDENCE = "evidence/images"
 

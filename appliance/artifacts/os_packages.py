@@ -69,7 +69,8 @@ def resolve_packages(packageset: PackageSet, context: Context) -> ResolvedPackag
         apt = PrivateApt(folder, packageset.architecture, packageset.sources(), keyring)
         apt.update()
         releases = tuple(_release(source, apt.in_release(source)) for source in apt.sources)
-        debs = apt.closure(packageset.packages)
+        # apt decides between alternatives in the order of its arguments
+        debs = apt.closure(sorted(packageset.packages))
     files = tuple(
         LockedFile(path=deb.file_name, url=deb.url, sha256=deb.content.sha256, size=deb.content.size) for deb in debs
     )

@@ -167,7 +167,9 @@ class _Repository:
         """The manifest that an index names."""
         document = self.read(entry.digest)
         found = document.descriptor
-        if (found.media_type, found.size) != (entry.media_type, entry.size) or isinstance(document.value, Index):
+        if isinstance(document.value, Index):
+            raise refused("it is an index inside an index", str(self.reference.at(entry.digest)))
+        if (found.media_type, found.size) != (entry.media_type, entry.size):
             raise refused(
                 f"the index calls it {entry.media_type!r} of {entry.size} bytes, "
                 f"and it is {found.media_type!r} of {found.size} bytes",

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from pydantic import Field
 
 from appliance.artifacts import wheel_directories
@@ -80,7 +80,7 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> tuple[L
         )
         held = wheel_directories.stand_ins(wheels, context, work / "stand-ins")
         question = uv.Resolution(
-            title=canonicalize_name(artifact.replace("/", "-")),
+            artifact=artifact,
             wheels=wheels,
             stand_ins={package: stand_in.folder for package, stand_in in held.items()},
             built=built,
@@ -160,7 +160,7 @@ def _chosen(package: uv.ResolvedPackage, question: uv.Resolution) -> uv.OfferedW
         raise BadInput(
             "wheel-missing",
             f"{package.name} {package.version} has no wheel for the target",
-            where=question.title,
+            where=question.artifact,
             expected=f"Python {question.wheels.python}, {question.wheels.platform}",
             found=", ".join(sorted(offered)),
         )

@@ -1,5 +1,6 @@
-"""``appliance inspect``."""
+"""``appliance inspect``: a bundle, a definition or a lock at a glance."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,25 +9,46 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.cli.output import err, out_json, printable, size
-from appliance.model.bundle import BundleArtifact
+from appliance.model.memory import GIB, MemoryPlan
 from appliance.steps import inspect as inspect_step
+from appliance.steps.plan import Plan, PlannedArtifact, PlannedServing, plan_definition, plan_lock, plan_serving
+
+_SHOWN_FILES = 5  # of each locked artifact, the largest first
+_SHOWN_SOURCE = 240  # characters
+_STATE_STYLE = {"current": "green", "stale": "yellow", "absent": "yellow"}
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle (its directory), a definition or a lock.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Show artifacts, sizes, licences, sources and signers at a glance.
+    """Show what a bundle, a definition or a lock holds, without asking any source.
 
-    What is shown is what the bundle says of itself; `appliance verify` checks it.
+    Of a bundle: artifacts, sizes, licences, sources and signers, as the bundle itself claims; `appliance verify` checks
+    it. Of a definition: sources, licences, the state of the lock, and for each model the arguments of vLLM and how much
+    fits on its GPUs. Of a lock: files, sizes and digests.
 
-    Example: `appliance inspect dist/demo-1.0.0`
+    Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect bundles/llama-3.1-8b.yaml`
     """
-    claim = inspect_step.inspect(bundle)
-    if as_json:
-        out_json(_as_json(claim))
+    if path.is_dir():
+        claim = inspect_step.inspect(path)
+        if as_json:
+            out_json(_claim_as_json(claim))
+        else:
+            _show_claim(claim)
         return
-    console = Console(highlight=False)
+    is_lock = path.name.endswith(".lock.yaml")
+    plan = plan_lock(path) if is_lock else plan_definition(path)
+    if as_json:
+        out_json(_plan_as_json(plan, "lock" if is_lock else "definition"))
+    elif is_lock:
+        _show_lock(plan)
+    else:
+        _show_definition(plan)
+
+
+def _show_claim(claim: inspect_step.Claim) -> None:
+    console = _console()
     predicate = claim.predicate
     console.print(f"[bold]{predicate.name} {predicate.version}[/]  {printable(claim.index.description)}")
     console.print(f"created {predicate.created}, expires {predicate.expires}, previous {predicate.previous or 'none'}")
@@ -34,19 +56,11 @@ def inspect(
     table = Table("artifact", "files", "size", "licence", "source", box=None, pad_edge=False, header_style="bold")
     for artifact in claim.index.artifacts:
         total = size(sum(file.size for file in artifact.files))
-        name = f"{artifact.kind}/{artifact.name}"
-        table.add_row(name, str(len(artifact.files)), total, printable(artifact.licence), printable(_source(artifact)))
+        cells = (f"{artifact.kind}/{artifact.name}", artifact.licence, " ".join(artifact.source.values())[:120])
+        name, licence, source = (printable(cell) for cell in cells)
+        table.add_row(name, str(len(artifact.files)), total, licence, source)
     console.print(table)
-    if claim.index.serving:
-        console.print()
-        profiles = Table(
-            "serves", "weights", "image", "task", "GPUs", "context", box=None, pad_edge=False, header_style="bold"
-        )
-        for name, profile in claim.index.serving.items():
-            profiles.add_row(
-                name, profile.weights, profile.image, profile.task, str(profile.gpus), str(profile.max_model_len)
-            )
-        console.print(profiles)
+    _show_serving(console, plan_serving(claim.index.serving))
     console.print(f"\nroot version {claim.root_version}, {claim.threshold} signatures needed")
     for keyid, label in claim.signers:
         console.print(f"  [green]signed[/]   {keyid}  {printable(label)}", soft_wrap=True)
@@ -57,19 +71,133 @@ def inspect(
     err().print("not verified: run appliance verify DIR --root ROOT.json")
 
 
-def _source(artifact: BundleArtifact) -> str:
-    return " ".join(artifact.source.values())[:120]
+def _show_definition(plan: Plan) -> None:
+    console = _console()
+    _show_head(console, plan)
+    console.print(f"lock: {_state(plan.state)}")
+    for artifact in plan.artifacts:
+        _show_artifact(console, artifact, f"lock {_state(artifact.state)}  ")
+    for name in plan.dropped:
+        console.print(f"\n[yellow]the lock has an entry that the definition has not:[/] {printable(name)}")
+    _show_serving(console, plan.serving)
 
 
-def _as_json(claim: inspect_step.Claim) -> dict[str, object]:
+def _show_lock(plan: Plan) -> None:
+    console = _console()
+    _show_head(console, plan)
+    for artifact in plan.artifacts:
+        _show_artifact(console, artifact, "")
+        files = artifact.locked.files if artifact.locked else ()
+        for file in sorted(files, key=lambda entry: (-entry.size, entry.path))[:_SHOWN_FILES]:
+            console.print(f"  {file.sha256}  {size(file.size):>10}  {printable(file.path)}", soft_wrap=True)
+        if (more := len(files) - _SHOWN_FILES) > 0:
+            console.print(f"  and {more} more")
+
+
+def _show_artifact(console: Console, artifact: PlannedArtifact, state: str) -> None:
+    sizes = ""
+    if locked := artifact.locked:
+        sizes = f"{len(locked.files)} files, {size(sum(file.size for file in locked.files))}"
+        if locked.inputs:
+            sizes += f", made from {size(sum(file.size for file in locked.inputs))}"
+        sizes += "  "
+    console.print(
+        f"\n[bold]{printable(artifact.id)}[/]  {state}{sizes}licence: {printable(artifact.licence)}", soft_wrap=True
+    )
+    console.print(f"  {printable(artifact.source[:_SHOWN_SOURCE])}", soft_wrap=True)
+
+
+def _state(state: str) -> str:
+    return f"[{_STATE_STYLE[state]}]{state}[/]"
+
+
+def _show_head(console: Console, plan: Plan) -> None:
+    console.print(f"[bold]{plan.head.name} {plan.head.version}[/]  {printable(plan.head.description)}")
+
+
+def _show_serving(console: Console, serving: Sequence[PlannedServing]) -> None:
+    for served in serving:
+        profile = served.profile
+        where = f"{profile.gpus} x {profile.gpu or 'GPU'}" if profile.gpus else "CPU"
+        console.print(f"\n[bold]serves {printable(served.name)}[/]  {profile.task}, {printable(where)}", soft_wrap=True)
+        console.print(f"  weights {printable(profile.weights)}, image {printable(profile.image)}", soft_wrap=True)
+        if served.memory:
+            _show_memory(console, served.memory)
+        console.print(f"  vllm serve MODEL {printable(' '.join(served.arguments))}", soft_wrap=True)
+
+
+def _show_memory(console: Console, memory: MemoryPlan) -> None:
+    budget, weights, overhead, kv = (
+        f"{count / GIB:.1f} GiB" for count in (memory.budget, memory.weights, memory.overhead, memory.kv_available)
+    )
+    console.print(f"  of each GPU {budget}: weights {weights}, overhead {overhead}, KV {kv}", soft_wrap=True)
+    console.print(
+        f"  {memory.kv_per_token / 1024:.0f} KiB of KV a token: {memory.tokens} tokens fit, "
+        f"{memory.sequences:.1f} sequences of {memory.max_model_len}",
+        soft_wrap=True,
+    )
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _claim_as_json(claim: inspect_step.Claim) -> dict[str, object]:
     return {
         "ok": True,
         "verified": False,
         "statement": claim.predicate.model_dump(mode="json"),
         "bundle": claim.index.model_dump(mode="json", by_alias=True),
+        "serving": _serving_as_json(plan_serving(claim.index.serving)),
         "signers": [{"keyid": keyid, "label": label} for keyid, label in claim.signers],
         "missing": [{"keyid": keyid, "label": label} for keyid, label in claim.missing],
         "threshold": claim.threshold,
         "root_version": claim.root_version,
         "demo": claim.demo,
+    }
+
+
+def _plan_as_json(plan: Plan, what: str) -> dict[str, object]:
+    return {
+        "ok": True,
+        what: plan.head.model_dump(mode="json", by_alias=True),
+        "lock_state": plan.state,
+        "artifacts": [_artifact_as_json(artifact) for artifact in plan.artifacts],
+        "dropped": list(plan.dropped),
+        "serving": _serving_as_json(plan.serving),
+    }
+
+
+def _artifact_as_json(artifact: PlannedArtifact) -> dict[str, object]:
+    locked = artifact.locked
+    return {
+        "artifact": artifact.id,
+        "licence": artifact.licence,
+        "source": artifact.source,
+        "lock_state": artifact.state,
+        "inputs": [file.model_dump(mode="json", exclude_none=True) for file in locked.inputs] if locked else None,
+        "files": [file.model_dump(mode="json", exclude_none=True) for file in locked.files] if locked else None,
+    }
+
+
+def _serving_as_json(serving: Sequence[PlannedServing]) -> list[dict[str, object]]:
+    return [
+        {"name": served.name, "arguments": list(served.arguments), "memory": _memory_as_json(served.memory)}
+        for served in serving
+    ]
+
+
+def _memory_as_json(memory: MemoryPlan | None) -> dict[str, object] | None:
+    """Bytes of each GPU, and what fits."""
+    if memory is None:
+        return None
+    return {
+        "budget": memory.budget,
+        "weights": memory.weights,
+        "overhead": memory.overhead,
+        "kv_available": memory.kv_available,
+        "kv_per_token": memory.kv_per_token,
+        "kv_per_sequence": memory.kv_per_sequence,
+        "tokens": memory.tokens,
+        "sequences": round(memory.sequences, 2),
     }

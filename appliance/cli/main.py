@@ -46,7 +46,7 @@ def _options(
         sys.stdout.write(f"appliance {__version__}\n")
         raise typer.Exit
     if debug:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.basicConfig(format="%(message)s", stream=sys.stderr)
         logging.getLogger("appliance").setLevel(logging.DEBUG)
 
 

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.oci import Platform, check_digest
+from appliance.model.packageset import PackageSet
+from appliance.model.wheelset import WheelSet
 
 # https://pkg.go.dev/github.com/distribution/reference has the grammar; a registry has to be named.
 _REGISTRY = r"(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+)(?::[0-9]{1,5})?|[a-zA-Z0-9-]+:[0-9]{1,5}"
@@ -71,9 +73,16 @@ def _check_attached_name(value: str) -> str:
     return value
 
 
+def _check_context(value: str) -> str:
+    if not value or value.startswith("/") or not value.isprintable():
+        raise ValueError(f"{value!r} is no path relative to the definition")
+    return value
+
+
 Reference = Annotated[str, AfterValidator(_check_reference)]
 LinuxPlatform = Annotated[str, AfterValidator(_check_platform)]
 Digest = Annotated[str, AfterValidator(check_digest)]
+ContextPath = Annotated[str, AfterValidator(_check_context)]
 AttachedName = Annotated[str, AfterValidator(_check_attached_name)]
 
 
@@ -84,10 +93,22 @@ class RegistrySource(Strict):
     platform: LinuxPlatform = "linux/amd64"
 
 
+class ContainerfileSource(Strict):
+    """An image built here: ``context``, relative to the definition, holds a Containerfile.
+
+    ``base`` becomes ``base.tar`` in the context, ``wheels`` an additional context.
+    """
+
+    context: ContextPath
+    base: PackageSet
+    wheels: WheelSet | None = None
+
+
 class ImagesSection(Strict):
     """One entry under ``images``: exactly one source, and the licence's name as the publisher writes it."""
 
     registry: RegistrySource | None = None
+    containerfile: ContainerfileSource | None = None
     licence: str = Field(min_length=1, max_length=200, pattern=r"\S")
 
     @property

@@ -31,7 +31,8 @@ _FOLDERS = (
 )
 # apt-get(8), --print-uris: 'address' name size digest
 _URI = re.compile(
-    r"'(?P<url>[^']+)' (?P<name>[a-z0-9+.-]+)_(?P<version>[A-Za-z0-9%+.~-]+)_(?P<arch>[a-z0-9-]+)\.deb (?P<size>[0-9]+) (?P<hash>\S*)"
+    r"'(?P<url>[^']+)' (?P<name>[a-z0-9+.-]+)_(?P<version>[A-Za-z0-9%+.~-]+)_(?P<arch>[a-z0-9-]+)\.deb "
+    r"(?P<size>[0-9]+) (?P<hash>\S*)"
 )
 _NO_RELEASE = re.compile(r"The repository '(?P<url>\S+) (?P<suite>\S+) Release' does not have a Release file")
 _UNREACHABLE = re.compile(r"Failed to fetch (?P<url>\S+) +(?P<why>.+)")

@@ -31,6 +31,8 @@ _GLIBC_KNOWN = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 _STAND_IN = "stand-in"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LISTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?(?:==| @ )\S+")
+_SAYS_WHAT = re.compile(r"^(?:error|cause|hint): ")
+_DISK_FULL = "(os error 28)"
 _FETCH_FAILED = re.compile(r"Failed to fetch: `?([^\s`]+)")
 
 
@@ -57,14 +59,20 @@ class ResolvedPackage:
 class Resolution:
     """A question to uv.
 
-    ``stand_ins`` is a directory of wheels for each bound package whose index it stands
-    in for; ``built`` holds wheels made here, which satisfy requirements of their names.
+    ``artifact`` is ``kind/name``, for messages.  ``stand_ins`` is a directory of wheels
+    for each bound package whose index it stands in for; ``built`` holds wheels made here,
+    which satisfy requirements of their names.
     """
 
-    title: str
+    artifact: str
     wheels: WheelSet
     stand_ins: Mapping[str, Path]
     built: tuple[Path, ...]
+
+    @property
+    def title(self) -> str:
+        """The name of the project that uv sees; its messages tell who asked for what."""
+        return canonicalize_name(self.artifact.replace("/", "-"))
 
     def index_of(self, package: str) -> str:
         """The only address that ``package`` may come from."""
@@ -166,18 +174,22 @@ def _program() -> str:
 def _explained(error: Failed, question: Resolution) -> ApplianceError:
     if error.reference != "tool-failed":
         return error
-    said = " ".join(line.strip() for line in error.what.splitlines()[1:])
+    lines = (_SAYS_WHAT.sub("", line.strip()).rstrip(".") for line in error.what.splitlines()[1:])
+    said = "; ".join(line for line in lines if line)
+    if _DISK_FULL in said:
+        hint = "free some space, or choose another place with --cache"
+        return BadInput("disk-full", said, where=question.artifact, hint=hint)
     if fetch := _FETCH_FAILED.search(said):
         hint = "check network, proxy (https_proxy) and certificates (SSL_CERT_FILE)"
         return BadInput("source-unreachable", f"the package index cannot be read: {said}", where=fetch[1], hint=hint)
     if "building from source is disabled" in said:
         hint = "choose another version, or build the wheel once and offer it on an index of your own"
-        return BadInput("sdist-refused", f"there is no wheel, only source: {said}", where=question.title, hint=hint)
+        return BadInput("sdist-refused", said, where=question.artifact, hint=hint)
     if "No solution found" in said:
         hint = "change 'requirements', 'python' or 'platform' of the definition"
         if question.stand_ins:
             hint += f"; of {', '.join(sorted(question.stand_ins))} only pip's find-links were asked"
-        return BadInput("wheels-unresolvable", f"nothing satisfies this: {said}", where=question.title, hint=hint)
+        return BadInput("wheels-unresolvable", said, where=question.artifact, hint=hint)
     return error
 
 
@@ -210,7 +222,7 @@ def _check_origins(question: Resolution, listed: dict[str, _Listed], own: set[st
             raise BadInput(
                 "wheels-index-mixed",
                 f"{name} came from an index that it is not bound to",
-                where=question.title,
+                where=question.artifact,
                 expected=question.index_of(name),
                 found=entry.index,
             )

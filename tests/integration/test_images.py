@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -250,6 +250,28 @@ def test_an_ambiguous_manifest_is_refused(registry: Registry, context: Context) 
     registry.blob(image.digest.removeprefix("sha256:")).write_bytes(both)
 
     with pytest.raises(NotTrusted, match="either 'manifests' or 'config' and 'layers'"):
+        lock(context, reference)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ((tiny.image(tiny.layer("x")), {"size": 1}), "the index calls it .* of 1 bytes"),
+        ((tiny.image(tiny.layer("x")), {"mediaType": tiny.DOCKER_MANIFEST}), "the index calls it .*docker"),
+        (
+            (tiny.index(tiny.image(tiny.layer("x"))), {"platform": {"os": "linux", "architecture": "amd64"}}),
+            "an index inside an index",
+        ),
+        (tiny.image(tiny.layer("x"), os=""), "no usable 'os'"),
+    ],
+    ids=["size", "type", "nested", "configuration"],
+)
+def test_an_index_that_lies_is_refused(
+    registry: Registry, context: Context, entry: tuple[tiny.Image, dict[str, Any]] | tiny.Image, reason: str
+) -> None:
+    reference = tiny.push(registry, "demo/app", "1.0", tiny.index(entry))
+
+    with pytest.raises(NotTrusted, match=reason):
         lock(context, reference)
 
 

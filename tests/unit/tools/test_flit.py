@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,10 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
+def runs(python: str) -> bool:
+    return shutil.which(python) is not None and subprocess.run([python, "-c", ""], check=False).returncode == 0
+
+
 def made(project: Path, work: Path) -> bytes:
     return build_wheel(project, work).read_bytes()
 
@@ -80,9 +85,10 @@ def test_the_bytes_depend_on_the_sources_alone(otherwise: Callable[[Path], bytes
 
 
 def test_another_python_makes_the_same_bytes(tmp_path: Path) -> None:
-    other = next(filter(None, (shutil.which(f"python3.{minor}") for minor in (14, 13, 12))), None)
-    if not other or subprocess.run([other, "-c", ""], check=False, capture_output=True).returncode:
-        pytest.skip("needs another Python (python3.12, 3.13 or 3.14) in PATH, to compare with")
+    candidates = [f"python3.{minor}" for minor in (14, 13, 12, 11) if minor != sys.version_info.minor]
+    other = next(filter(runs, candidates), None)
+    if not other:
+        pytest.skip("needs another Python (python3.11 to 3.14) in PATH, to compare with")
     project = write_project(tmp_path / "project")
     environment = tmp_path / "environment"
     subprocess.run([other, "-m", "venv", "--without-pip", environment], check=True)

@@ -17,7 +17,7 @@ created-by = "uv"
 [[packages]]
 name = "our-tool"
 version = "1.0"
-archive = {{ path = "/work/our_tool-1.0-py3-none-any.whl", hashes = {{ sha256 = "{DIGEST}" }} }}
+archive = {{ path = "/made/our_tool-1.0-py3-none-any.whl", hashes = {{ sha256 = "{DIGEST}" }} }}
 
 [[packages]]
 name = "torch"
@@ -28,14 +28,14 @@ wheels = [
 ]
 """
 LISTING = """\
-our-tool @ file:///work/our_tool-1.0-py3-none-any.whl
-    # via set (pyproject.toml)
+our-tool @ file:///made/our_tool-1.0-py3-none-any.whl
+    # via wheels-set (pyproject.toml)
 redis[hiredis]==5.0.8
     # via our-tool
     # from https://pypi.org/simple
 torch==2.13.0+cpu
     # via
-    #   set (pyproject.toml)
+    #   wheels-set (pyproject.toml)
     #   our-tool
     # from https://wheels.example/simple/
 """
@@ -49,7 +49,7 @@ def question(**fields: Any) -> uv.Resolution:
         requirements=("redis",),
         **{"indexes": (index,), **fields},
     )
-    return uv.Resolution("set", wheels, {}, (Path("/work/our_tool-1.0-py3-none-any.whl"),))
+    return uv.Resolution("wheels/set", wheels, {}, (Path("/made/our_tool-1.0-py3-none-any.whl"),))
 
 
 class Answers:
@@ -112,7 +112,7 @@ def test_a_wheel_without_sha256_is_refused(answers: Answers, tmp_path: Path) -> 
     [
         (
             "error: No solution found when resolving dependencies\n  cause: Because all versions of docopt have no "
-            "usable wheels and set depends on docopt, we can conclude that your requirements are unsatisfiable.\n\n"
+            "usable wheels and wheels-set depends on docopt, we can conclude that it is unsatisfiable.\n\n"
             "hint: Wheels are required for `docopt` because building from source is disabled for all packages",
             "sdist-refused",
             "docopt",
@@ -128,8 +128,13 @@ def test_a_wheel_without_sha256_is_refused(answers: Answers, tmp_path: Path) -> 
             "source-unreachable",
             "Connection refused",
         ),
+        (
+            "error: failed to write to file\n  cause: No space left on device (os error 28)",
+            "disk-full",
+            "No space left",
+        ),
     ],
-    ids=["sdist", "unsatisfiable", "unreachable"],
+    ids=["sdist", "unsatisfiable", "unreachable", "disk full"],
 )
 def test_what_uv_says_is_told_with_its_own_reference(
     said: str, reference: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -1,0 +1,197 @@
+"""The source ``containerfile``: an image that is built here, without a network.
+
+The lock pins everything that goes in: the Containerfile and what lies beside it, the
+Debian packages of the base, the Python wheels.  The build sees these files and nothing
+else.  What comes out is written once more in our own form (``image_layer``), so that it
+depends on the inputs and not on the release of buildah.  In the build context lie the
+files of the definition and ``base.tar``; the additional context ``wheels`` holds the
+wheels and their requirements.txt.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from appliance.artifacts.base import Context
+from appliance.artifacts.image_layer import normalise
+from appliance.artifacts.image_source import ImageBlobs
+from appliance.artifacts.os_packages import fetch_packages, flat_repository, resolve_packages
+from appliance.artifacts.wheels import fetch_wheels, requirements_text, resolve_wheels
+from appliance.errors import BadInput, Failed, Stale
+from appliance.model.files import Content
+from appliance.model.images import ContainerfileSource, ImagesSection
+from appliance.model.jsonform import canonical_json
+from appliance.model.lock import LockedArtifact, LockedFile
+from appliance.model.names import path_problem
+from appliance.model.oci import OCI_MANIFEST, Descriptor, Manifest, Platform, parse_document
+from appliance.model.wheelset import write_record
+from appliance.tools import buildah, mmdebstrap
+
+_CONTEXT = "context"
+_DEBS = "debs"
+_WHEELS = "wheels"
+# Part of the key that built images are remembered by: raise it when the way of building changes.
+_RECIPE = "1"
+_INSTALLER = "pip-"  # runs from its wheel and is not installed
+
+
+class ContainerfileImages:
+    """See ``ImageSource``."""
+
+    type: ClassVar[str] = "containerfile"
+
+    def resolve(self, name: str, section: ImagesSection, context: Context) -> LockedArtifact:
+        """See ``ImageSource.resolve``."""
+        source = section.containerfile
+        if source is None:
+            raise Failed("image-source", "the section has no containerfile", where=name)
+        packages = resolve_packages(source.base, context)
+        wheels = resolve_wheels(source.wheels, context, f"images/{name}") if source.wheels else ()
+        inputs = (
+            *_local_files(context.base, source),
+            *_below(_DEBS, packages.files),
+            *_below(_WHEELS, wheels),
+        )
+        return LockedArtifact(
+            kind="images",
+            name=name,
+            definition="0" * 64,
+            licence=section.licence,
+            source={
+                "type": self.type,
+                "context": source.context,
+                "platform": f"linux/{source.base.architecture}",
+                **packages.source,
+                **(write_record(source.wheels) if source.wheels else {}),
+            },
+            inputs=tuple(sorted(inputs, key=lambda file: file.path)),
+        )
+
+    def fetch(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``ImageSource.fetch``: bring the inputs here and build, unless that was done before."""
+        self._check_local(artifact, context)
+        if _built(artifact, context):
+            return
+        debs, wheels = _part(artifact, _DEBS), _part(artifact, _WHEELS)
+        fetch_packages(debs, artifact.source, artifact.id, context)
+        fetch_wheels(wheels, artifact.source, context, artifact.id)
+        for file in _part(artifact, _CONTEXT):
+            if not context.sink.holds(file):
+                context.sink.copy_in(_local_folder(artifact, context) / file.path)
+        context.progress.step(f"Building {artifact.id}: {len(debs)} packages, {len(wheels)} wheels")
+        with context.sink.work("image") as work:
+            manifest = _build(artifact, context, work)
+        context.sink.remember(_key(artifact), (manifest.sha256, str(manifest.size)))
+
+    def blobs(self, artifact: LockedArtifact, context: Context) -> ImageBlobs:
+        """See ``ImageSource.blobs``."""
+        built = _built(artifact, context)
+        if built is None:
+            raise Failed("image-missing", "the image has not been built", where=artifact.id)
+        content, manifest = built
+        digest = f"sha256:{content.sha256}"
+        platform = artifact.source["platform"]
+        return ImageBlobs(
+            manifest=Descriptor(OCI_MANIFEST, digest, content.size, Platform.parse(platform)),
+            blobs=(content, *manifest.blobs),
+            details={"manifest_digest": digest, "platform": platform},
+        )
+
+    def _check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        folder = _local_folder(artifact, context)
+        wanted = {file.path: file.sha256 for file in _part(artifact, _CONTEXT)}
+        found = {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in _names(folder)}
+        for path in sorted(wanted.keys() | found.keys()):
+            if wanted.get(path) != found.get(path):
+                raise Stale(
+                    "a file of the build context has changed since it was locked",
+                    artifact=artifact.id,
+                    where=str(folder / path),
+                )
+
+
+def _local_files(base: Path, source: ContainerfileSource) -> Iterable[LockedFile]:
+    folder = base / source.context
+    names = _names(folder)
+    if "Containerfile" not in names:
+        raise BadInput("containerfile-missing", "the build context has no Containerfile", where=str(folder))
+    for name in names:
+        data = (folder / name).read_bytes()
+        yield LockedFile(path=f"{_CONTEXT}/{name}", sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def _names(folder: Path) -> list[str]:
+    names = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or path_problem(name) or name == "base.tar":
+            raise BadInput("containerfile-context", "the build context may hold ordinary files only", where=str(path))
+        if path.is_file():
+            names.append(name)
+    return names
+
+
+def _local_folder(artifact: LockedArtifact, context: Context) -> Path:
+    return context.base / artifact.source["context"]
+
+
+def _below(folder: str, files: Iterable[LockedFile]) -> Iterable[LockedFile]:
+    for file in files:
+        yield file.model_copy(update={"path": f"{folder}/{file.path}"})
+
+
+def _part(artifact: LockedArtifact, folder: str) -> tuple[LockedFile, ...]:
+    prefix = f"{folder}/"
+    return tuple(
+        file.model_copy(update={"path": file.path.removeprefix(prefix)})
+        for file in artifact.inputs
+        if file.path.startswith(prefix)
+    )
+
+
+def _key(artifact: LockedArtifact) -> str:
+    inputs = [[file.path, file.sha256] for file in artifact.inputs]
+    packages = artifact.source.get("archive-packages", "")
+    return hashlib.sha256(canonical_json([_RECIPE, artifact.source["platform"], packages, inputs])).hexdigest()
+
+
+def _built(artifact: LockedArtifact, context: Context) -> tuple[Content, Manifest] | None:
+    """The manifest of an earlier build of the same inputs, when all its blobs are there."""
+    remembered = context.sink.recall(_key(artifact))
+    if len(remembered) != 2 or not remembered[1].isdigit():
+        return None
+    content = Content(sha256=remembered[0], size=int(remembered[1]))
+    if not context.sink.holds(content):
+        return None
+    manifest = parse_document(context.sink.path(content).read_bytes())
+    if not isinstance(manifest, Manifest) or context.sink.missing(manifest.blobs):
+        return None
+    return content, manifest
+
+
+def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
+    """Lay the inputs out, make the base, build, and bring the result into our form."""
+    sink = context.sink
+    folders = {name: work / name for name in (_DEBS, _WHEELS, _CONTEXT, "tmp")}
+    for folder in folders.values():
+        folder.mkdir()
+    for part in (_DEBS, _WHEELS, _CONTEXT):
+        for file in _part(artifact, part):
+            target = folders[part] / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(sink.path(file), target)
+    packages, _ = flat_repository(_part(artifact, _DEBS), sink)
+    (folders[_DEBS] / "Packages").write_bytes(packages)
+    wheels = [file for file in _part(artifact, _WHEELS) if not file.path.startswith(_INSTALLER)]
+    (folders[_WHEELS] / "requirements.txt").write_bytes(requirements_text(wheels))
+    mmdebstrap.make_base(
+        folders[_DEBS],
+        artifact.source["archive-packages"].split(),
+        artifact.source["archive-architecture"],
+        folders[_CONTEXT] / "base.tar",
+        folders["tmp"],
+    )
+    buildah.build(folders[_CONTEXT], folders[_WHEELS], work / "built", folders["tmp"])
+    return normalise(work / "built", sink, work)

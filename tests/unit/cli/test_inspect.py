@@ -1,0 +1,97 @@
+"""``appliance inspect`` of a definition and of a lock, as people and programs see it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.cli.main import run
+from appliance.model.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
+from appliance.steps.documents import lock_path, read_definition, write_lock
+
+BUNDLES = Path(__file__).parents[3] / "bundles"
+LLAMA = BUNDLES / "llama-3.1-70b-fp8.yaml"
+
+
+def inspect(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert run(["inspect", *arguments]) == code
+    return capsys.readouterr().out
+
+
+def inspect_json(capsys: pytest.CaptureFixture[str], path: Path) -> Any:
+    return json.loads(inspect(capsys, str(path), "--json"))
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Path:
+    """A lock beside a copy of a definition, with one entry of seven files."""
+    path = tmp_path / LLAMA.name
+    path.write_bytes(LLAMA.read_bytes())
+    definition = read_definition(path)
+    entry = LockedArtifact(
+        kind="weights",
+        name=definition.sections[0].name,
+        definition=definition.sections[0].digest,
+        licence="llama3.1",
+        source={"commit": "c" * 40},
+        files=tuple(LockedFile(path=f"{n}.json", sha256=str(n) * 64, size=1000 * n) for n in range(1, 8)),
+    )
+    write_lock(lock_path(path), Lock(schema_=LOCK_SCHEMA, bundle=definition.head, artifacts=(entry,)))
+    return path
+
+
+def test_a_definition_shows_sources_licences_and_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = inspect(capsys, str(LLAMA))
+    for part in (
+        "lock: absent",
+        "huggingface.repo=RedHatAI/Meta-Llama-3.1-70B-Instruct-FP8-dynamic",
+        "licence: llama3.1",
+        "weights 67.7 GiB",
+        "160 KiB of KV a token: 25991 tokens fit, 1.6 sequences of 16384",
+        "vllm serve MODEL --served-model-name llama-3.1-70b-instruct-fp8",
+    ):
+        assert part in shown
+
+
+def test_a_definition_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    told = inspect_json(capsys, LLAMA)
+    assert (told["ok"], told["lock_state"], told["definition"]["name"]) == (True, "absent", "llama-3.1-70b-fp8")
+    assert {artifact["artifact"]: artifact["files"] for artifact in told["artifacts"]}["images/vllm-openai"] is None
+    (served,) = told["serving"]
+    assert served["arguments"][-1] == "--enable-chunked-prefill"
+    memory = served["memory"]
+    assert memory["budget"] == memory["weights"] + memory["overhead"] + memory["kv_available"]
+    assert (memory["kv_per_token"], memory["tokens"], memory["sequences"]) == (163840, 25991, 1.59)
+
+
+def test_entries_of_the_lock_beside_a_definition_are_told(locked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = inspect_json(capsys, locked)
+    assert told["lock_state"] == "stale"
+    states = [artifact["lock_state"] for artifact in told["artifacts"]]
+    assert states == ["current", "absent", "absent", "absent"]
+    assert len(told["artifacts"][0]["files"]) == 7
+    assert "7 files, 28.0 kB" in inspect(capsys, str(locked))
+
+
+def test_a_lock_shows_its_largest_files_with_digests(locked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = inspect(capsys, str(lock_path(locked)))
+    assert "7 files, 28.0 kB" in shown
+    assert f"{'7' * 64}      7.0 kB  7.json" in shown
+    assert "2.json" not in shown
+    assert "and 2 more" in shown
+    told = inspect_json(capsys, lock_path(locked))
+    assert [file["sha256"] for file in told["artifacts"][0]["files"]] == [str(n) * 64 for n in range(1, 8)]
+
+
+def test_what_is_not_there_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(inspect(capsys, str(tmp_path / "no.yaml"), "--json", code=2))
+    assert told["error"]["reference"] == "definition-unreadable"
+
+
+def test_text_of_a_lock_does_not_steer_the_terminal(locked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lock_path(locked)
+    path.write_text(path.read_text().replace("licence: llama3.1", 'licence: "a\\e[2Jb [red]c"'))
+    shown = inspect(capsys, str(path))
+    assert "\x1b" not in shown
+    assert "[red]c" in shown

@@ -1,0 +1,55 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from appliance.errors import NotTrusted
+from appliance.trust.policy import Policy
+from appliance.trust.root import read_root
+from appliance.trust.statement import format_time, parse_statement
+from tests.support.bundles import FIRST, NOW, Recipe, root_document
+from tests.support.forging import put
+
+_SECOND = timedelta(seconds=1)
+
+
+def _root(expires: datetime, version: int = 1) -> bytes:
+    return root_document(version, (FIRST,), threshold=1, expires=expires)
+
+
+def test_a_root_is_good_until_the_second_it_expires() -> None:
+    root = read_root(_root(NOW), "x").document
+    Policy(now=NOW - _SECOND).check_root(root)
+    for now in (NOW, NOW + _SECOND):
+        with pytest.raises(NotTrusted) as caught:
+            Policy(now=now).check_root(root)
+        assert caught.value.reference == "root-expired"
+        assert caught.value.found == format_time(now)
+        assert caught.value.where == "trust/1.root.json"
+
+
+def test_a_bundle_is_good_until_the_second_it_expires(tmp_path: object) -> None:
+    root = read_root(_root(NOW + timedelta(days=1)), "x").document
+    predicate = _predicate(Recipe(expires=NOW))
+    Policy(now=NOW - _SECOND).check_statement(predicate, root)
+    with pytest.raises(NotTrusted) as caught:
+        Policy(now=NOW).check_statement(predicate, root)
+    assert caught.value.reference == "bundle-expired"
+
+
+def test_a_bundle_may_demand_a_newer_root() -> None:
+    predicate = _predicate(Recipe(statement=put("predicate/minimum_root_version", 2)))
+    Policy(now=NOW).check_statement(predicate, read_root(_root(NOW, version=2), "x").document)
+    with pytest.raises(NotTrusted) as caught:
+        Policy(now=NOW).check_statement(predicate, read_root(_root(NOW), "x").document)
+    assert caught.value.reference == "root-too-old"
+    assert (caught.value.expected, caught.value.found) == ("at least version 2", "version 1")
+
+
+@pytest.mark.parametrize(("expires", "accepted"), [("2099-19-39T29:59:59Z", True), ("2000-00-00T00:00:00Z", False)])
+def test_a_date_that_no_calendar_has_is_compared_all_the_same(expires: str, accepted: bool) -> None:
+    root = read_root(root_document(1, (FIRST,), threshold=1, change=put("expires", expires)), "x").document
+    if accepted:
+        Policy(now=NOW).check_root(root)
+    else:
+        with pytest.raises(NotTrusted):
+            Policy(now=NOW).check_root(root)
