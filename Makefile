@@ -15,10 +15,10 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
 # Debian packages, and a command or file of each that shows that it is there.
-BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuidmap jq:jq openssl:openssl \
+BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuidmap netavark:/usr/lib/podman/netavark jq:jq openssl:openssl \
     debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg ca-certificates:/etc/ssl/certs/ca-certificates.crt \
     python3-venv:venv
-TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg shellcheck:shellcheck apache2-utils:htpasswd
+TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg gpg-agent:gpg-agent shellcheck:shellcheck apache2-utils:htpasswd
 
 .PHONY: help
 help: ## Show this text

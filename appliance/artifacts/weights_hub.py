@@ -5,6 +5,7 @@ one is fetched while locking, has to equal its git blob id, and its SHA-256 is l
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from appliance.artifacts.base import Context
 from appliance.artifacts.weights_gate import Gate
@@ -13,7 +14,9 @@ from appliance.errors import BadInput, Stale
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.weights import HuggingFaceOrigin, HuggingFaceSource
 from appliance.tools.download import Gone, download
-from appliance.tools.hub import Hub, HubFile
+
+if TYPE_CHECKING:
+    from appliance.tools.hub import Hub, HubFile
 
 _PARALLEL = 4  # small files at once: each is held in memory
 
@@ -25,7 +28,7 @@ class HuggingFace:
 
     def resolve(self, source: HuggingFaceSource, gate: Gate, context: Context) -> Resolved:
         """Ask the hub for commit, files and digests, and fetch the small files."""
-        hub = Hub.from_environment()
+        hub = _hub()
         commit = hub.commit(source.repo, source.revision)
         tree = hub.tree(source.repo, commit)
         listed = {file.path: file for file in tree.files}
@@ -35,7 +38,7 @@ class HuggingFace:
 
         with context.progress.task(f"Reading {source.repo}", small) as task:
 
-            def lock(file: HubFile) -> LockedFile:
+            def lock(file: "HubFile") -> LockedFile:
                 if file.sha256 is not None:
                     return LockedFile(path=file.path, sha256=file.sha256, size=file.size)
                 content = context.sink.put(hub.small_file(source.repo, commit, file))
@@ -50,7 +53,7 @@ class HuggingFace:
         """Download what is missing, at the locked commit."""
         if not context.sink.missing(artifact.files):
             return
-        hub = Hub.from_environment()
+        hub = _hub()
         requests = [hub.request(origin.repo, origin.commit, file.path, file) for file in artifact.files]
         try:
             download(requests, context.sink, context.progress, f"Downloading {origin.repo}")
@@ -65,3 +68,10 @@ class HuggingFace:
             if error.reference == "source-refused":
                 hub.explain(origin.repo, origin.commit)
             raise
+
+
+def _hub() -> "Hub":
+    # huggingface_hub takes a third of a second to import, which only those who use a hub should pay.
+    from appliance.tools.hub import Hub  # noqa: PLC0415
+
+    return Hub.from_environment()

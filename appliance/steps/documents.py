@@ -6,8 +6,6 @@ An error names file, line, key path, and for a misspelt key the nearest valid on
 import difflib
 import hashlib
 import json
-import os
-import tempfile
 import types
 import typing
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from appliance.model.definition import Head
 from appliance.model.lock import Lock
 from appliance.model.names import check_name
 from appliance.model.yamlform import Document, KeyPath, YamlError, read_yaml
+from appliance.store.whole import write_whole
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _LOCK_SUFFIX = ".lock.yaml"
@@ -129,32 +128,6 @@ def lock_text(lock: Lock) -> bytes:
 def write_lock(path: Path, lock: Lock) -> None:
     """Write a lock whole or not at all."""
     write_whole(path, lock_text(lock), mode=0o644)
-
-
-def write_whole(path: Path, data: bytes, *, mode: int, replace: bool = True) -> None:
-    """Write beside the target, sync, rename.
-
-    Raises BadInput: ``not-writable``, or ``file-exists`` when ``replace`` is False.
-    """
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        if replace:
-            Path(temporary).rename(path)
-        else:
-            os.link(temporary, path)  # unlike a rename it never replaces
-    except FileExistsError:
-        raise BadInput("file-exists", "the file exists and is not overwritten", where=str(path)) from None
-    except OSError as error:
-        raise BadInput("not-writable", f"cannot write: {error.strerror}", where=str(path)) from None
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

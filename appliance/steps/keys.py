@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadInput
-from appliance.steps.documents import write_whole
+from appliance.store.whole import write_whole
 from appliance.trust.keys import PrivateKey, PublicKey
 from appliance.trust.root import Root, new_root, read_root
 

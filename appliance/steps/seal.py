@@ -32,8 +32,9 @@ from appliance.model.bundle import (
 )
 from appliance.model.files import BundleFile, Content
 from appliance.model.lock import Lock
-from appliance.steps.documents import lock_text, write_whole
+from appliance.steps.documents import lock_text
 from appliance.store.cache import CHUNK, SEALED_MODE, Cache, remove_tree
+from appliance.store.whole import write_whole
 from appliance.trust.statement import build_statement
 from appliance.trust.sums import format_sums
 

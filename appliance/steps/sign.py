@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.bundle import SIGNATURES, STATEMENT, SUMS, Statement
-from appliance.steps.documents import write_whole
+from appliance.store.whole import write_whole
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file, pae
 from appliance.trust.keys import PrivateKey
 from appliance.trust.root import walk_chain

@@ -59,5 +59,5 @@ def build(context: Path, wheels: Path, target: Path, work: Path) -> None:
             context / "Containerfile",
             context,
         ],
-        env={"TMPDIR": str(work)},
+        env={"TMPDIR": str(work), "HOME": str(work)},  # it keeps configuration and caches in a home, too
     )

@@ -14,4 +14,5 @@ def offline() -> tuple[str, ...]:
     """
     if os.geteuid() == 0:
         return ("unshare", *_PRIVATE, "--")
-    return ("unshare", "--user", "--map-root-user", "--map-auto", *_PRIVATE, "--")
+    # A process namespace lets mmdebstrap mount /proc.
+    return ("unshare", "--user", "--map-root-user", "--map-auto", "--pid", "--fork", "--kill-child", *_PRIVATE, "--")

@@ -85,7 +85,7 @@ STATEMENTS = (
     Case("needs a newer root", "root-too-old", _statement("predicate/minimum_root_version", 3)),
     Case("another predicate", "statement-malformed", _statement("predicateType", "https://slsa.dev/provenance/v1")),
     Case(
-        "another version of the predicate",
+        "newer predicate",
         "statement-malformed",
         _statement("predicateType", "urn:appliance:bundle:v2"),
     ),
@@ -94,7 +94,7 @@ STATEMENTS = (
     Case(
         "two subjects",
         "statement-malformed",
-        GOOD.but(statement=lambda value: value["subject"].extend(value["subject"])),
+        GOOD.but(statement=lambda value: value["subject"].append({})),
     ),
     Case("no subject", "statement-malformed", _statement("subject", [])),
     Case("no SHA-384", "statement-malformed", GOOD.but(statement=delete("subject/0/digest/sha384"))),

@@ -207,9 +207,8 @@ class Recipe:
         """The same with ``changes``."""
         return replace(self, **changes)
 
-    def write(self, folder: Path) -> Written:
-        """Make the bundle ``folder/bundle`` and ``folder/root.json``, which is trusted."""
-        bundle = folder / "bundle"
+    def documents(self) -> dict[str, bytes]:
+        """Every file of the bundle by its path."""
         files = dict(self.files)
         index = index_of(files)
         self.index(index)
@@ -226,7 +225,12 @@ class Recipe:
         for number in self.signers:
             content = encode_signature_file(keyid(number), statement, key(number).sign(message))
             files[f"sigs/{keyid(number)}.sigstore.json"] = self.signature_bytes(content)
-        for path, data in files.items():
+        return files
+
+    def write(self, folder: Path) -> Written:
+        """Make the bundle ``folder/bundle`` and ``folder/root.json``, which is trusted."""
+        bundle = folder / "bundle"
+        for path, data in self.documents().items():
             target = bundle / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)

@@ -94,8 +94,9 @@ def listing(path: bytes) -> EditBytes:
     """SHA256SUMS with one more line, in its place."""
 
     def change(sums: bytes) -> bytes:
-        lines = [*sums.splitlines(keepends=True), b"%b  %b\n" % (_EMPTY, path)]
-        return b"".join(sorted(lines, key=lambda line: line[66:-1]))
+        lines: list[bytes] = [*sums.splitlines(keepends=True), b"%b  %b\n" % (_EMPTY, path)]
+        lines.sort(key=lambda line: line[66:-1])
+        return b"".join(lines)
 
     return change
 

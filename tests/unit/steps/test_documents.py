@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput
-from appliance.steps.documents import lock_path, read_definition, write_whole
+from appliance.steps.documents import lock_path, read_definition
 
 GOOD = """\
 schema: appliance.definition/v1
@@ -149,12 +149,3 @@ def test_a_lock_is_no_definition(tmp_path: Path) -> None:
     assert lock_path(tmp_path / "demo.yaml") == tmp_path / "demo.lock.yaml"
     with pytest.raises(BadInput, match="lock, not a definition"):
         lock_path(tmp_path / "demo.lock.yaml")
-
-
-def test_an_existing_file_is_not_replaced_when_it_must_not_be(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text("old")
-    with pytest.raises(BadInput, match="not overwritten"):
-        write_whole(path, b"new", mode=0o600, replace=False)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

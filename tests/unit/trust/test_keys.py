@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 from appliance.errors import BadInput
 from appliance.trust.keys import PrivateKey, PublicKey
 
-_UNKNOWN_ALGORITHM = base64.b64encode(
-    bytes.fromhex("300e300706052b0000000105000303000102")  # SubjectPublicKeyInfo of an OID that nobody has
-).decode()
+# SubjectPublicKeyInfo on secp112r1, a curve that nobody implements any more
+_OLD_CURVE = base64.b64encode(bytes.fromhex("3032301006072a8648ce3d020106052b81040006031e0004" + "11" * 28)).decode()
 
 
 def _pkcs8(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, passphrase: bytes | None = None) -> bytes:
@@ -104,7 +103,7 @@ def test_a_public_key_has_one_type_and_one_form(pem: bytes) -> None:
         "",
         "AAAA",
         "\u00e4",
-        _UNKNOWN_ALGORITHM,
+        _OLD_CURVE,
         PrivateKey.generate().public.spki()[:-2] + "\n=",
         PrivateKey.generate().public.spki() + "AAAA",
     ],

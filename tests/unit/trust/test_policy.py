@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from appliance.errors import NotTrusted
+from appliance.model.bundle import Predicate
 from appliance.trust.policy import Policy
 from appliance.trust.root import read_root
 from appliance.trust.statement import format_time, parse_statement
@@ -16,6 +17,10 @@ def _root(expires: datetime, version: int = 1) -> bytes:
     return root_document(version, (FIRST,), threshold=1, expires=expires)
 
 
+def _predicate(recipe: Recipe) -> Predicate:
+    return parse_statement(recipe.documents()["statement.json"]).predicate
+
+
 def test_a_root_is_good_until_the_second_it_expires() -> None:
     root = read_root(_root(NOW), "x").document
     Policy(now=NOW - _SECOND).check_root(root)
@@ -27,7 +32,7 @@ def test_a_root_is_good_until_the_second_it_expires() -> None:
         assert caught.value.where == "trust/1.root.json"
 
 
-def test_a_bundle_is_good_until_the_second_it_expires(tmp_path: object) -> None:
+def test_a_bundle_is_good_until_the_second_it_expires() -> None:
     root = read_root(_root(NOW + timedelta(days=1)), "x").document
     predicate = _predicate(Recipe(expires=NOW))
     Policy(now=NOW - _SECOND).check_statement(predicate, root)

@@ -1,0 +1,211 @@
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import NotTrusted
+from appliance.model.files import Entry
+from appliance.model.progress import Silent
+from appliance.store.tree import Tree
+from appliance.trust import verify as module
+from appliance.trust.policy import Policy
+from appliance.trust.verify import VerifiedBundle, verify
+from tests.support.bad_bundles import CASES
+from tests.support.bundles import (
+    FILES,
+    FIRST,
+    NOW,
+    RETIRED,
+    SCRIPT,
+    SECOND,
+    Recipe,
+    key,
+    keyid,
+    root_chain,
+    root_document,
+)
+from tests.support.forging import Case, put
+
+
+def _refused(recipe: Recipe, folder: Path) -> NotTrusted:
+    with pytest.raises(NotTrusted) as caught:
+        recipe.write(folder).verify()
+    return caught.value
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_a_bundle_that_is_wrong_in_one_thing_is_refused_for_that(case: Case, tmp_path: Path) -> None:
+    with pytest.raises(NotTrusted) as caught:
+        case.write(tmp_path).verify()
+    assert caught.value.reference == case.reference
+    assert caught.value.exit_code == 3
+    assert caught.value.where
+
+
+def test_a_whole_bundle_tells_who_signed_what(tmp_path: Path) -> None:
+    bundle = Recipe().write(tmp_path).verify()
+    assert {signer.keyid: signer.label for signer in bundle.signers} == {
+        keyid(FIRST): f"signer {FIRST}",
+        keyid(SECOND): f"signer {SECOND}",
+    }
+    assert bundle.root.document.version == 2
+    assert bundle.statement.predicate.name == bundle.index.name == "tiny"
+    assert set(bundle.digests) == {*FILES, "bundle.json", "verify.sh"}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(trusted=root_chain()[1]),
+        Recipe(roots=(root_document(1, (FIRST, SECOND)),)),
+        Recipe(roots=(root_document(1, (FIRST, SECOND), threshold=1),), signers=(SECOND,)),
+        Recipe(statement=put("predicate/minimum_root_version", 2)),
+        Recipe(statement=put("predicate/previous", "0.9.0")),
+        Recipe(files={}),
+        Recipe(files={**FILES, "verify.sh": SCRIPT.read_bytes()}),
+        Recipe(omitted=("verify.sh",)),
+        Recipe(
+            roots=(
+                root_document(1, (FIRST, SECOND), expires=NOW - timedelta(days=1)),
+                root_document(2, (FIRST, SECOND)),
+            )
+        ),
+    ],
+    ids=[
+        "newest root trusted",
+        "one root",
+        "one signer",
+        "needs root 2",
+        "has a previous version",
+        "hardly any file",
+        "script explained too",
+        "no script",
+        "older root expired",
+    ],
+)
+def test_whole_bundles_are_accepted(recipe: Recipe, tmp_path: Path) -> None:
+    assert recipe.write(tmp_path).verify().statement.predicate.version == "1.0.0"
+
+
+def test_a_demo_key_is_told_from_others(tmp_path: Path) -> None:
+    root = root_document(1, (FIRST,), threshold=1, change=put(f"keys/{keyid(FIRST)}/use", "demo"))
+    bundle = Recipe(roots=(root,), signers=(FIRST,)).write(tmp_path).verify()
+    assert [signer.use for signer in bundle.signers] == ["demo"]
+
+
+def test_all_files_that_differ_are_named(tmp_path: Path) -> None:
+    written = Recipe().write(tmp_path)
+    for path in FILES:
+        (written.path / path).write_bytes(b"changed")
+    with pytest.raises(NotTrusted) as caught:
+        written.verify()
+    # "changed" is longer than the empty file and shorter than most: no more bytes than were signed
+    assert [problem.where for problem in caught.value.problems] == sorted(FILES)
+    assert all(problem.expected and problem.found for problem in caught.value.problems)
+    assert f"and {len(FILES) - 1} more problems" in caught.value.what
+
+
+def test_a_file_that_was_blown_up_is_not_read_to_its_end(tmp_path: Path) -> None:
+    written = Recipe().write(tmp_path)
+    with (written.path / "models/tiny/model.safetensors").open("r+b") as file:
+        file.truncate(10**13)  # sparse: 10 TB that would take an hour to hash
+    with pytest.raises(NotTrusted) as caught:
+        written.verify()
+    assert caught.value.reference == "size-mismatch"
+
+
+def test_nobody_else_makes_a_verified_bundle(tmp_path: Path) -> None:
+    bundle = Recipe().write(tmp_path).verify()
+    with pytest.raises(TypeError, match="alone"):
+        VerifiedBundle(object(), bundle.statement, bundle.root, bundle.signers)
+    unfinished = VerifiedBundle(module._SEAL, bundle.statement, bundle.root, bundle.signers)
+    with pytest.raises(TypeError, match="not verified to the end"):
+        _ = unfinished.index
+
+
+class _Double:
+    """A reader that stands in front of a real one and lies about single things."""
+
+    def __init__(
+        self, tree: Tree, *, contents: Mapping[str, bytes] | None = None, entries: Mapping[str, Entry] | None = None
+    ) -> None:
+        self.tree = tree
+        self.contents = contents or {}
+        self.entries = entries or {}
+
+    def read(self, path: str, limit: int) -> bytes:
+        return self.contents[path] if path in self.contents else self.tree.read(path, limit)
+
+    def listing(self) -> Mapping[str, Entry]:
+        return {**self.tree.listing(), **self.entries}
+
+    def digests(self, paths: Sequence[str]) -> Iterable[tuple[str, str]]:
+        return self.tree.digests(paths)
+
+
+def _verify_double(folder: Path, **lies: Mapping[str, object]) -> NotTrusted:
+    written = Recipe().write(folder)
+    with Tree(written.path, Silent()) as tree, pytest.raises(NotTrusted) as caught:
+        verify(_Double(tree, **lies), written.trusted.read_bytes(), Policy(now=datetime.now(UTC)))  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_a_bundle_json_that_changes_after_it_was_hashed_is_refused(tmp_path: Path) -> None:
+    error = _verify_double(tmp_path, contents={"bundle.json": b"{}"})
+    assert (error.reference, error.where) == ("file-mismatch", "bundle.json")
+
+
+def test_no_crowd_of_signatures_or_roots_is_worked_through(tmp_path: Path) -> None:
+    crowd = {f"sigs/{number:064x}.sigstore.json": Entry("file", 1) for number in range(65)}
+    assert _verify_double(tmp_path / "1", entries=crowd).reference == "signature-malformed"
+    crowd = {f"trust/{number}.root.json": Entry("file", 1) for number in range(1, 1002)}
+    assert _verify_double(tmp_path / "2", entries=crowd).reference == "root-chain"
+
+
+def test_the_order_of_the_checks_is_the_one_that_is_promised(tmp_path: Path) -> None:
+    """A bundle in which everything is wrong fails at the first step; mended step by step, at the next."""
+    expired = root_document(1, (FIRST, SECOND), expires=NOW - timedelta(days=1))
+    good = root_document(1, (FIRST, SECOND))
+    wrong = Recipe(
+        roots=(expired,),
+        trusted=good,
+        signers=(FIRST, RETIRED),
+        expires=NOW - timedelta(days=1),
+        index_bytes=lambda data: b"{",
+    )
+    steps = [
+        ("root-unknown", wrong),
+        ("root-expired", wrong := wrong.but(trusted=None)),
+        ("signature-unknown-key", wrong := wrong.but(roots=(good,))),
+        ("bundle-expired", wrong := wrong.but(signers=(FIRST, SECOND))),
+    ]
+    for number, (reference, recipe) in enumerate(steps):
+        assert _refused(recipe, tmp_path / str(number)).reference == reference
+    written = wrong.but(expires=NOW + timedelta(days=1)).write(tmp_path / "last")
+    sums = (written.path / "SHA256SUMS").read_bytes()
+    model = written.path / "models/tiny/model.safetensors"
+    whole = model.read_bytes()
+    (written.path / "SHA256SUMS").write_bytes(sums + b"x")
+    (written.path / "extra").touch()
+    model.write_bytes(b"")
+    for reference, mend in (
+        ("sums-mismatch", lambda: (written.path / "SHA256SUMS").write_bytes(sums)),
+        ("file-unlisted", (written.path / "extra").unlink),
+        ("file-mismatch", lambda: model.write_bytes(whole)),
+        ("index-malformed", lambda: None),
+    ):
+        with pytest.raises(NotTrusted) as caught:
+            written.verify()
+        assert caught.value.reference == reference
+        mend()
+
+
+def test_a_signature_is_checked_alone_too(tmp_path: Path) -> None:
+    written = Recipe().write(tmp_path)
+    statement = (written.path / "statement.json").read_bytes()
+    content = (written.path / f"sigs/{keyid(FIRST)}.sigstore.json").read_bytes()
+    root = written.verify().root
+    assert module.check_signature(content, statement, keyid(FIRST), root).label == f"signer {FIRST}"
+    with pytest.raises(NotTrusted):
+        module.check_signature(content, statement, key(SECOND).public.keyid, root)
