@@ -36,7 +36,12 @@ lock: .venv/ready ## Resolve BUNDLE again and write its lock
 
 .PHONY: test
 test: .venv/ready test-tools ## Run all tests that this machine can run
-	@.venv/bin/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+
+.PHONY: coverage
+coverage: .venv/ready ## Check that the unit tests cover what trust rests on
+	@.venv/bin/python -m pytest --numprocesses 2 --quiet --cov=appliance/trust --cov=appliance/store --cov=appliance/model \
+	    --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/unit
 
 .PHONY: lint
 lint: .venv/ready ## Check style and types

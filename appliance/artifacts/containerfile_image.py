@@ -81,7 +81,7 @@ class ContainerfileImages:
             if not context.sink.holds(file):
                 context.sink.copy_in(_local_folder(artifact, context) / file.path)
         context.progress.step(f"Building {artifact.id}: {len(debs)} packages, {len(wheels)} wheels")
-        with context.sink.work("image") as work:
+        with context.progress.task("Building", None), context.sink.work("image") as work:
             manifest = _build(artifact, context, work)
         context.sink.remember(_key(artifact), (manifest.sha256, str(manifest.size)))
 

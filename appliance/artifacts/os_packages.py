@@ -43,7 +43,8 @@ from appliance.model.packageset import (
 )
 from appliance.model.sink import Sink
 from appliance.tools.apt import PrivateApt
-from appliance.tools.download import Gone, Request, download
+from appliance.tools.download import Request, download
+from appliance.tools.http import Gone
 
 _UNKNOWN_DEFINITION = "0" * 64
 # What the snapshot archive may answer before a lock counts as stale.

@@ -13,7 +13,8 @@ from appliance.artifacts.weights_source import Resolved, select
 from appliance.errors import BadInput, Stale
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.weights import HuggingFaceOrigin, HuggingFaceSource
-from appliance.tools.download import Gone, download
+from appliance.tools.download import download
+from appliance.tools.http import Gone
 
 if TYPE_CHECKING:
     from appliance.tools.hub import Hub, HubFile

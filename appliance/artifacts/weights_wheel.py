@@ -20,7 +20,8 @@ from appliance.model.files import Content
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.names import collision_key
 from appliance.model.weights import WheelOrigin, WheelSource
-from appliance.tools.download import Gone, Request, download
+from appliance.tools.download import Request, download
+from appliance.tools.http import Gone
 from appliance.tools.simple_index import find_wheel
 
 CHUNK = 1024 * 1024

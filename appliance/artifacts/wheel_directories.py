@@ -18,7 +18,7 @@ from appliance.errors import NotTrusted
 from appliance.model.lock import LockedFile
 from appliance.model.wheelset import WheelSet
 from appliance.tools import pip
-from appliance.tools.download import CHUNK
+from appliance.tools.http import CHUNK
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from appliance.errors import BadInput, Stale
 from appliance.model.files import BundleFile
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.wheelset import WheelSet, is_fetchable, read_projects, write_record
-from appliance.tools import flit, package_index, uv
-from appliance.tools.download import Gone, Request, download
+from appliance.tools import flit, uv
+from appliance.tools.download import Request, download
+from appliance.tools.http import Gone, sizes
 
 _REQUIREMENTS = "requirements.txt"
 _UNKNOWN_DIGEST = "0" * 64  # the lock step fills it in
@@ -70,7 +71,7 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> tuple[L
     """The wheels of the set, by file name.  ``artifact`` is ``kind/name``, for messages.
 
     Wheels of ``projects`` are made and kept in the sink; their entries have no URL.
-    Raises BadInput: what ``tools.uv``, ``tools.flit`` and ``tools.package_index`` raise,
+    Raises BadInput: what ``tools.uv``, ``tools.flit`` and ``tools.http`` raise,
     and ``wheel-missing`` when a release has none for the target.
     """
     with context.sink.work("wheels") as work:
@@ -141,12 +142,12 @@ def _offered(wheels: Sequence[uv.OfferedWheel]) -> list[LockedFile]:
     for wheel in wheels:
         if not is_fetchable(wheel.url):
             raise BadInput("wheel-address", "the index names an address that is not https", where=wheel.url)
-    sizes = package_index.sizes(wheel.url for wheel in wheels if wheel.size is None)
+    told = sizes(wheel.url for wheel in wheels if wheel.size is None)
     return [
         LockedFile(
             path=wheel.filename,
             sha256=wheel.sha256,
-            size=sizes[wheel.url] if wheel.size is None else wheel.size,
+            size=told[wheel.url] if wheel.size is None else wheel.size,
             url=wheel.url,
         )
         for wheel in wheels

@@ -16,6 +16,8 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -98,16 +100,20 @@ class TerminalProgress:
 
     @contextmanager
     def task(self, text: str, total: int | None) -> Iterator[Task]:
-        """A bar that goes away when the work is done."""
-        columns = (
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+        """A bar that goes away when the work is done; without a total, a clock."""
+        columns: tuple[ProgressColumn, ...] = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
         )
+        if total is not None:
+            columns += (
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
         with Progress(*columns, console=self._console, transient=True, disable=not self._live) as bar:
             yield _BarTask(bar, bar.add_task(printable(text), total=total))
 

@@ -102,6 +102,8 @@ def _check_canonical(value: Any) -> None:
                 raise ValueError(f"{value!r} is not printable ASCII")
         case dict():
             for key, item in value.items():
+                if not isinstance(key, str):  # json.dumps would write it as text
+                    raise ValueError(f"the key {key!r} is no text")
                 _check_canonical(key)
                 _check_canonical(item)
         case list() | tuple():

@@ -52,7 +52,8 @@ class ServingProfile(Strict):
 
     A site may narrow sizes and limits, never widen them.  ``gpus`` is the number of GPUs
     one replica takes and 0 on a CPU; ``memory`` is what the memory plan of a GPU profile
-    starts from.
+    starts from.  On a CPU ``gpu_memory_utilization`` is a part of the host's memory, as
+    vLLM has it.
     """
 
     weights: Name

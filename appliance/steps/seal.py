@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ def seal(target: Path, planned: Plan, roots: Sequence[bytes], cache: Cache, crea
         if os.path.lexists(target):
             _check_equal(target, planned, cache)
             return False
+        _check_room(staging, planned, cache)
         _link_all(staging, planned.files, cache)
         head = planned.lock.bundle
         statement = build_statement(head, planned.sums, files=len(planned.files), size=planned.size, created=created)
@@ -169,6 +171,20 @@ def _empty(folder: Path) -> None:
             remove_tree(path)
         else:
             path.unlink()
+
+
+def _check_room(staging: Path, planned: Plan, cache: Cache) -> None:
+    """Links take no room; on another file system everything is copied."""
+    free = shutil.disk_usage(staging).free
+    if staging.stat().st_dev != cache.root.stat().st_dev and planned.size > free:
+        raise BadInput(
+            "disk-full",
+            "there is not enough space for the bundle, which has to be copied from another file system",
+            where=str(staging.parent),
+            expected=f"{planned.size} bytes free",
+            found=f"{free} bytes",
+            hint="choose another place with --out, or a cache on the same file system with --cache",
+        )
 
 
 def _link_all(staging: Path, files: Mapping[str, Content], cache: Cache) -> None:

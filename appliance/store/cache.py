@@ -255,16 +255,23 @@ def hash_file(path: Path) -> str:
 
 def remove_tree(folder: Path) -> None:
     """Remove a directory, also one with directories that its owner may not write."""
+    opened_up = False
+    while os.path.lexists(folder):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue  # another process clears the same directory
+        except PermissionError:
+            if opened_up:
+                raise
+            _open_up(folder)
+            opened_up = True
 
-    def retry(function: object, name: str, error: BaseException) -> None:
-        if isinstance(error, FileNotFoundError):
-            return
-        parent = Path(name).parent
-        parent.chmod(0o700)
-        Path(name).unlink() if not Path(name).is_dir() else shutil.rmtree(name)
 
-    def on_error(function: object, name: str, info: tuple[type, BaseException, object]) -> None:
-        retry(function, name, info[1])
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=on_error)
+def _open_up(folder: Path) -> None:
+    folder.chmod(0o700)
+    for name, children, _ in os.walk(folder):
+        for child in children:
+            path = Path(name, child)
+            if not path.is_symlink():
+                path.chmod(0o700)  # before the walk goes there

@@ -4,7 +4,6 @@ Says which wheel an index has for a requirement: address, SHA-256 and size.  It 
 wheel and resolves no dependencies.
 """
 
-import httpx2
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -13,7 +12,7 @@ from appliance.model.files import Content
 from appliance.model.lock import LockedFile
 from appliance.model.simple_index import MAX_PAGE, choose, parse_page
 from appliance.model.weights import check_server
-from appliance.tools.download import Gone, client, get
+from appliance.tools.http import Gone, get, sizes
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
@@ -38,19 +37,5 @@ def find_wheel(index: str, requirement: str) -> LockedFile:
         check_server(link.url)
     except ValueError as error:
         raise BadInput("wheel-not-found", str(error), where=page_url) from None
-    content = Content(sha256=link.sha256, size=link.size or _size(link.url))
+    content = Content(sha256=link.sha256, size=link.size or sizes([link.url])[link.url])
     return LockedFile(path=link.filename, url=link.url, sha256=content.sha256, size=content.size)
-
-
-def _size(url: str) -> int:
-    try:
-        with client() as session:
-            response = session.head(url)
-    except httpx2.HTTPError as error:
-        what = f"the source cannot be reached: {error or type(error).__name__}"
-        raise BadInput("source-unreachable", what, where=url) from None
-    length = response.headers.get("Content-Length", "")
-    if response.status_code != 200 or not length.isdecimal():
-        what = f"the source does not tell the file's size (HTTP {response.status_code})"
-        raise BadInput("source-refused", what, where=url)
-    return int(length)

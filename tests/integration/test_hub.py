@@ -13,7 +13,7 @@ from appliance.artifacts.base import Context
 from appliance.errors import ApplianceError
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
-from appliance.tools.download import CHUNK
+from appliance.tools.http import CHUNK
 from tests.support.hub import Hub
 from tests.support.hub_weights import (
     AT_ONCE,

@@ -20,7 +20,7 @@ from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
-from appliance.tools import download
+from appliance.tools import http
 from tests.support.debian_archive import NOW, Archive, SigningKey, build_deb, days_ago, served
 from tests.support.debian_host import APP, KIND, RESOLVE_AS_USER, SECURITY_FIX, World, host_apt_state, place, retire
 
@@ -284,7 +284,7 @@ def test_a_package_that_nobody_has_makes_the_lock_stale(world: World) -> None:
 def test_without_a_snapshot_a_retired_package_makes_the_lock_stale(
     world: World, monkeypatch: pytest.MonkeyPatch, snapshot: str | None
 ) -> None:
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(http, "ATTEMPTS", 1)
     artifact = world.lock(snapshot=snapshot)
     retire(world, *APP, keep_in_snapshot=True)
     with pytest.raises(Stale, match="retired app_"):

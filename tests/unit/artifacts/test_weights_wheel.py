@@ -99,7 +99,7 @@ def test_a_wheel_that_is_not_on_the_index(index: Index, context: Context) -> Non
 def test_a_wheel_that_the_index_names_and_nobody_has(index: Index, context: Context) -> None:
     index.add("tiny-model", NAME, b"x")
     del index.files[f"/files/{NAME}"]
-    assert refusal(index, context).reference == "source-refused"
+    assert refusal(index, context).reference == "source-gone"
     index.files["/simple/tiny-model/"] = f'<a href="http://127.0.0.1:1/{NAME}#sha256={"0" * 64}">'.encode()
     assert refusal(index, context).reference == "source-unreachable"
 

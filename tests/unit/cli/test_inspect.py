@@ -12,6 +12,7 @@ import pytest
 from appliance.cli.main import run
 from appliance.model.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
 from appliance.steps.documents import lock_path, read_definition, write_lock
+from tests.support.bundles import FIRST, Recipe, keyid
 
 BUNDLES = Path(__file__).parents[3] / "bundles"
 LLAMA = BUNDLES / "llama-3.1-70b-fp8.yaml"
@@ -107,3 +108,18 @@ def test_text_of_a_lock_does_not_steer_the_terminal(locked: Path, capsys: pytest
     shown = inspect(capsys, str(path))
     assert "\x1b" not in shown
     assert "[red]c" in shown
+
+
+def test_a_bundle_shows_its_signers_and_how_its_models_are_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = read_definition(LLAMA).head.serving["llama-3.1-70b-instruct-fp8"].model_dump(mode="json")
+    recipe = Recipe(index=lambda index: index.update({"serving": {"llama": profile}}), signers=(FIRST,))
+    bundle = recipe.write(tmp_path).path
+    shown = inspect(capsys, str(bundle))
+    for part in ("tiny 1.0.0", keyid(FIRST), "missing", "25991 tokens fit", "--served-model-name llama"):
+        assert part in shown
+    told = inspect_json(capsys, bundle)
+    assert (told["verified"], told["statement"]["name"]) == (False, "tiny")
+    assert [signer["keyid"] for signer in told["signers"]] == [keyid(FIRST)]
+    assert told["serving"][0]["memory"]["tokens"] == 25991

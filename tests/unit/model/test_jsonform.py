@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from appliance.model.jsonform import canonical_json, parse_canonical, strict_json
 from tests.support.json_values import VALUES

@@ -107,11 +107,17 @@ def test_a_changed_head_makes_the_lock_stale_and_no_entry(path: Path) -> None:
     assert set(states(plan).values()) == {"current"}
 
 
-def test_entries_too_few_and_too_many_are_told(path: Path) -> None:
-    lock(path, leave_out="images/engine", also="weights/gone")
+def test_an_entry_that_is_not_locked_yet_is_absent(path: Path) -> None:
+    lock(path, leave_out="images/engine")
     plan = plan_definition(path)
     assert plan.state == "stale"
-    assert states(plan)["images/engine"] == "absent"
+    assert states(plan) == {"weights/tiny": "current", "images/engine": "absent"}
+
+
+def test_an_entry_that_the_definition_has_dropped_makes_the_lock_stale(path: Path) -> None:
+    lock(path, also="weights/gone")
+    plan = plan_definition(path)
+    assert plan.state == "stale"
     assert plan.dropped == ("weights/gone",)
 
 

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,6 +105,29 @@ def test_all_files_that_differ_are_named(tmp_path: Path) -> None:
     assert [problem.where for problem in caught.value.problems] == sorted(FILES)
     assert all(problem.expected and problem.found for problem in caught.value.problems)
     assert f"and {len(FILES) - 1} more problems" in caught.value.what
+
+
+def test_everything_that_is_there_and_should_not_be_is_named(tmp_path: Path) -> None:
+    written = Recipe().write(tmp_path)
+    model = written.path / "models/tiny/model.safetensors"
+    model.rename(tmp_path / "elsewhere")
+    model.symlink_to(tmp_path / "elsewhere")
+    (written.path / "images/oci-layout").unlink()
+    (written.path / "evidence/scan report.txt").unlink()
+    (written.path / "evidence/scan report.txt").mkdir()
+    (written.path / "models/new").mkdir()
+    (written.path / "models/tiny/.hidden").touch()
+    os.mkfifo(written.path / "models/pipe")
+    with pytest.raises(NotTrusted) as caught:
+        written.verify()
+    assert {problem.where: problem.what for problem in caught.value.problems} == {
+        "models/tiny/model.safetensors": "not an ordinary file but a link",
+        "images/oci-layout": "a listed file is missing",
+        "evidence/scan report.txt": "a directory in place of a file",
+        "models/new": "a directory that is not listed",
+        "models/tiny/.hidden": "a file that is not listed",
+        "models/pipe": "not an ordinary file but a special",
+    }
 
 
 def test_a_file_that_was_blown_up_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from appliance.errors import BadInput
-from appliance.tools import package_index
+from appliance.tools import http
 
 URL = "https://wheels.example/a-1-py3-none-any.whl"
 
@@ -14,7 +14,7 @@ URL = "https://wheels.example/a-1-py3-none-any.whl"
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Has requests answered in turn; the list it returns tells their methods."""
-    monkeypatch.setattr(package_index, "_FIRST_DELAY", 0.0)
+    monkeypatch.setattr(http, "_FIRST_WAIT", 0.0)
 
     def answer(*answers: httpx2.Response | Exception) -> list[str]:
         left, methods = list(answers), []
@@ -26,7 +26,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
                 raise following
             return following
 
-        monkeypatch.setattr(package_index, "client", lambda: httpx2.Client(transport=httpx2.MockTransport(handle)))
+        monkeypatch.setattr(http, "client", lambda: httpx2.Client(transport=httpx2.MockTransport(handle)))
         return methods
 
     return answer
@@ -38,13 +38,13 @@ def told(status: int, **headers: str) -> httpx2.Response:
 
 def test_no_body_is_asked_for(answering: Callable[..., list[str]]) -> None:
     methods = answering(told(200, content_length="123"))
-    assert package_index.sizes([URL, URL]) == {URL: 123}
+    assert http.sizes([URL, URL]) == {URL: 123}
     assert methods == ["HEAD"]
 
 
 def test_a_server_without_head_is_asked_for_one_byte(answering: Callable[..., list[str]]) -> None:
     methods = answering(told(405), told(206, content_range="bytes 0-0/123", content_length="1"))
-    assert package_index.sizes([URL]) == {URL: 123}
+    assert http.sizes([URL]) == {URL: 123}
     assert methods == ["HEAD", "GET"]
 
 
@@ -53,14 +53,14 @@ def test_a_passing_trouble_is_waited_out(
     first: httpx2.Response | Exception, answering: Callable[..., list[str]]
 ) -> None:
     answering(first, told(200, content_length="123"))
-    assert package_index.sizes([URL]) == {URL: 123}
+    assert http.sizes([URL]) == {URL: 123}
 
 
 @pytest.mark.parametrize(
     ("answers", "reference"),
     [
-        ([told(404, content_length="9")], "source-refused"),
-        ([httpx2.ConnectError("refused")] * 4, "source-unreachable"),
+        ([told(404, content_length="9")], "source-gone"),
+        ([httpx2.ConnectError("refused")] * 5, "source-unreachable"),
         ([told(200), told(200)], "source-refused"),
     ],
     ids=["not there", "unreachable", "not told"],
@@ -70,5 +70,5 @@ def test_what_is_not_told_is_an_error(
 ) -> None:
     answering(*answers)
     with pytest.raises(BadInput) as caught:
-        package_index.sizes([URL])
+        http.sizes([URL])
     assert (caught.value.reference, caught.value.where) == (reference, URL)
