@@ -143,7 +143,7 @@ class _File:
         try:
             text = path.read_bytes()
         except OSError as error:
-            hint = "make it: appliance lock DEFINITION" if what == "lock" else "give the path of a definition"
+            hint = "make it: appliance lock DEFINITION" if what == "lock" else "give a definition, a lock or a bundle that exists"
             problem = f"the {what} cannot be read: {error.strerror}"
             raise BadInput(f"{what}-unreadable", problem, where=str(path), hint=hint) from None
         try:
@@ -176,7 +176,7 @@ class _File:
         return self.error("unknown-key", f"unknown key {key[-1]!r}", key, hint=hint)
 
     def error(self, reference: str, what: str, key: KeyPath, *, hint: str = "") -> BadInput:
-        dotted = ".".join(str(part) for part in key)
+        dotted = ".".join(str(part) for part in key if part != "[key]")  # pydantic's mark for a key's own error
         where = f"{self.path}:{self.document.line_of(key)}" + (f": {dotted}" if dotted else "")
         return BadInput(f"{self.what}-{reference}", what, where=where, hint=hint)
 
