@@ -1,11 +1,15 @@
 """The source ``containerfile``: an image that is built here, without a network.
 
 The lock pins everything that goes in: the Containerfile and what lies beside it, the
-Debian packages of the base, the Python wheels.  The build sees these files and nothing
-else.  What comes out is written once more in our own form (``image_layer``), so that it
-depends on the inputs and not on the release of buildah.  In the build context lie the
-files of the definition and ``base.tar``; the additional context ``wheels`` holds the
-wheels and their requirements.txt.
+Debian packages of the base, the Python wheels.  The build is given these files and no
+network.  That is no sandbox: steps run in a chroot, as root when we do, so a Containerfile
+is to be read like a program that is about to be run.  What comes out is written once more
+in our own form (``image_layer``), so that it depends on the inputs and not on the release
+of buildah.
+
+In the build context lie the files of the definition, with mode 0444 (``COPY --chmod``
+gives others), and ``base.tar``; the additional context ``wheels`` holds the wheels and
+their requirements.txt.
 """
 
 import hashlib
@@ -193,5 +197,11 @@ def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
         folders[_CONTEXT] / "base.tar",
         folders["tmp"],
     )
-    buildah.build(folders[_CONTEXT], folders[_WHEELS], work / "built", folders["tmp"])
+    try:
+        buildah.build(folders[_CONTEXT], folders[_WHEELS], work / "built", folders["tmp"])
+    except Failed as failed:
+        containerfile = _local_folder(artifact, context) / "Containerfile"
+        raise Failed(
+            "containerfile-failed", f"the image cannot be built: {failed.what}", where=str(containerfile)
+        ) from failed
     return normalise(work / "built", sink, work)

@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 
 from appliance import __version__
-from appliance.cli import build, inspect, keys, verify
+from appliance.cli import build, inspect, keys, site, verify
 from appliance.cli.output import err, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
@@ -33,6 +33,8 @@ app.command("build")(build.build)
 app.command("sign")(keys.sign)
 app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
+app.command("import")(site.import_)
+app.command("switch")(site.switch)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.root_app, name="root")
 

@@ -143,7 +143,11 @@ class _File:
         try:
             text = path.read_bytes()
         except OSError as error:
-            hint = "make it: appliance lock DEFINITION" if what == "lock" else "give a definition, a lock or a bundle that exists"
+            hint = (
+                "make it: appliance lock DEFINITION"
+                if what == "lock"
+                else "give a definition, a lock or a bundle that exists"
+            )
             problem = f"the {what} cannot be read: {error.strerror}"
             raise BadInput(f"{what}-unreadable", problem, where=str(path), hint=hint) from None
         try:

@@ -17,12 +17,17 @@ def verify(bundle: Path, root: Path, progress: Progress) -> VerifiedBundle:
 
     Raises BadInput when one of them cannot be read, NotTrusted for everything else.
     """
+    trusted = read_trusted(root)
+    with Tree(bundle, progress) as tree:
+        return verify_tree(tree, trusted, Policy(now=datetime.now(UTC)))
+
+
+def read_trusted(root: Path) -> bytes:
+    """The root document that whoever calls trusts.  Raises BadInput (``root-unreadable``)."""
     try:
         with root.open("rb") as file:
-            trusted = file.read(MAX_ENVELOPE + 1)
+            return file.read(MAX_ENVELOPE + 1)
     except OSError as error:
         raise BadInput(
             "root-unreadable", f"the root document cannot be read: {error.strerror}", where=str(root)
         ) from None
-    with Tree(bundle, progress) as tree:
-        return verify_tree(tree, trusted, Policy(now=datetime.now(UTC)))

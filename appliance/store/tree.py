@@ -2,7 +2,8 @@
 
 Every file is opened below the tree's own descriptor, one component after the other, and
 never through a link; what is hashed is what was opened.  A tree that changes meanwhile
-can be refused, but not lead outside.
+can be refused, but not lead outside.  Whoever wants the bytes that are hashed gets them
+from the same read, by a tap.
 """
 
 import hashlib
@@ -11,6 +12,8 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -24,9 +27,16 @@ CHUNK = 1024 * 1024
 MAX_ENTRIES = 2_000_000
 # How far the kernel is asked to read ahead; measured in docs/benchmarks.md.
 _WINDOW = 64 * 1024 * 1024
+# A file is hashed by one thread.  With no more threads than cores, five equal files on two
+# cores leave one core idle for a sixth of the time; with a thread each, they end together.
+_LEAST_THREADS = 16
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a fifo that an attacker left would wait for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+# Opened for each path that is hashed, in the thread that hashes it; takes every block, which
+# is valid during the call only.  Left by an exception when the file was not read to its end.
+Tap = Callable[[str], AbstractContextManager[Callable[[memoryview], None]]]
 
 
 class Tree:
@@ -90,39 +100,41 @@ class Tree:
                 raise _unreadable(path, error) from None
         return b"".join(parts)
 
-    def digests(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Path and SHA-256 of every file, read by as many threads as there are cores."""
+    def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterator[tuple[str, str]]:
+        """Path and SHA-256 of every file, several read at once.
+
+        ``tap`` gets the bytes of each file while they are hashed.
+        """
         sizes = {path: self._size(path) for path in paths}
         largest_first = sorted(paths, key=lambda path: -sizes[path])
         self._stop.clear()
-        workers = len(os.sched_getaffinity(0))
+        workers = max(_LEAST_THREADS, len(os.sched_getaffinity(0)))
         with (
-            self._progress.task("Verifying files", sum(sizes.values())) as task,
+            self._progress.task("Copying files" if tap else "Verifying files", sum(sizes.values())) as task,
             ThreadPoolExecutor(workers) as pool,
         ):
             try:
-                yield from pool.map(lambda path: (path, self._digest(path, task.advance)), largest_first)
+                yield from pool.map(
+                    lambda path: (path, self._digest(path, tap or _no_tap, task.advance)), largest_first
+                )
             finally:
                 # Ctrl-C: the threads end at their next block, not at the end of their file.
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _digest(self, path: str, advance: Callable[[int], None]) -> str:
-        descriptor = self._open_file(path)
+    def _digest(self, path: str, tap: Tap, advance: Callable[[int], None]) -> str:
         digest = hashlib.sha256()
-        buffer = bytearray(CHUNK)
-        view = memoryview(buffer)
+        buffer = memoryview(bytearray(CHUNK))
         position = 0
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            try:
-                while not self._stop.is_set() and (length := file.readinto(buffer)):
-                    if position % _WINDOW == 0:
-                        os.posix_fadvise(descriptor, position + CHUNK, _WINDOW, os.POSIX_FADV_WILLNEED)
-                    digest.update(view[:length])
-                    position += length
-                    advance(length)
-            except OSError as error:
-                raise _unreadable(path, error) from None
+        with os.fdopen(self._open_file(path), "rb", buffering=0) as file, tap(path) as take:
+            while length := _read_block(file, buffer, position, path):
+                if self._stop.is_set():
+                    raise _Stopped
+                block = buffer[:length]
+                digest.update(block)
+                take(block)
+                position += length
+                advance(length)
         return digest.hexdigest()
 
     def _size(self, path: str) -> int:
@@ -154,6 +166,23 @@ class Tree:
                 os.close(descriptor)
             descriptor = below
         return descriptor
+
+
+class _Stopped(Exception):
+    """Ends a thread whose result nobody waits for any more."""
+
+
+def _no_tap(path: str) -> AbstractContextManager[Callable[[memoryview], None]]:
+    return nullcontext(lambda block: None)
+
+
+def _read_block(file: FileIO, buffer: memoryview, position: int, path: str) -> int:
+    try:
+        if position % _WINDOW == 0:
+            os.posix_fadvise(file.fileno(), position + CHUNK, _WINDOW, os.POSIX_FADV_WILLNEED)
+        return file.readinto(buffer) or 0
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _open_top(root: Path) -> int:

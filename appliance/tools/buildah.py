@@ -9,8 +9,9 @@ from pathlib import Path
 from appliance.tools.namespace import offline
 from appliance.tools.run import run
 
-# buildah writes a cache below /var/lib as root, wherever its storage lies: give it an empty one.
-_HIDE_STATE = 'mount -t tmpfs none /var/lib && exec "$@"'
+# As root it writes a cache below /var/lib, wherever its storage lies: give it an empty one.
+# Steps see a host name: a constant one.
+_HIDE_HOST = 'mount -t tmpfs none /var/lib && hostname localhost && exec "$@"'
 
 
 def build(context: Path, wheels: Path, target: Path, work: Path) -> None:
@@ -24,18 +25,22 @@ def build(context: Path, wheels: Path, target: Path, work: Path) -> None:
             *offline(),
             "sh",
             "-c",
-            _HIDE_STATE,
+            _HIDE_HOST,
             "sh",
             "buildah",
             "--root",
             work / "storage",
             "--runroot",
             work / "run",
+            "--storage-driver",
+            "vfs",  # works on any file system, and has no layers below to copy
             "build",
             "--isolation",
             "chroot",
             "--network",
             "host",  # the namespace's own, which has nothing in it
+            "--uts",
+            "host",
             "--pull-never",
             "--no-cache",
             "--layers=false",
@@ -59,5 +64,7 @@ def build(context: Path, wheels: Path, target: Path, work: Path) -> None:
             context / "Containerfile",
             context,
         ],
-        env={"TMPDIR": str(work), "HOME": str(work)},  # it keeps configuration and caches in a home, too
+        # It keeps configuration and caches in a home, too; the host's settings stay out of the image.
+        env={"TMPDIR": str(work), "HOME": str(work), "CONTAINERS_CONF": "/dev/null"},
+        called="buildah",
     )

@@ -1,7 +1,8 @@
 """mmdebstrap: a Debian root file system as a tar file, from packages that are here.
 
 There is no network: the packages come from a local repository, inside a namespace that
-has no interface but a dead loopback.  The result depends on the packages alone.
+has no interface but a dead loopback.  The result depends on the packages alone.  Their
+scripts run as root: whoever signs the archive is trusted with this host.
 """
 
 from collections.abc import Sequence
@@ -53,4 +54,5 @@ def make_base(repository: Path, packages: Sequence[str], architecture: str, targ
             f"deb [trusted=yes] copy:{quote(str(repository))} ./",
         ],
         env={"SOURCE_DATE_EPOCH": "0", "TMPDIR": str(work)},
+        called="mmdebstrap",
     )

@@ -41,14 +41,17 @@ def run(
     env: Mapping[str, str] | None = None,
     network: bool = False,
     timeout: float | None = None,
+    called: str = "",
 ) -> str:
     """Run ``argv`` to its end and return its standard output.
 
     ``env`` is added to the clean environment; ``network`` passes the proxy settings on.
     Raises Failed (``tool-failed``) with the last lines of what it said, and BadInput
     (``tool-missing``) when the program is not installed.  ``timeout`` in seconds.
+    ``called`` is the program's name for messages where ``argv`` starts with a wrapper.
     """
     words = [str(word) for word in argv]
+    name = called or words[0]
     environment = _environment(env or {}, network)
     program = _find(words[0], environment["PATH"])
     _LOG.debug("%s", shlex.join(words))
@@ -67,7 +70,7 @@ def run(
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             _end(process)
-            problem = f"{words[0]} did not end within {timeout:.0f} s"
+            problem = f"{name} did not end within {timeout:.0f} s"
             raise Failed("tool-timeout", problem, where=shlex.join(words)) from None
         except BaseException:  # Ctrl-C above all: the child is in a session of its own and does not see it
             _end(process)
@@ -75,7 +78,7 @@ def run(
     if process.returncode != 0:
         # apt-get explains on standard output what it then refuses on standard error.
         tail = "\n".join(f"{stdout.strip()}\n{stderr.strip()}".strip().splitlines()[-_TAIL_LINES:])
-        raise Failed("tool-failed", f"{words[0]} ended with {process.returncode}:\n{tail}", where=shlex.join(words))
+        raise Failed("tool-failed", f"{name} ended with {process.returncode}:\n{tail}", where=shlex.join(words))
     return stdout
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from appliance.errors import ApplianceError, NotTrusted
 from appliance.model.bundle import INDEX, ROOTS, SIGNATURES, STATEMENT, SUMS, VERIFY_SCRIPT, BundleIndex, Statement
-from appliance.model.files import Entry
+from appliance.model.files import Content, Entry
 from appliance.model.jsonform import strict_json
 from appliance.trust.dsse import MAX_ENVELOPE, MAX_SIGNATURE_FILE, MAX_SIGNATURES, decode_signature_file
 from appliance.trust.policy import Policy
@@ -52,11 +52,11 @@ class Signer:
 
 
 class VerifiedBundle:
-    """A bundle that passed.  Only ``verify`` can make one."""
+    """A bundle that passed.  Only this module can make one."""
 
     def __init__(self, seal: object, statement: Statement, root: Root, signers: tuple[Signer, ...]) -> None:
         if seal is not _SEAL:
-            raise TypeError("a VerifiedBundle is made by appliance.trust.verify.verify alone")
+            raise TypeError("a VerifiedBundle is made by appliance.trust.verify alone")
         self.statement = statement
         self.root = root
         self.signers = signers
@@ -78,6 +78,36 @@ class VerifiedBundle:
         return self._content
 
 
+class VerifiedList:
+    """What is known before the files are read: who signed which list, and that the set of
+    files is that list.  Only ``verify_list`` can make one.
+
+    ``files`` are the listed files: the digest that was signed, the size that was found.
+    """
+
+    def __init__(
+        self,
+        seal: object,
+        statement: Statement,
+        root: Root,
+        signers: tuple[Signer, ...],
+        digests: Mapping[str, str],
+        listing: Mapping[str, Entry],
+    ) -> None:
+        if seal is not _SEAL:
+            raise TypeError("a VerifiedList is made by appliance.trust.verify.verify_list alone")
+        self.statement = statement
+        self.root = root
+        self.signers = signers
+        self.digests = digests
+        self.listing = listing
+
+    @property
+    def files(self) -> dict[str, Content]:
+        """Path to signed digest and found size of every listed file."""
+        return {path: Content(sha256=digest, size=self.listing[path].size) for path, digest in self.digests.items()}
+
+
 _SEAL = object()
 
 
@@ -86,15 +116,32 @@ def verify(reader: BundleReader, trusted_root: bytes, policy: Policy) -> Verifie
 
     Files that differ are all named in the error's ``problems``.
     """
+    return verify_files(verify_list(reader, trusted_root, policy), reader)
+
+
+def verify_list(reader: BundleReader, trusted_root: bytes, policy: Policy) -> VerifiedList:
+    """Verify all that can be before any listed file is read.  Raises NotTrusted.
+
+    An import stops here to look at what it would write, and goes on with ``verify_files``.
+    """
     listing = reader.listing()
     root = verify_root(reader, listing, trusted_root, policy)
     statement, signers = _verify_statement(reader, listing, root, policy)
     digests = _verify_sums(reader, statement)
     _verify_set(listing, digests, statement)
-    _verify_files(reader, digests)
-    _verify_size(listing, digests, statement)
-    bundle = VerifiedBundle(_SEAL, statement, root, signers)
-    bundle._content = (digests, _read_index(reader, digests, listing, statement))
+    return VerifiedList(_SEAL, statement, root, signers, digests, listing)
+
+
+def verify_files(listed: VerifiedList, reader: BundleReader) -> VerifiedBundle:
+    """Verify every listed file, then read ``bundle.json``.  Raises NotTrusted.
+
+    ``reader`` reads the bundle that ``listed`` was made from.
+    """
+    statement, digests = listed.statement, dict(listed.digests)
+    _verify_digests(reader, digests)
+    _verify_size(listed.listing, digests, statement)
+    bundle = VerifiedBundle(_SEAL, statement, listed.root, listed.signers)
+    bundle._content = (digests, _read_index(reader, digests, listed.listing, statement))
     return bundle
 
 
@@ -233,9 +280,9 @@ def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statem
             expected=str(predicate.files),
             found=str(len(digests)),
         )
-    if _size(listing, digests) > predicate.bytes:
-        # Before hashing: a file that was blown up is not worth reading to its end.  Too few
-        # bytes wait until after, when it is known which file was cut.
+    if _size(listing, digests) > 2 * predicate.bytes:
+        # A file that was blown up is not worth reading to its end.  Other differences wait
+        # until all is hashed and it is known which file was cut or grew.
         _verify_size(listing, digests, statement)
 
 
@@ -255,7 +302,7 @@ def _size(listing: Mapping[str, Entry], digests: Mapping[str, str]) -> int:
     return sum(listing[path].size for path in digests)
 
 
-def _verify_files(reader: BundleReader, digests: Mapping[str, str]) -> None:
+def _verify_digests(reader: BundleReader, digests: Mapping[str, str]) -> None:
     problems: list[ApplianceError] = [
         NotTrusted(
             "file-mismatch", "the file is not the one that was signed", where=path, expected=digests[path], found=found

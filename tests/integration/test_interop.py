@@ -1,7 +1,10 @@
 """Auditors' own tools say the same as we do: openssl, coreutils, cosign, and verify.sh on bare systems."""
 
 import json
+import os
+import platform
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,11 @@ import pytest
 from tests.support.bad_bundles import CASES
 from tests.support.bundles import FIRST, SCRIPT, SECOND, STRANGER, Recipe, Written, key, keyid
 from tests.support.debian_root import DebianRoot, debian_root
+from tests.support.script_rules import accepted_by_python, rule_arguments, some_paths, sums_lines
 
 pytestmark = pytest.mark.integration
 
-# docs/bundle-format.md gives these commands to auditors.
+# The README gives these commands to auditors.
 _BY_HAND = """
 set -eu
 S=sigs/$ID.sigstore.json
@@ -27,6 +31,14 @@ echo "$(jq --raw-output '.subject[0].digest.sha256' statement.json)  SHA256SUMS"
 echo "$(jq --raw-output '.subject[0].digest.sha384' statement.json)  SHA256SUMS" | sha384sum --check --strict
 sha256sum --check --strict --quiet SHA256SUMS
 """
+
+
+@pytest.fixture(autouse=True)
+def _others_may_read() -> Iterator[None]:
+    """Programs run as another user, so the files of a test must not depend on the caller's umask."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
@@ -72,9 +84,13 @@ def test_a_changed_byte_is_seen_by_hand(bundle: Written, path: str) -> None:
 # Bare systems --------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+# Debian 12 has no cosign; in Debian 13 it is one more program that does nothing unless it is asked.
+_SYSTEMS = {"bookworm": ("jq", "openssl"), "trixie": ("jq", "openssl", "cosign")}
+
+
+@pytest.fixture(scope="module", params=_SYSTEMS)
 def bare(request: pytest.FixtureRequest) -> DebianRoot:
-    return debian_root(request.param, "jq", "openssl")
+    return debian_root(request.param, *_SYSTEMS[request.param])
 
 
 def test_the_script_needs_nothing_but_a_bare_system(bare: DebianRoot, bundle: Written) -> None:
@@ -93,20 +109,39 @@ def test_the_script_needs_nothing_but_a_bare_system(bare: DebianRoot, bundle: Wr
 
 
 def test_bare_systems_refuse_bad_bundles(bare: DebianRoot, tmp_path: Path) -> None:
-    """A part of the table; tests/integration/test_tamper.py runs all of it with this machine's tools."""
-    expected = {}
-    for number, (name, case) in enumerate(list(CASES.items())[::5]):
+    """jq of Debian 12 and of Debian 13 write some numbers differently: both have to judge.
+
+    Where this machine's own tools are those of the system, test_tamper.py has judged already
+    and a part of the table is enough.
+    """
+    same = bare.path.name.startswith(f"debian-{platform.freedesktop_os_release().get('VERSION_CODENAME')}-")
+    table = [(name, case) for name, case in CASES.items() if not name.startswith("path:")]
+    cases = dict(table[::8] if same else table)
+    for number, case in enumerate(cases.values()):
         case.write(tmp_path / f"{number}")
-        expected[f"{number}"] = (name, 3 if case.script else 0)
     tmp_path.chmod(0o755)
     script = """
-    cd /mnt/cases
-    echo * | tr ' ' '\\n' | xargs --max-procs=2 --replace sh -c \
-        'sh /mnt/audit/verify.sh {}/bundle --root {}/root.json >/dev/null 2>&1; echo {} $?'
+    seq 0 "$1" | xargs --max-procs=2 --replace sh -c \
+        'sh /mnt/audit/verify.sh /mnt/cases/{}/bundle --root /mnt/cases/{}/root.json >/dev/null 2>&1; echo {} $?'
     """
-    result = bare.run(["sh", "-c", script], mounts={"cases": tmp_path, "audit": SCRIPT.parent}, user=0)
-    found = dict(line.split() for line in result.stdout.splitlines())
-    assert {name: int(found[number]) for number, (name, _) in expected.items()} == dict(expected.values())
+    result = bare.run(
+        ["sh", "-c", script, "sh", str(len(cases) - 1)],
+        mounts={"cases": tmp_path, "audit": SCRIPT.parent},
+        user=0,
+    )
+    verdicts = dict(line.split() for line in result.stdout.splitlines())
+    found = {name: int(verdicts[str(number)]) for number, name in enumerate(cases)}
+    assert found == {name: 3 if case.script else 0 for name, case in cases.items()}
+
+
+def test_bare_systems_accept_the_same_paths_as_python(bare: DebianRoot, tmp_path: Path) -> None:
+    """jq's tables of Unicode are its own; the rule has to come out the same."""
+    paths = some_paths()
+    (tmp_path / "sums").write_text(sums_lines(paths))
+    tmp_path.chmod(0o755)
+    result = bare.run(["jq", *rule_arguments(), "/mnt/lists/sums"], mounts={"lists": tmp_path})
+    found = {path for path, line in zip(paths, result.stdout.splitlines(), strict=True) if line == "true"}
+    assert found == accepted_by_python(paths)
 
 
 def test_what_a_user_may_not_read_is_not_verified(bare: DebianRoot, bundle: Written) -> None:
@@ -127,7 +162,7 @@ def test_what_a_user_may_not_read_is_not_verified(bare: DebianRoot, bundle: Writ
 
 @pytest.fixture(scope="module")
 def cosign_host() -> DebianRoot:
-    return debian_root("trixie", "cosign", "jq", "openssl")
+    return debian_root("trixie", *_SYSTEMS["trixie"])
 
 
 def _cosign(

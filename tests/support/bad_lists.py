@@ -2,24 +2,24 @@
 
 from typing import Any
 
-from tests.support.bundles import FILES, Recipe
+from tests.support.bundles import FILES, PLAIN
 from tests.support.forging import Case, EditBytes, delete, doubled, listing, put
 
-GOOD = Recipe()
 _DIGEST = b"0" * 64
 
 
 def _sums(name: str, change: EditBytes) -> Case:
-    return Case(name, "sums-malformed", GOOD.but(sums=change))
+    return Case(name, "sums-malformed", PLAIN.but(sums=change))
 
 
-def _path(name: str, path: bytes) -> Case:
+def _listed(name: str, path: bytes) -> Case:
+    """A path that is listed; no file can be there."""
     return _sums(name, listing(path))
 
 
-def _file(name: str, path: str) -> Case:
-    """A file that is there; only Unicode tables tell what is wrong with its name."""
-    return Case(name, "sums-malformed", GOOD.but(files={**FILES, path: b""}), script=False)
+def _path(name: str, path: str, *, script: bool = True) -> Case:
+    """A file that is there and listed: nothing but its name is wrong."""
+    return Case(name, "sums-malformed", PLAIN.but(files={**FILES, path: b""}), script=script)
 
 
 def _lines(change: EditBytes) -> EditBytes:
@@ -33,56 +33,57 @@ def _lines(change: EditBytes) -> EditBytes:
 
 
 PATHS = (
-    _path("leads up", b"../x"),
-    _path("leads up in the middle", b"models/../../x"),
-    _path("absolute", b"/etc/passwd"),
-    _path("dot", b"./x"),
-    _path("dot in the middle", b"models/./x"),
-    _path("two slashes", b"models//x"),
-    _path("slash at the end", b"models/x/"),
-    _path("backslash", b"models\\x"),
-    _path("option", b"-rf"),
-    _path("option in the middle", b"models/--help"),
-    _path("space in front", b"models/ x"),
-    _path("space at the end", b"models/x "),
-    _path("dot at the end", b"models/x."),
-    _path("colon", b"models/x:stream"),
-    _path("wildcard", b"models/*"),
-    _path("question mark", b"models/?"),
-    _path("quote", b'models/"x"'),
-    _path("pipe", b"models/x|y"),
-    _path("tab", b"models/a\tb"),
-    _path("carriage return", b"models/x\r"),
-    _path("escape sequence", b"models/\x1b[2Jx"),
-    _path("delete", b"models/x\x7f"),
-    _path("NUL", b"models/x\0y"),
-    _path("C1 control", "models/\u009bx".encode()),
-    _path("turned round", "models/\u202egnp.exe".encode()),
-    _path("zero width", "models/x\u200by".encode()),
-    _path("line separator", "models/x\u2028y".encode()),
-    _path("private use", "models/\ue000".encode()),
-    _path("unassigned", "models/\u0378".encode()),
-    _path("not UTF-8", b"models/\xff"),
-    _path("overlong UTF-8", b"models/\xc0\xaf"),
-    _path("surrogate", b"models/\xed\xa0\x80"),
-    _path("device", b"models/nul"),
-    _path("device with an ending", b"models/Aux.txt"),
-    _path("device as a directory", b"com1/x"),
-    _path("long component", b"models/" + b"x" * 256),
-    _path("long path", b"models/" + b"/".join([b"x" * 100] * 11)),
-    _path("deep", b"/".join([b"d"] * 33)),
-    _path("the list itself", b"SHA256SUMS"),
-    _path("the statement", b"statement.json"),
-    _path("a signature", b"sigs/x"),
-    _path("a root document", b"trust/1.root.json"),
-    _path("other case", b"MODELS/tiny/empty.txt"),
-    _path("other case at the end", b"models/tiny/Empty.txt"),
-    _path("other case of a directory", b"Models/other"),
-    _path("file and directory", b"models/tiny"),
-    _path("file below a file", b"models/tiny/empty.txt/x"),
-    _file("not in normal form C", "models/e\u0301"),
-    _file("other case beyond ASCII", "models/tiny/MOD\u00c8LE \u00c1\u0401.json"),
-    _file("compatible form", "models/tiny/empty.t\uff58t"),
+    _listed("leads up", b"../x"),
+    _listed("leads up in the middle", b"models/../../x"),
+    _listed("absolute", b"/etc/passwd"),
+    _listed("dot", b"./x"),
+    _listed("dot in the middle", b"models/./tiny/empty.txt"),
+    _listed("two slashes", b"models//tiny/empty.txt"),
+    _listed("slash at the end", b"models/tiny/"),
+    _listed("NUL", b"models/x\0y"),
+    _listed("not UTF-8", b"models/\xff"),
+    _listed("overlong UTF-8", b"models/\xc0\xaf"),
+    _listed("surrogate", b"models/\xed\xa0\x80"),
+    _listed("long component", b"models/" + b"x" * 256),
+    _listed("file and directory", b"models/tiny"),
+    _listed("file below a file", b"models/tiny/empty.txt/x"),
+    _listed("the list itself", b"SHA256SUMS"),
+    _listed("the statement", b"statement.json"),
+    _listed("a root document", b"trust/1.root.json"),
+    _listed("a signature", b"sigs/x"),
+    _path("backslash", "models\\x"),
+    _path("option", "-rf"),
+    _path("option in the middle", "models/--help"),
+    _path("space in front", "models/ x"),
+    _path("space at the end", "models/x "),
+    _path("dot at the end", "models/x."),
+    _path("colon", "models/x:stream"),
+    _path("wildcard", "models/*"),
+    _path("question mark", "models/?"),
+    _path("quote", 'models/"x"'),
+    _path("pipe", "models/x|y"),
+    _path("tab", "models/a\tb"),
+    _path("line break", "models/a\nb"),
+    _path("carriage return", "models/x\r"),
+    _path("escape sequence", "models/\x1b[2Jx"),
+    _path("delete", "models/x\x7f"),
+    _path("C1 control", "models/\u009bx"),
+    _path("turned round", "models/\u202egnp.exe"),
+    _path("zero width", "models/x\u200by"),
+    _path("line separator", "models/x\u2028y"),
+    _path("private use", "models/\ue000"),
+    _path("unassigned", "models/\u0378"),
+    _path("device", "models/nul"),
+    _path("device with an ending", "models/Aux.txt"),
+    _path("device as a directory", "com1/x"),
+    _path("long path", "models/" + "/".join(["x" * 100] * 11)),
+    _path("deep", "/".join(["d"] * 33)),
+    _path("other case", "models/tiny/Empty.txt"),
+    _path("other case of a directory", "Models/other"),
+    _path("other case of a file and a directory", "EVIDENCE"),
+    _path("not in normal form C", "models/e\u0301", script=False),
+    _path("other case beyond ASCII", "models/tiny/MOD\u00c8LE \u00c1\u0401.json", script=False),
+    _path("compatible form", "models/tiny/empty.t\uff58t", script=False),
 )
 
 LINES = (
@@ -108,11 +109,11 @@ LINES = (
 
 
 def _index(name: str, change: Any, reference: str = "index-mismatch", *, script: bool = True) -> Case:
-    return Case(name, reference, GOOD.but(index=change), script=script)
+    return Case(name, reference, PLAIN.but(index=change), script=script)
 
 
 def _bytes(name: str, change: EditBytes) -> Case:
-    return Case(name, "index-malformed", GOOD.but(index_bytes=change))
+    return Case(name, "index-malformed", PLAIN.but(index_bytes=change))
 
 
 INDEXES = (
@@ -144,6 +145,6 @@ INDEXES = (
     Case(
         "not there",
         "index-malformed",
-        GOOD.but(omitted=("bundle.json",)),
+        PLAIN.but(omitted=("bundle.json",)),
     ),
 )

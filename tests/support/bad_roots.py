@@ -58,7 +58,10 @@ CHAINS = (
     Case(
         "new keys have not signed",
         "root-threshold",
-        GOOD.but(roots=(root_chain()[0], root_document(2, (SECOND, STRANGER), signed_by=(FIRST, RETIRED)))),
+        GOOD.but(
+            roots=(root_chain()[0], root_document(2, (SECOND, STRANGER), signed_by=(FIRST, RETIRED))),
+            signers=(SECOND, STRANGER),
+        ),
     ),
     Case(
         "version skipped",
@@ -78,6 +81,11 @@ CHAINS = (
 )
 
 ENVELOPES = (
+    Case(
+        "signature of a key that was dropped long ago",
+        "root-signature",
+        GOOD.but(roots=(*root_chain(), root_document(3, (FIRST, SECOND), signed_by=(FIRST, SECOND, RETIRED)))),
+    ),
     Case("signature of a stranger", "root-signature", GOOD.but(roots=edited_root(signed_by(STRANGER)))),
     Case("needed signature does not hold", "root-threshold", GOOD.but(roots=edited_root(spoilt_signature(SECOND)))),
     Case(

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, Recipe, keyid
+from tests.support.bundles import FIRST, NOW, PLAIN, RETIRED, SECOND, STRANGER, Recipe, encoded, keyid
 from tests.support.forging import (
     Case,
     EditBytes,
@@ -27,7 +27,7 @@ _SIGNATURE = "dsseEnvelope/signatures/0"
 
 
 def _signatures(change: EditBytes, reference: str = "signature-malformed", *, name: str) -> Case:
-    return Case(name, reference, GOOD.but(signature_bytes=change))
+    return Case(name, reference, PLAIN.but(signature_bytes=change))
 
 
 SIGNATURES = (
@@ -64,6 +64,17 @@ SIGNATURES = (
     _signatures(signed_as("text/plain", "text/plain"), name="another payload type"),
     _signatures(signed_as("text/plain"), "signature-invalid", name="signed as another type"),
     _signatures(signed_as(None), "signature-invalid", name="signed without its type"),
+    Case(
+        "without its ending",
+        "file-unlisted",
+        GOOD,
+        rename(f"sigs/{keyid(FIRST)}.sigstore.json", f"sigs/{keyid(FIRST)}"),
+    ),
+    _signatures(
+        edited(put("dsseEnvelope/payload", encoded(b"{}"))),
+        "signature-other-statement",
+        name="right, with another statement beside it",
+    ),
     Case("a further file", "file-unlisted", GOOD, write("sigs/readme.txt", b"")),
     Case("a hidden file", "file-unlisted", GOOD, write("sigs/.sigstore.json", b"")),
     Case(
@@ -77,11 +88,11 @@ SIGNATURES = (
 
 
 def _statement(path: str, value: object) -> Recipe:
-    return GOOD.but(statement=put(path, value))
+    return PLAIN.but(statement=put(path, value))
 
 
 STATEMENTS = (
-    Case("expired", "bundle-expired", GOOD.but(expires=NOW - timedelta(seconds=5))),
+    Case("expired", "bundle-expired", PLAIN.but(expires=NOW - timedelta(seconds=5))),
     Case("needs a newer root", "root-too-old", _statement("predicate/minimum_root_version", 3)),
     Case("another predicate", "statement-malformed", _statement("predicateType", "https://slsa.dev/provenance/v1")),
     Case(
@@ -94,13 +105,13 @@ STATEMENTS = (
     Case(
         "two subjects",
         "statement-malformed",
-        GOOD.but(statement=lambda value: value["subject"].append({})),
+        PLAIN.but(statement=lambda value: value["subject"].append({})),
     ),
     Case("no subject", "statement-malformed", _statement("subject", [])),
-    Case("no SHA-384", "statement-malformed", GOOD.but(statement=delete("subject/0/digest/sha384"))),
+    Case("no SHA-384", "statement-malformed", PLAIN.but(statement=delete("subject/0/digest/sha384"))),
     Case("a further digest", "statement-malformed", _statement("subject/0/digest/md5", "0" * 32)),
     Case("a further key", "statement-malformed", _statement("predicate/comment", "x")),
-    Case("a key less", "statement-malformed", GOOD.but(statement=delete("predicate/previous"))),
+    Case("a key less", "statement-malformed", PLAIN.but(statement=delete("predicate/previous"))),
     Case("name leads away", "statement-malformed", _statement("predicate/name", "../x")),
     Case("name with two dots", "statement-malformed", _statement("predicate/name", "a..b")),
     Case("name of a device", "statement-malformed", _statement("predicate/name", "con.1")),
@@ -113,36 +124,36 @@ STATEMENTS = (
     Case(
         "count with a fraction",
         "statement-malformed",
-        GOOD.but(statement_bytes=lambda data: data.replace(b'"files":9,', b'"files":9.0,')),
+        PLAIN.but(statement_bytes=lambda data: data.replace(b'"files":9,', b'"files":9.0,')),
     ),
     Case(
         "count with an exponent",
         "statement-malformed",
-        GOOD.but(statement_bytes=lambda data: data.replace(b'"files":9,', b'"files":9e0,')),
+        PLAIN.but(statement_bytes=lambda data: data.replace(b'"files":9,', b'"files":9e0,')),
     ),
     Case(
         "size below nothing",
         "statement-malformed",
-        GOOD.but(statement_bytes=lambda data: data.replace(b'"bytes":', b'"bytes":-')),
+        PLAIN.but(statement_bytes=lambda data: data.replace(b'"bytes":', b'"bytes":-')),
     ),
     Case(
         "size beyond what a double holds",
         "statement-malformed",
-        GOOD.but(statement_bytes=lambda data: data.replace(b'"bytes":', b'"bytes":9007199254740993')),
+        PLAIN.but(statement_bytes=lambda data: data.replace(b'"bytes":', b'"bytes":9007199254740993')),
     ),
-    Case("white space", "statement-malformed", GOOD.but(statement_bytes=spaced)),
-    Case("key twice", "statement-malformed", GOOD.but(statement_bytes=twice)),
-    Case("two values", "statement-malformed", GOOD.but(statement_bytes=doubled)),
-    Case("empty", "statement-malformed", GOOD.but(statement_bytes=lambda data: b"")),
-    Case("byte order mark", "statement-malformed", GOOD.but(statement_bytes=lambda data: b"\xef\xbb\xbf" + data)),
-    Case("more files than listed", "statement-mismatch", GOOD.but(statement=put("predicate/files", 10))),
-    Case("more bytes than signed", "size-mismatch", GOOD.but(statement=put("predicate/bytes", 100))),
-    Case("fewer bytes than signed", "size-mismatch", GOOD.but(statement=put("predicate/bytes", 10**9))),
+    Case("white space", "statement-malformed", PLAIN.but(statement_bytes=spaced)),
+    Case("key twice", "statement-malformed", PLAIN.but(statement_bytes=twice)),
+    Case("two values", "statement-malformed", PLAIN.but(statement_bytes=doubled)),
+    Case("empty", "statement-malformed", PLAIN.but(statement_bytes=lambda data: b"")),
+    Case("byte order mark", "statement-malformed", PLAIN.but(statement_bytes=lambda data: b"\xef\xbb\xbf" + data)),
+    Case("more files than listed", "statement-mismatch", PLAIN.but(statement=put("predicate/files", 10))),
+    Case("more bytes than signed", "size-mismatch", PLAIN.but(statement=put("predicate/bytes", 100))),
+    Case("fewer bytes than signed", "size-mismatch", PLAIN.but(statement=put("predicate/bytes", 10**9))),
     Case("SHA-256 of another list", "sums-mismatch", _statement("subject/0/digest/sha256", "0" * 64)),
     Case("SHA-384 of another list", "sums-mismatch", _statement("subject/0/digest/sha384", "0" * 96)),
     Case(
         "digest in capitals",
         "statement-malformed",
-        GOOD.but(statement=lambda value: value["subject"][0]["digest"].update(sha256="A" * 64)),
+        PLAIN.but(statement=lambda value: value["subject"][0]["digest"].update(sha256="A" * 64)),
     ),
 )

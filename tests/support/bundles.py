@@ -234,7 +234,8 @@ class Recipe:
             target = bundle / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-            target.chmod(0o644)  # whatever the umask: an auditor need not be its owner
+        for entry in (bundle, *bundle.rglob("*")):  # whatever the umask: an auditor need not be its owner
+            entry.chmod(0o755 if entry.is_dir() else 0o644)
         trusted = folder / "root.json"
         trusted.write_bytes(self.trusted or self.roots[0])
         return Written(bundle, trusted)
@@ -259,11 +260,8 @@ class Recipe:
         return canonical_json(value)
 
 
-def edit_json(data: bytes, change: Change) -> bytes:
-    """Canonical JSON with ``change`` made to it."""
-    value = json.loads(data)
-    change(value)
-    return canonical_json(value)
+# One root, one signer: for what lies behind the signatures.
+PLAIN = Recipe(roots=(root_document(1, (FIRST,), threshold=1),), signers=(FIRST,))
 
 
 def encoded(data: bytes) -> str:

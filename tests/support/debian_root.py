@@ -1,8 +1,8 @@
 """Bare Debian systems to run programs in, made by mmdebstrap and kept between test runs.
 
 A root lies below ``$APPLIANCE_TEST_CACHE`` (default ``~/.cache/appliance-tests``) and is
-never written to again: programs run in it read-only, with namespaces of their own for
-mounts, processes and the network, of which they have none.
+never written to again: programs run in it read-only, or in a copy, with namespaces of
+their own for mounts, processes and the network, of which they have none.
 """
 
 import fcntl
@@ -11,12 +11,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 MIRROR = "http://deb.debian.org/debian"
@@ -25,13 +24,13 @@ NOBODY = 65534
 _ENTER = """
 set -eu
 mount --bind "$ROOT" "$ROOT"
-mount -o remount,bind,ro "$ROOT"
+mount -o "remount,bind,$MODE" "$ROOT"
 mount --rbind /dev "$ROOT/dev"
 mount -t proc proc "$ROOT/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp"
 mount -t tmpfs -o mode=0755 tmpfs "$ROOT/mnt"
 {mounts}
-exec chroot --userspec="$IDS" "$ROOT" env -i PATH=/usr/bin:/bin HOME=/tmp {command}
+exec chroot --userspec="$IDS" "$ROOT" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp {command}
 """
 _MOUNT = """
 mkdir -- "$ROOT"/mnt/{name}
@@ -42,9 +41,15 @@ mount -o remount,bind,ro "$ROOT"/mnt/{name}
 
 @dataclass(frozen=True)
 class DebianRoot:
-    """The root directory of a Debian system."""
+    """The root directory of a Debian system; what programs change there lasts if it is ``writable``."""
 
     path: Path
+    writable: bool = False
+
+    def copy(self, path: Path) -> "DebianRoot":
+        """A system of the test's own at ``path``, which it may change and has to remove."""
+        subprocess.run(["cp", "--archive", "--reflink=auto", self.path, path], check=True)
+        return DebianRoot(path, writable=True)
 
     def run(
         self, command: Sequence[str], *, mounts: Mapping[str, Path] | None = None, user: int = NOBODY
@@ -59,12 +64,17 @@ class DebianRoot:
                 *("unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child"),
                 *("sh", "-c", _ENTER.format(mounts=binds, command=shlex.join(command))),
             ],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(self.path), "IDS": f"{user}:{user}"},
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "ROOT": str(self.path),
+                "MODE": "rw" if self.writable else "ro",
+                "IDS": f"{user}:{user}",
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=300,
+            timeout=600,
             check=False,
         )
 
@@ -91,15 +101,15 @@ def _make(path: Path, suite: str, packages: Sequence[str]) -> None:
     if shutil.which("mmdebstrap") is None:
         pytest.skip("needs mmdebstrap: apt-get install mmdebstrap")
     try:
-        with urllib.request.urlopen(f"{MIRROR}/dists/{suite}/InRelease", timeout=30):
-            pass
-    except (urllib.error.URLError, TimeoutError) as error:
+        httpx2.head(f"{MIRROR}/dists/{suite}/InRelease", timeout=30).raise_for_status()
+    except httpx2.HTTPError as error:
         pytest.skip(f"needs {MIRROR}, or {path} made before: {error}")
     building = path.with_name(f"{path.name}.building")
     shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
     made = subprocess.run(
         [
-            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"),
+            *("mmdebstrap", "--quiet", "--variant=minbase"),
+            *([f"--include={','.join(packages)}"] if packages else []),
             *(suite, str(building), MIRROR),
         ],
         stdin=subprocess.DEVNULL,

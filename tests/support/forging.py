@@ -215,9 +215,13 @@ def loose_signature(content: bytes) -> bytes:
 
 
 def longer_signature(content: bytes) -> bytes:
-    """A signature file with a byte behind the signature's end."""
-    value = json.loads(content)
-    signature = base64.b64decode(value["dsseEnvelope"]["signatures"][0]["sig"])
+    """A signature file with a byte behind the end of a signature of the greatest length.
+
+    Programs that read as many bytes as a signature may have do not see it.
+    """
+    message = pae(STATEMENT_PAYLOAD_TYPE, payload_of(content))
+    while len(signature := key(_signer(content)).sign(message)) != 72:
+        pass
     return edited(put("dsseEnvelope/signatures/0/sig", encoded(signature + b"\0")))(content)
 
 

@@ -1,6 +1,7 @@
 """The arrows between the layers, the door to processes, and the size of modules."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,12 @@ ALLOWED = {
     # The command line makes the cache and the typed options that it hands to a step.
     "cli": {"steps", "store", "trust", "model", "errors"},
     "__main__": {"cli"},
+    # Runs on a bare host before anything else of ours or of others is installed.
+    "bootstrap": set(),
     "__init__": set(),
 }
+# Where processes are started.  The bootstrap has a door of its own because it cannot import ours.
+DOORS = {PACKAGE / "tools" / "run.py", PACKAGE / "bootstrap" / "programs.py"}
 KIND_NAMES = {"weights", "images", "wheels", "os-packages"}
 KIND_BLIND = ("store", "trust", "transfer")
 
@@ -51,11 +56,17 @@ def test_imports_follow_the_arrows(module: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_only_run_starts_processes(module: Path) -> None:
-    if module == PACKAGE / "tools" / "run.py":
+    if module in DOORS:
         return
     assert not {name for name in imports(module) if name.split(".")[0] in {"subprocess", "multiprocessing", "pty"}}
     calls = {node.attr for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)}
     assert not calls & {"system", "popen", "execv", "execve", "spawnv", "fork"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if layer(m) == "bootstrap"], ids=str)
+def test_the_bootstrap_needs_nothing_but_python(module: Path) -> None:
+    others = {name for name in imports(module) if not name.startswith("appliance.bootstrap.")}
+    assert {name.split(".")[0] for name in others} <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if layer(m) in KIND_BLIND], ids=str)

@@ -255,7 +255,8 @@ def ordinary_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trees_are_removed_whatever_their_modes(tmp_path: Path) -> None:
     top = tmp_path / "tree"
     outside = tmp_path / "outside"
-    outside.mkdir(mode=0o755)
+    outside.mkdir()
+    outside.chmod(0o755)
     (top / "a/b").mkdir(parents=True)
     (top / "a/b/file").touch()
     (top / "a/b/link").symlink_to(outside)

@@ -1,7 +1,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,6 +103,33 @@ def test_digests_are_those_of_the_files(folder: Path) -> None:
     for path, digest in digests.items():
         assert digest == hashlib.sha256((folder / path).read_bytes()).hexdigest()
     assert len(digests) == 3
+
+
+def test_a_tap_gets_the_bytes_that_are_hashed(folder: Path) -> None:
+    taken: dict[str, bytes] = {}
+
+    @contextmanager
+    def tap(path: str) -> Iterator[Callable[[memoryview], None]]:
+        parts: list[bytes] = []
+        yield lambda block: parts.append(bytes(block))
+        taken[path] = b"".join(parts)
+
+    with _opened(folder) as tree:
+        digests = dict(tree.digests(["note.txt", "models/x/weights", "models/x/empty"], tap))
+    assert {path: hashlib.sha256(data).hexdigest() for path, data in taken.items()} == digests
+
+
+def test_a_tap_learns_that_a_file_was_not_read_to_its_end(folder: Path) -> None:
+    with _opened(folder) as tree:
+
+        @contextmanager
+        def tap(path: str) -> Iterator[Callable[[memoryview], None]]:
+            with pytest.raises(module._Stopped):
+                yield lambda block: tree._stop.set()  # as Ctrl-C does while the first block is written
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            list(tree.digests(["models/x/weights"], tap))
 
 
 def test_a_missing_file_stops_the_hashing(folder: Path) -> None:

@@ -1,0 +1,176 @@
+"""Filters that tell roles which models a host serves, and which clients a gateway knows.
+
+They only interpret: the bundle was verified when it was imported, and is read with the
+types of the appliance package itself.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from pydantic import Field, TypeAdapter, ValidationError
+
+from appliance.errors import ApplianceError, BadInput
+from appliance.model.base import Strict
+from appliance.model.bundle import BundleArtifact, BundleIndex
+from appliance.model.serving import arguments
+from appliance.model.site_limits import SiteLimits, narrow
+
+T = TypeVar("T")
+
+
+class Client(Strict):
+    """One entry of ``gateway_clients``."""
+
+    name: str = Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\z")
+    fingerprint: str | None = None
+    roles: tuple[Literal["chat", "embedding"], ...]
+
+
+def models(index: str, names: object, limits: object = None, devices: object = None) -> list[dict[str, object]]:
+    """The models a host serves, in the order of their names.
+
+    ``index`` is the text of bundle.json; an empty list of ``names`` means every model of
+    the bundle.  ``limits`` are figures to narrow and ``devices`` numbers of GPUs, each by
+    model.  A model has name, task, gpus, devices, arguments, image (name@digest), weights
+    (name), in_bundle (the weights' directory in the bundle), in_store (their directory
+    where several versions lie side by side), files (path below that directory, sha256)
+    and bundle (name and version).
+    """
+    bundle = BundleIndex.model_validate_json(index)
+    wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
+    narrower = _read(dict[str, SiteLimits], limits or {}, "vllm_limits")
+    gpus = _read(dict[str, tuple[int, ...]], devices or {}, "vllm_devices")
+    _once("appliance_models", wanted)
+    for variable, given in (("appliance_models", wanted), ("vllm_limits", narrower), ("vllm_devices", gpus)):
+        for name in given:
+            if name not in bundle.serving:
+                raise _error(
+                    f"{variable} names {name}, which bundle {bundle.name} {bundle.version} does not serve; it has "
+                    + (", ".join(sorted(bundle.serving)) or "no model at all")
+                )
+    return [_model(bundle, name, narrower.get(name, SiteLimits()), gpus.get(name, ())) for name in sorted(wanted)]
+
+
+def clients(wanted: object, issued: str, *, lenient: bool = False) -> list[dict[str, object]]:
+    """The clients of a gateway with their fingerprints as 64 lower-case hexadecimal digits.
+
+    A client without a fingerprint has the certificate of that name in the directory
+    ``issued``; when there is none, ``lenient`` leaves the client out.
+    """
+    found: list[dict[str, object]] = []
+    for entry in _read(tuple[Client, ...], wanted, "gateway_clients"):
+        fingerprint = (entry.fingerprint or _issued(Path(issued), entry.name, lenient)).replace(":", "").lower()
+        if not fingerprint:
+            continue
+        if not re.fullmatch("[0-9a-f]{64}", fingerprint):
+            raise _error(
+                f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r} and no SHA-256: 64 "
+                "hexadecimal digits, as `openssl x509 -in CERTIFICATE -noout -fingerprint -sha256` prints them"
+            )
+        found.append({"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)})
+    _once("gateway_clients", (str(client["name"]) for client in found))
+    _once("gateway_clients", (str(client["fingerprint"]) for client in found))
+    return found
+
+
+def _issued(folder: Path, name: str, lenient: bool) -> str:
+    path = folder / name / "client.pem"
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except FileNotFoundError:
+        if lenient:
+            return ""
+        raise _error(
+            f"gateway_clients gives {name} no fingerprint, and the site's authority has issued it no certificate: add "
+            f"the name to pki_clients, or say the fingerprint of the certificate that {name} has ({path} is not there)"
+        ) from None
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[int, ...]) -> dict[str, object]:
+    try:
+        profile = narrow(bundle.serving[name], limits, name)
+    except BadInput as error:
+        raise _error(f"vllm_limits, bundle {bundle.name} {bundle.version}: {error}; {error.hint}") from error
+    if devices and len(devices) != profile.gpus:
+        raise _error(f"vllm_devices gives {name} {len(devices)} GPUs; its signed profile takes {profile.gpus}")
+    image = _artifact(bundle, "images", profile.image)
+    weights = _artifact(bundle, "weights", profile.weights)
+    files = _files(weights)
+    return {
+        "name": name,
+        "task": profile.task,
+        "gpus": profile.gpus,
+        "devices": list(devices),
+        "arguments": list(arguments(profile, name)),
+        "image": f"{image.name}@{image.details['manifest_digest']}",
+        "weights": weights.name,
+        "in_bundle": weights.details["path"],
+        "in_store": f"{weights.name}-{_digest(files)[:16]}",
+        "files": files,
+        "bundle": f"{bundle.name}-{bundle.version}",
+    }
+
+
+def systemd_word(value: str) -> str:
+    """One word of a command line as unit files have it: quoted, without specifiers and variables."""
+    if "\n" in value:
+        raise _error(f"{value!r} has more than one line, which no unit file can hold")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"' if escaped != value or re.search(r"[\s';]", value) else value
+
+
+def _files(artifact: BundleArtifact) -> list[dict[str, str]]:
+    root = f"{artifact.details['path']}/"
+    return [
+        {"path": file.path.removeprefix(root), "sha256": file.sha256}
+        for file in artifact.files
+        if file.path.startswith(root)
+    ]
+
+
+def _digest(files: Iterable[dict[str, str]]) -> str:
+    return hashlib.sha256("".join(f"{file['sha256']}  {file['path']}\n" for file in files).encode()).hexdigest()
+
+
+def _artifact(bundle: BundleIndex, kind: str, name: str) -> BundleArtifact:
+    for artifact in bundle.artifacts:
+        if (artifact.kind, artifact.name) == (kind, name):
+            return artifact
+    raise _error(f"bundle {bundle.name} {bundle.version} has no {kind} {name}, which one of its serving profiles names")
+
+
+def _read(form: type[T], value: object, variable: str) -> T:
+    # Through JSON, because Ansible marks the values it hands out and strict types take plain ones only.
+    try:
+        return TypeAdapter(form).validate_json(json.dumps(value))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        raise _error(f"{variable}{place}: {first['msg']} (found {first['input']!r})") from error
+
+
+def _once(variable: str, names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise _error(f"{variable} names {name} {count} times")
+
+
+def _error(message: str) -> ApplianceError:
+    # Ansible shows the text of any exception of a filter.
+    return BadInput("inventory-refused", message)
+
+
+class FilterModule:
+    """What Ansible looks for in a file of filters."""
+
+    def filters(self) -> dict[str, Callable[..., object]]:
+        """Filters by the names that roles use."""
+        return {"appliance_models": models, "appliance_clients": clients, "systemd_word": systemd_word}

@@ -1,0 +1,1 @@
+"""``make bench``: what building and verifying cost beside other tools, as ratios from one run."""

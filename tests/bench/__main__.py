@@ -1,0 +1,102 @@
+"""``python -m tests.bench``: one run, one table.
+
+Every command runs three times, in turns, so that what else the machine does hits all of
+them alike; the fastest run of each is told.  All files lie in one directory, which is
+removed at the end, also after Ctrl-C.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from tests.bench import machine
+from tests.bench.cases import LINKED, START, VERIFY, Case, cases
+from tests.bench.measure import measure, own_peak
+from tests.bench.stage import COPIES, FILES, Stage
+from tests.bench.table import Row, as_json, as_text, less
+from tests.support.project import REPOSITORY
+
+_SPARE = 500_000_000  # bytes: model_signing and what it needs
+
+
+def main() -> None:
+    options = _options()
+    size = int(options.size_gb * 1e9)
+    options.dir.mkdir(parents=True, exist_ok=True)
+    needed = COPIES * size + _SPARE
+    free = shutil.disk_usage(options.dir).free
+    _say(f"needs {needed / 1e9:.1f} GB below {options.dir} until it ends; {free / 1e9:.1f} GB are free")
+    if free < needed:
+        sys.exit("not enough space: free some, give --dir, or a smaller --size-gb")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".bench-", dir=options.dir) as folder:
+            _run(Path(folder), size, options)
+    except KeyboardInterrupt:
+        _say("interrupted; everything was removed")
+        sys.exit(130)
+
+
+def _run(folder: Path, size: int, options: argparse.Namespace) -> None:
+    _say(f"preparing {FILES} files of {size / FILES / 1e9:.2f} GB and model_signing")
+    stage = Stage.make(folder, size)
+    described = machine.describe(folder)
+    rows: dict[str, Row] = {}
+    speeds = []
+    for number in range(1, options.rounds + 1):
+        _say(f"round {number} of {options.rounds}: openssl speed")
+        speeds.append(machine.openssl_speed())
+        for case in cases(stage):
+            _say(f"round {number} of {options.rounds}: {case.name}")
+            row = rows.get(case.name) or Row(case.name, case.amount, (), case.state, case.missing)
+            rows[case.name] = row if case.missing else _again(row, case, stage)
+    links = [path.stat().st_nlink for path in stage.weights]
+    rest = less("the same without its start", rows[VERIFY], rows[START])
+    table = [line for row in rows.values() for line in ([row, rest] if row.name == VERIFY else [row])]
+    if options.json:
+        result = {"machine": described, "bytes": stage.amount, "files": FILES, "links": links}
+        lines = [as_json(row, max(speeds)) for row in table]
+        print(json.dumps({**result, "openssl_speeds": speeds, "rows": lines}, indent=1))
+        return
+    print(as_text(table, max(speeds), own_peak()))
+    written = rows[LINKED].best.written_bytes / 1e6
+    print(
+        f"{stage.amount / 1e9:.2f} GB in {FILES} files; best of {options.rounds} runs. A build from the cache to a new"
+    )
+    print(f"place wrote {written:.1f} MB; the weights, now in the cache and two bundles, have {links[0]} links each.\n")
+    print("\n".join(f"- {name}: {value}" for name, value in described.items()))
+
+
+def _again(row: Row, case: Case, stage: Stage) -> Row:
+    case.before()
+    run = measure(case.argv, case.cwd, stage.big.environment)
+    case.after()
+    _say(f"    {run.seconds:.2f} s")
+    return replace(row, runs=(*row.runs, run))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.bench", description="Measure build and verification.")
+    parser.add_argument("--size-gb", type=float, default=5.0, help="weights in powers of 1000 [default: 5]")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each command, the best counts [default: 3]")
+    parser.add_argument("--dir", type=Path, default=REPOSITORY / "dist", help="where [default: dist, as bundles]")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

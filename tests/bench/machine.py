@@ -1,0 +1,39 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import ssl
+import subprocess
+from pathlib import Path
+
+from tests.bench.table import parse_speed
+
+# One process on each of two cores, hashing the same MiB again and again: no file, no copy, no Python.
+_SPEED = "openssl speed -multi 2 -bytes 1048576 -seconds 3 -evp sha256"
+
+
+def openssl_speed() -> float:
+    """SHA-256 of two cores, bytes a second: the ratio 1.00."""
+    return parse_speed(_output(*_SPEED.split()))
+
+
+def describe(folder: Path) -> dict[str, str]:
+    """Processor, kernel, file system and versions, for people."""
+    cpu = Path("/proc/cpuinfo").read_text()
+    model = next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), "")
+    flags = set(cpu.split())
+    has_sha = "with" if flags & {"sha_ni", "sha2"} else "without"
+    return {
+        "processor": f"{model or platform.machine()}, {len(os.sched_getaffinity(0))} cores, {has_sha} SHA instructions",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
+        "kernel": platform.release(),
+        "file system": _output("df", "--output=fstype", str(folder)).split()[-1],
+        "openssl": _output("openssl", "version").strip(),
+        "Python": f"{platform.python_version()} with {ssl.OPENSSL_VERSION}",
+        "coreutils": _output("sha256sum", "--version").splitlines()[0],
+        "load when it began": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, check=True, text=True).stdout

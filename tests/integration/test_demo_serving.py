@@ -1,0 +1,81 @@
+"""The demo's models answer: its image, its weights, its profiles, and no network."""
+
+import json
+import math
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from appliance.model.serving import ServingProfile, arguments
+from tests.support.demo import Demo
+from tests.support.vllm_host import Image, Server, serving
+
+pytestmark = [pytest.mark.integration, pytest.mark.demo]
+
+# What an image that only serves has no use for.
+_NOT_NEEDED = set("pip pip3 gcc cc g++ c++ ld as make apt apt-get curl wget sudo".split())
+
+
+@pytest.fixture(scope="module")
+def image(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    """The one image, unpacked."""
+    folder = tmp_path_factory.mktemp("image")
+    try:
+        yield Image.unpack(demo.path / "images", "vllm-cpu", folder / "root")
+    finally:
+        shutil.rmtree(folder)
+
+
+def served(demo: Demo, image: Image, name: str, folder: Path) -> AbstractContextManager[Server]:
+    """The model that clients know as ``name``, by the profile that was signed."""
+    profile = ServingProfile.model_validate(demo.document("bundle.json")["serving"][name])
+    assert profile.image == "vllm-cpu"
+    return serving(image, demo.path / "models" / profile.weights, arguments(profile, name), folder)
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    product = sum(a * b for a, b in zip(one, other, strict=True))
+    return product / (math.hypot(*one) * math.hypot(*other))
+
+
+def test_the_image_is_for_serving_alone(image: Image) -> None:
+    user, group = image.config["User"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    programs = {
+        path.name for folder in ("bin", "sbin", "local/bin") for path in (image.root / "usr" / folder).iterdir()
+    }
+    assert programs & _NOT_NEEDED == set()
+    assert not list(image.root.glob("usr/**/site-packages/pip")) + list(image.root.glob("usr/**/dist-packages/pip"))
+    files = (path.lstat().st_mode for path in image.root.rglob("*") if not path.is_symlink() and path.is_file())
+    assert not any(mode & (stat.S_ISUID | stat.S_ISGID) for mode in files)
+
+
+def test_the_embedder_knows_what_is_alike(demo: Demo, image: Image, tmp_path: Path) -> None:
+    with served(demo, image, "all-minilm-l6-v2", tmp_path) as server:
+        server.wait("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "ready?"})
+        texts = [
+            "The cat sits on the mat.",
+            "A feline is resting on a rug.",
+            "Quarterly revenue grew by ten percent.",
+        ]
+        answer = server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": texts})
+    assert answer.status_code == 200, answer.text
+    cat, feline, revenue = (entry["embedding"] for entry in answer.json()["data"])
+    assert cosine(cat, feline) > 0.5
+    assert cosine(cat, feline) > cosine(cat, revenue) + 0.3
+
+
+def test_the_chat_model_streams_an_answer(demo: Demo, image: Image, tmp_path: Path) -> None:
+    question = {"model": "tiny-chat", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
+    with served(demo, image, "tiny-chat", tmp_path) as server:
+        server.wait("/v1/chat/completions", {**question, "max_tokens": 1})
+        events = server.stream("/v1/chat/completions", {**question, "stream": True})
+    assert events[-1] == "[DONE]"
+    deltas = [json.loads(event)["choices"][0]["delta"].get("content") or "" for event in events[:-1]]
+    assert "".join(deltas)
+    assert len(deltas) > 2

@@ -1,0 +1,86 @@
+"""The demo bundle, made by the README's command, and what is in it."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.project import REPOSITORY
+
+_SOURCES = ("http://deb.debian.org/debian/dists/trixie/InRelease", "https://pypi.org/simple/idna/")
+_APPLIANCE = REPOSITORY / ".venv/bin/appliance"
+_LOCK = REPOSITORY / "bundles/demo.lock.yaml"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A bundle, and the root document and public key that its signer gave out by another way."""
+
+    path: Path
+    root: Path
+    public_key: Path
+
+    def document(self, name: str) -> Any:
+        """A JSON document of the bundle."""
+        return json.loads((self.path / name).read_bytes())
+
+    def artifact(self, kind: str, name: str) -> dict[str, Any]:
+        """The entry of ``bundle.json``."""
+        (found,) = (entry for entry in self.artifacts() if (entry["kind"], entry["name"]) == (kind, name))
+        return found
+
+    def artifacts(self) -> list[dict[str, Any]]:
+        """All entries of ``bundle.json``."""
+        entries: list[dict[str, Any]] = self.document("bundle.json")["artifacts"]
+        return entries
+
+
+def make_demo(folder: Path) -> Demo:
+    """Build the demo into ``folder`` with a new key.  Skips where that cannot be done.
+
+    A lock that the build renews, because the code or a mirror has changed, is put back:
+    tests leave the working tree alone.
+    """
+    _check_needs()
+    key = folder / "demo key.pem"
+    subprocess.run([_APPLIANCE, "keys", "new", key, "--no-passphrase"], check=True, capture_output=True)
+    locked = _LOCK.read_bytes()
+    try:
+        built = subprocess.run(
+            ["make", "bundle", f"OUT={folder / 'built here'}", f"KEY={key}"],
+            cwd=REPOSITORY,
+            env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        if _LOCK.read_bytes() != locked:
+            _LOCK.write_bytes(locked)
+    if built.returncode != 0:
+        pytest.fail(f"make bundle ended with {built.returncode}:\n{built.stderr}", pytrace=False)
+    path = Path(built.stdout.splitlines()[-1])
+    return Demo(path, key.with_name("demo key.root.json"), key.with_name("demo key.pub.pem"))
+
+
+def _check_needs() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: hosts and containers are entered with chroot")
+    if missing := [name for name in ("make", "mmdebstrap", "buildah", "skopeo", "jq", "ip") if not shutil.which(name)]:
+        pytest.skip(f"needs {', '.join(missing)}")
+    for url in _SOURCES:
+        try:
+            httpx2.head(url, timeout=30).raise_for_status()
+        except httpx2.HTTPError as error:
+            pytest.skip(f"needs the network: {url}: {error}")
+    ready = REPOSITORY / ".venv/ready"
+    sources = [REPOSITORY / name for name in ("requirements.txt", "pyproject.toml")]
+    if not ready.exists() or ready.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        pytest.fail("make would replace the .venv that these tests may run in: run make test", pytrace=False)

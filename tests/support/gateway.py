@@ -1,0 +1,245 @@
+"""The gateway's nginx, configuration and JavaScript in a Debian 13 root, with certificates of the site's own kind."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+
+from tests.support.debian_root import DebianRoot
+from tests.support.processes import below, wait_for
+from tests.support.project import REPOSITORY
+from tests.support.role_files import render, role_file
+
+sys.path.insert(0, str(REPOSITORY / "ansible"))
+
+from appliance_site.certificates import (
+    CLIENT,
+    SERVER,
+    Leaf,
+    Pair,
+    intermediate_authority,
+    issue,
+    pem,
+    revocation_list,
+    root_authority,
+)
+
+MODELS = [{"name": "tiny-chat", "task": "chat"}, {"name": "mini-lm.v2", "task": "embedding"}]
+SETTINGS = {
+    "gateway_addresses": ["unix"],
+    "gateway_port": "/run/appliance/gateway.sock",
+    "gateway_certificate": "/etc/appliance/tls/host.pem",
+    "gateway_key": "/etc/appliance/tls/host.key",
+    "gateway_client_ca": "/etc/appliance/tls/ca.pem",
+    "gateway_crl": "/etc/appliance/tls/crl.pem",
+    "gateway_verify_depth": 3,
+    "gateway_body_mib": 1,
+    "gateway_requests_per_second": 50,
+    "gateway_burst": 100,
+    "gateway_concurrency": 2,
+    "gateway_read_timeout": 600,
+}
+
+# The layer above the root, the processes and the mounts end with the command.
+_ENTER = """
+set -eu
+mount -t tmpfs tmpfs "$SITE/layer"
+mkdir "$SITE/layer/upper" "$SITE/layer/work" "$SITE/layer/root"
+mount -t overlay -o "lowerdir=$ROOT,upperdir=$SITE/layer/upper,workdir=$SITE/layer/work" overlay "$SITE/layer/root"
+cd "$SITE/layer/root"
+mount --rbind /dev dev
+mount -t proc proc proc
+for place in etc/appliance run/appliance var/log/appliance-gateway; do
+    mkdir -p "$place"
+    mount --bind "$SITE/$place" "$place"
+done
+mkdir -p run/appliance-gateway var/cache/appliance-gateway
+chroot . useradd --system --user-group appliance-gateway
+exec chroot . nginx -c /etc/appliance/gateway/nginx.conf -g 'daemon off;'
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers by lower-case name, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Gateway:
+    """A running gateway, and the certificates to try it with."""
+
+    folder: Path
+    clients: dict[str, Pair]
+    chain: bytes
+    authority: Pair
+    root: Pair
+    nginx: "subprocess.Popen[bytes]" = field(init=False)
+
+    def connect(self, client: str | None) -> http.client.HTTPConnection:
+        """A connection with the certificate of ``client``, or with none."""
+        connection = http.client.HTTPConnection("gateway", timeout=20)
+        connection.sock = self.handshake(self.context(client))
+        return connection
+
+    def context(self, client: str | None) -> ssl.SSLContext:
+        """TLS as that client speaks it."""
+        context = ssl.create_default_context(cadata=pem(self.root.certificate).decode())
+        if client is not None:
+            name = self.folder / f"{client}.pem"
+            pair = self.clients[client]
+            name.write_bytes(pem(pair.certificate) + self.chain + pair.key_pem())
+            context.load_cert_chain(name)
+        return context
+
+    def handshake(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        """A connection that may ask for an earlier session."""
+        plain = _unix_socket(self.folder / "run/appliance/gateway.sock")
+        try:
+            return context.wrap_socket(plain, server_hostname="gateway", session=session)
+        except BaseException:
+            plain.close()
+            raise
+
+    def ask(
+        self,
+        client: str | None,
+        target: str,
+        body: object = None,
+        *,
+        method: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> Answer:
+        """One request on a connection of its own; ``body`` is bytes, or is sent as JSON."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        connection = self.connect(client)
+        try:
+            connection.putrequest(method or ("POST" if data else "GET"), target, skip_host=True)
+            for name, value in (("Host", "gateway"), ("Content-Length", str(len(data))), *headers):
+                connection.putheader(name, value)
+            connection.endheaders()
+            # It may be refused before all of it has come.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.send(data)
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def audit(self, request: str) -> dict[str, Any]:
+        """The audit line of a request by its id; it is written when the request has ended."""
+        wait_for(lambda: f'"id":"{request}"' in self.log("audit.log"), 10)
+        (entry,) = (line for line in map(json.loads, self.log("audit.log").splitlines()) if line["id"] == request)
+        assert isinstance(entry, dict)
+        return entry
+
+    def log(self, name: str) -> str:
+        return (self.folder / "var/log/appliance-gateway" / name).read_text()
+
+    def reload(self) -> None:
+        """Let nginx read its files again; when this returns, new connections see the new ones."""
+        master = below(self.nginx.pid)[0]
+        before = self.log("error.log").count("gracefully shutting down")
+        os.kill(master.number, signal.SIGHUP)
+        wait_for(lambda: self.log("error.log").count("gracefully shutting down") > before, 20)
+
+    def revoke(self, *clients: str) -> None:
+        """Write the revocation lists with these clients in them."""
+        now = datetime.now(UTC)
+        serials = [self.clients[client].certificate.serial_number for client in clients]
+        until = now + timedelta(days=1)
+        lists = revocation_list(self.authority, serials, now, until, 1) + revocation_list(self.root, [], now, until, 1)
+        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(lists)
+
+
+def fingerprint(pair: Pair) -> str:
+    """As `openssl x509 -fingerprint -sha256` prints it."""
+    digest = pair.certificate.fingerprint(hashes.SHA256()).hex().upper()
+    return ":".join(digest[place : place + 2] for place in range(0, 64, 2))
+
+
+def make_gateway(folder: Path) -> Gateway:
+    """Certificates and configuration; alice may chat, bob may embed, carol is not named, mallory is revoked."""
+    now = datetime.now(UTC)
+    root = root_authority("site", now, 30)
+    authority = intermediate_authority(root, "site", now, 30)
+    stranger = root_authority("site", now, 30)  # the same names, other keys
+    clients = {
+        name: issue(authority, "site", Leaf(name, "client", CLIENT), now, 7)
+        for name in ("alice", "bob", "carol", "mallory", "dave")
+    }
+    clients["eve"] = issue(stranger, "site", Leaf("alice", "client", CLIENT), now, 7)
+    clients["server"] = issue(authority, "site", Leaf("depot", "host", SERVER), now, 7)
+    chain = pem(authority.certificate)
+    host = issue(authority, "site", Leaf("gateway", "host", SERVER, ("gateway",)), now, 7)
+    gateway = Gateway(folder, clients, chain, authority, root)
+    for name in ("etc/appliance/tls", "etc/appliance/gateway", "run/appliance", "var/log/appliance-gateway", "layer"):
+        (folder / name).mkdir(parents=True)
+    tls = folder / "etc/appliance/tls"
+    (tls / "host.pem").write_bytes(pem(host.certificate) + chain)
+    (tls / "host.key").write_bytes(host.key_pem())
+    (tls / "ca.pem").write_bytes(pem(root.certificate) + chain)
+    gateway.revoke("mallory")
+    roles = {name: "embedding" if name == "bob" else "chat" for name in ("alice", "bob", "mallory", "dave", "server")}
+    listed = [
+        {"name": name, "fingerprint": fingerprint(clients[name]).replace(":", "").lower(), "roles": [role]}
+        for name, role in roles.items()
+    ]
+    own = folder / "etc/appliance/gateway"
+    (own / "gateway.js").write_bytes(role_file("gateway", "gateway.js").read_bytes())
+    text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, __gateway_clients=listed, **SETTINGS)
+    (own / "nginx.conf").write_text(text)
+    return gateway
+
+
+@contextlib.contextmanager
+def running(gateway: Gateway, root: DebianRoot) -> Iterator[None]:
+    """nginx in ``root``, which stays as it is; it has a network of its own, and listens on a Unix socket."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(root.path), "SITE": str(gateway.folder)}
+    gateway.nginx = subprocess.Popen(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        umask=0o022,
+    )
+    try:
+        path = gateway.folder / "run/appliance/gateway.sock"
+        wait_for(lambda: path.exists() or gateway.nginx.poll() is not None, 20)
+        if gateway.nginx.poll() is not None:
+            raise AssertionError(f"nginx does not listen: {gateway.nginx.communicate()[0].decode()}")
+        yield
+    finally:
+        gateway.nginx.kill()  # takes all of its namespaces with it
+        gateway.nginx.communicate(timeout=20)
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    # A path may be longer than a socket's address: the directory is opened first.
+    handle = os.open(path.parent, os.O_PATH)
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plain.settimeout(20)
+        plain.connect(f"/proc/self/fd/{handle}/{path.name}")
+    except BaseException:
+        plain.close()
+        raise
+    finally:
+        os.close(handle)
+    return plain

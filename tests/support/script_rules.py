@@ -1,0 +1,52 @@
+"""The rules that verify.sh holds in jq, taken from the script itself, and what to ask them."""
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+
+from appliance.model.names import path_problem
+from appliance.trust.sums import UNLISTED
+from tests.support.bad_lists import PATHS
+from tests.support.bundles import FILES, SCRIPT
+
+# As many odd things as ordinary ones; paths of few pieces, so that most have one fault or none.
+_PIECES = (
+    *("aZ09._-/ " * 2),
+    *("..", "//", "con", "NUL.", "com1", "lpt", "\\", ":", "*", '"', "|", "\x01", "\x7f"),
+    *("\u00e9", "\u0401", "\u200b", "\u202e", "\u2028", "\ue000", "\u0378", "\u00a0", "\U0001f600"),
+    *(f"{name}/" for name in UNLISTED),
+    *UNLISTED,
+)
+
+
+def forms() -> str:
+    """The jq definitions in verify.sh."""
+    found = re.search(r"^FORMS='\n(.*?)^'$", SCRIPT.read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def rule_arguments() -> list[str]:
+    """Arguments for jq to judge each line of a SHA256SUMS on standard input: true or false."""
+    return ["--raw-input", f"{forms()} sums_line"]
+
+
+def some_paths() -> list[str]:
+    """Thousands of paths, the same in every run, and those of the attack list."""
+    generator = random.Random(1)  # noqa: S311 - nothing secret about them
+    paths = ["".join(generator.choices(_PIECES, k=generator.randint(1, 5))) for _ in range(4000)]
+    for case in PATHS:
+        added = set(case.recipe.files) - set(FILES) or {case.recipe.sums(b"")[66:-1].decode(errors="replace")}
+        if case.script and "\n" not in min(added):
+            paths += added
+    return paths
+
+
+def sums_lines(paths: Iterable[str]) -> str:
+    """A line of SHA256SUMS for each path."""
+    return "".join(f"{'0' * 64}  {path}\n" for path in paths)
+
+
+def accepted_by_python(paths: Sequence[str]) -> set[str]:
+    """Those that a list may hold."""
+    return {path for path in paths if not path_problem(path) and path.split("/")[0] not in UNLISTED}

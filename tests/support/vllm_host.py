@@ -1,0 +1,170 @@
+"""The bundle's image run as on an inference host: read-only, not root, nothing but loopback, a Unix socket.
+
+A container engine is what sites use; here its part is played by unshare, chroot and
+setpriv, so that the image is seen to work on machines where no engine does.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.support.processes import below, wait_for
+
+MODEL = "/srv/model"
+SOCKET = "/run/vllm/api.sock"
+_START = 240.0  # seconds; 30 on an idle machine with two cores
+_STOP = 60.0
+
+# Mounts, processes and network are the command's own and end with it.
+_ENTER = """
+set -eu
+ip link set lo up
+mount --bind "$ROOT" "$ROOT"
+mount -o remount,bind,ro,nosuid,nodev "$ROOT"
+mount -t proc proc "$ROOT/proc"
+mount -t sysfs -o ro sysfs "$ROOT/sys"
+mount -t tmpfs -o mode=0755 tmpfs "$ROOT/dev"
+for name in null zero full random urandom; do
+    : >"$ROOT/dev/$name"
+    mount --bind "/dev/$name" "$ROOT/dev/$name"
+done
+ln -s /proc/self/fd "$ROOT/dev/fd"
+mkdir "$ROOT/dev/shm"
+mount -t tmpfs -o mode=1777,noexec,nosuid,nodev tmpfs "$ROOT/dev/shm"
+mount -t tmpfs -o mode=1777,noexec,nosuid,nodev tmpfs "$ROOT/tmp"
+mount -t tmpfs -o mode=0755 tmpfs "$ROOT/run"
+mkdir "$ROOT/run/vllm"
+mount --bind "$RUN" "$ROOT/run/vllm"
+mount -t tmpfs -o mode=0755 tmpfs "$ROOT/srv"
+mkdir "$ROOT{model}"
+mount --bind "$WEIGHTS" "$ROOT{model}"
+mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{model}"
+mount -t tmpfs -o "mode=0700,uid=$USER_ID,gid=$GROUP_ID" tmpfs "$ROOT$FOLDER"
+exec chroot "$ROOT" sh -euc 'cd "$1"; shift; exec "$@"' sh "$FOLDER" env --ignore-environment {environment} \\
+    setpriv --reuid "$USER_ID" --regid "$GROUP_ID" --clear-groups --no-new-privs --bounding-set=-all {command}
+"""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's files below ``root``, and what its configuration tells a runtime."""
+
+    root: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    def unpack(cls, layout: Path, name: str, root: Path) -> "Image":
+        """Unpack the image ``name`` of an OCI layout into ``root``, which is made."""
+
+        def blob(descriptor: Mapping[str, Any]) -> Path:
+            return layout / "blobs" / str(descriptor["digest"]).replace(":", "/")
+
+        index = json.loads((layout / "index.json").read_bytes())
+        (entry,) = (
+            entry for entry in index["manifests"] if entry["annotations"]["org.opencontainers.image.ref.name"] == name
+        )
+        manifest = json.loads(blob(entry).read_bytes())
+        root.mkdir()
+        for layer in manifest["layers"]:
+            subprocess.run(
+                ["tar", "--extract", "--numeric-owner", "--directory", root, "--file", blob(layer)], check=True
+            )
+        return cls(root, json.loads(blob(manifest["config"]).read_bytes())["config"])
+
+
+class Server:
+    """One running vLLM; its socket and log lie in ``folder``."""
+
+    def __init__(self, folder: Path, process: "subprocess.Popen[bytes]") -> None:
+        self._folder = folder
+        self._process = process
+
+    def post(self, path: str, body: object) -> httpx2.Response:
+        """Ask over the Unix socket."""
+        with self._client() as client:
+            return client.post(path, json=body)
+
+    def stream(self, path: str, body: object) -> list[str]:
+        """The server-sent events of an answer."""
+        with self._client() as client, client.stream("POST", path, json=body) as answer:
+            assert answer.status_code == 200, answer.read()
+            return [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+
+    def wait(self, path: str, body: object) -> None:
+        """Return as soon as a real request succeeds: the socket is there long before the model."""
+
+        def ready() -> bool:
+            assert self._process.poll() is None, f"vLLM has ended:\n{self.log()}"
+            try:
+                return self.post(path, body).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        wait_for(ready, _START, pause=0.2)
+
+    def log(self) -> str:
+        """The end of what it said."""
+        return "\n".join((self._folder / "log").read_text(errors="replace").splitlines()[-100:])
+
+    @contextmanager
+    def _client(self) -> Iterator[httpx2.Client]:
+        # An address of a socket holds 108 bytes, and a test's folder may be longer.
+        folder = os.open(self._folder / "run", os.O_PATH | os.O_DIRECTORY)
+        try:
+            transport = httpx2.HTTPTransport(uds=f"/proc/self/fd/{folder}/{Path(SOCKET).name}")
+            with httpx2.Client(transport=transport, base_url="http://model", timeout=120) as client:
+                yield client
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def serving(image: Image, weights: Path, arguments: Sequence[str], folder: Path) -> Iterator[Server]:
+    """Run the image's entry point with the profile's ``arguments`` until the context ends."""
+    user, group = str(image.config["User"]).split(":")
+    (folder / "run").mkdir(parents=True)
+    os.chown(folder / "run", int(user), int(group))
+    command = [*image.config["Entrypoint"], "--model", MODEL, "--uds", SOCKET, *arguments]
+    script = _ENTER.format(model=MODEL, environment=shlex.join(image.config["Env"]), command=shlex.join(command))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *("unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"),
+                *("sh", "-c", script),
+            ],
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "ROOT": str(image.root),
+                "RUN": str(folder / "run"),
+                "WEIGHTS": str(weights),
+                "FOLDER": str(image.config["WorkingDir"]),
+                "USER_ID": user,
+                "GROUP_ID": group,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield Server(folder, process)
+        finally:
+            _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End vLLM as an engine does: politely, then with its whole namespace."""
+    for child in below(process.pid)[:1]:
+        os.kill(child.number, 15)
+    try:
+        process.wait(timeout=_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

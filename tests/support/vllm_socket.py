@@ -1,0 +1,93 @@
+"""A stand-in for vLLM behind a Unix socket: it keeps what reaches it, and streams when it is told to.
+
+It takes the part of the model where a test is about what comes before the model.
+"""
+
+import contextlib
+import json
+import os
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One request as it came: the target unchanged, header names in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class FakeModel:
+    """What arrived; a streamed answer has a first part, and a second one after ``go_on`` was set."""
+
+    arrived: list[Arrived] = field(default_factory=list)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def fake_model(folder: Path) -> Iterator[FakeModel]:
+    """Serve ``folder/api.sock``, for everybody who can reach it."""
+    folder.mkdir(parents=True)
+    model = FakeModel()
+    # A path may be longer than a socket's address: the directory is opened first.
+    handle = os.open(folder, os.O_PATH)
+    try:
+        with _Server(f"/proc/self/fd/{handle}/api.sock", _handler(model)) as server:
+            (folder / "api.sock").chmod(0o777)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            try:
+                yield model
+            finally:
+                model.go_on.set()
+                server.shutdown()
+                thread.join()
+    finally:
+        os.close(handle)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            model.arrived.append(Arrived(self.command, self.path, headers, body))
+            self.send_response(200)
+            # What a model that was taken over would try.
+            self.send_header("X-Accel-Redirect", "/upstream/other/v1/completions")
+            self.send_header("X-Request-Id", "of the model")
+            self.send_header("Content-Type", "text/event-stream" if body.get("stream") else "application/json")
+            self.end_headers()
+            if body.get("stream"):
+                self.wfile.write(b"data: first\n\n")
+                self.wfile.flush()
+                model.go_on.wait(20)
+                with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
+                    self.wfile.write(b"data: [DONE]\n\n")
+            else:
+                self.wfile.write(b'{"answer":"secret answer"}')
+
+        do_GET = do_POST  # noqa: N815 - names of the standard library
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def address_string(self) -> str:
+            return "gateway"
+
+    return Handler

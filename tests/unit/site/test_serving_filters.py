@@ -1,0 +1,155 @@
+"""What roles learn from a bundle and the inventory, and how wrong inventories are told."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import BadInput
+from tests.support.role_files import filters
+
+SERVING = filters("serving")
+DIGEST = "sha256:" + "ab" * 32
+HEX = "0123456789abcdef" * 4
+
+
+def profile(**changes: object) -> dict[str, object]:
+    return {
+        "weights": "tiny",
+        "image": "vllm-cpu",
+        "task": "chat",
+        "gpus": 0,
+        "max_model_len": 4096,
+        "enable_prefix_caching": True,
+        "enable_chunked_prefill": True,
+        "max_num_seqs": 16,
+        "max_num_queued_reqs": 64,
+        **changes,
+    }
+
+
+def bundle() -> str:
+    return json.dumps(
+        {
+            "schema": "appliance.bundle/v1",
+            "name": "demo",
+            "version": "1.2.0",
+            "description": "",
+            "serving": {"tiny-chat": profile(), "other": profile(task="embedding")},
+            "artifacts": [
+                {
+                    "kind": "weights",
+                    "name": "tiny",
+                    "licence": "CC0-1.0",
+                    "source": {},
+                    "details": {"path": "models/tiny"},
+                    "files": [{"path": "models/tiny/a b/config.json", "sha256": HEX, "size": 2}],
+                },
+                {
+                    "kind": "images",
+                    "name": "vllm-cpu",
+                    "licence": "various",
+                    "source": {},
+                    "details": {"manifest_digest": DIGEST},
+                    "files": [],
+                },
+            ],
+        }
+    )
+
+
+def refusal(call: Any, *arguments: object, **options: object) -> str:
+    with pytest.raises(BadInput) as caught:
+        call(*arguments, **options)
+    return str(caught.value)
+
+
+def test_a_model_is_told_with_all_that_a_unit_needs() -> None:
+    (model,) = SERVING.models(bundle(), ["tiny-chat"], {"tiny-chat": {"max_model_len": 128}})
+    assert model["image"] == f"vllm-cpu@{DIGEST}"
+    assert model["files"] == [{"path": "a b/config.json", "sha256": HEX}]
+    assert (model["in_bundle"], model["bundle"]) == ("models/tiny", "demo-1.2.0")
+    assert model["arguments"][model["arguments"].index("--max-model-len") + 1] == "128"
+
+
+def test_no_name_means_all_models() -> None:
+    assert [model["name"] for model in SERVING.models(bundle(), [])] == ["other", "tiny-chat"]
+
+
+def test_wrong_inventories_are_told_by_their_variable() -> None:
+    said = refusal(SERVING.models, bundle(), ["gpt"])
+    assert said.startswith(
+        "appliance_models names gpt, which bundle demo 1.2.0 does not serve; it has other, tiny-chat"
+    )
+    assert refusal(SERVING.models, bundle(), [], {"gpt": {}}).startswith("vllm_limits names gpt")
+    assert refusal(SERVING.models, bundle(), ["tiny-chat"] * 2) == "appliance_models names tiny-chat 2 times"
+    said = refusal(SERVING.models, bundle(), [], {"tiny-chat": {"max_model_len": 8192}})
+    assert "max_model_len 8192" in said
+    assert "allows at most 4096" in said
+    assert "vllm_limits.tiny-chat.max_len" in refusal(SERVING.models, bundle(), [], {"tiny-chat": {"max_len": 1}})
+    said = refusal(SERVING.models, bundle(), [], None, {"tiny-chat": [0, 1]})
+    assert said == "vllm_devices gives tiny-chat 2 GPUs; its signed profile takes 0"
+
+
+def test_fingerprints_are_taken_as_openssl_prints_them() -> None:
+    printed = ":".join(HEX.upper()[place : place + 2] for place in range(0, 64, 2))
+    (client,) = SERVING.clients([{"name": "a", "fingerprint": printed, "roles": ["chat"]}], "/nowhere")
+    assert client == {"name": "a", "fingerprint": HEX, "roles": ["chat"]}
+
+
+def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path) -> None:
+    assert "add the name to pki_clients" in refusal(SERVING.clients, [{"name": "a", "roles": []}], str(tmp_path))
+    assert SERVING.clients([{"name": "a", "roles": []}], str(tmp_path), lenient=True) == []
+    (tmp_path / "a").mkdir()
+    key, certificate = tmp_path / "key.pem", tmp_path / "a" / "client.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", "/CN=a", "-days", "2", "-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    printed = subprocess.run(
+        ["openssl", "x509", "-in", str(certificate), "-noout", "-fingerprint", "-sha256"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    (client,) = SERVING.clients([{"name": "a", "roles": ["chat"]}], str(tmp_path))
+    assert client["fingerprint"] == printed.partition("=")[2].strip().replace(":", "").lower()
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        ({"name": "a", "fingerprint": "AB:CD", "roles": []}, "no SHA-256"),
+        ({"name": 'a"; inject', "fingerprint": HEX, "roles": []}, "gateway_clients[0].name"),
+        ({"name": "a", "fingerprint": HEX, "roles": ["admin"]}, "gateway_clients[0].roles[0]"),
+        ({"name": "a", "fingerprint": HEX}, "gateway_clients[0].roles"),
+    ],
+)
+def test_wrong_clients_are_refused(client: dict[str, object], said: str) -> None:
+    assert said in refusal(SERVING.clients, [client], "/nowhere")
+
+
+def test_one_certificate_is_one_client() -> None:
+    two = [{"name": name, "fingerprint": HEX, "roles": []} for name in "ab"]
+    assert refusal(SERVING.clients, two, "/nowhere") == f"gateway_clients names {HEX} 2 times"
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        ("--dtype", "--dtype"),
+        ("two words", '"two words"'),
+        ('{"a":1}', '"{\\"a\\":1}"'),
+        ("100%", '"100%%"'),
+        ("$HOME", '"$$HOME"'),
+        ("back\\slash", '"back\\\\slash"'),
+    ],
+)
+def test_words_of_a_command_line_stay_what_they_are(word: str, written: str) -> None:
+    assert SERVING.systemd_word(word) == written
