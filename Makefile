@@ -68,11 +68,11 @@ clean: ## Remove the environment and built bundles; keys and the cache stay
 	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache
 
 # Dependencies are pinned by hash; our own code is linked in, so that changes show at once.
-.venv/ready: requirements.txt pyproject.toml | build-tools
+.venv/ready: requirements.txt pyproject.toml ansible/pyproject.toml | build-tools
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt >&2
-	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . >&2
+	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ansible >&2
 	@touch .venv/ready
 
 .PHONY: build-tools test-tools

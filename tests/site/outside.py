@@ -66,7 +66,7 @@ def _resolve() -> None:
 
 
 def main() -> None:
-
+    Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1")  # to answer as whoever was called
     for port in _TCP_PORTS:
         threading.Thread(target=_Server(("::", port), _Handler).serve_forever).start()
     threading.Thread(target=_resolve).start()

@@ -4,17 +4,18 @@ A container engine is what sites use; here its part is played by unshare, chroot
 setpriv, so that the image is seen to work on machines where no engine does.
 """
 
+import http.client
 import json
 import os
 import shlex
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import httpx2
 
 from tests.support.processes import below, wait_for
 
@@ -80,6 +81,22 @@ class Image:
         return cls(root, json.loads(blob(manifest["config"]).read_bytes())["config"])
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+    def events(self) -> list[str]:
+        """The body, read as server-sent events."""
+        return [line.removeprefix("data: ") for line in self.body.decode().splitlines() if line]
+
+
 class Server:
     """One running vLLM; its socket and log lie in ``folder``."""
 
@@ -87,16 +104,17 @@ class Server:
         self._folder = folder
         self._process = process
 
-    def post(self, path: str, body: object) -> httpx2.Response:
+    def post(self, path: str, body: object) -> Answer:
         """Ask over the Unix socket."""
-        with self._client() as client:
-            return client.post(path, json=body)
-
-    def stream(self, path: str, body: object) -> list[str]:
-        """The server-sent events of an answer."""
-        with self._client() as client, client.stream("POST", path, json=body) as answer:
-            assert answer.status_code == 200, answer.read()
-            return [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+        # An address of a socket holds 108 bytes, and a test's folder may be longer.
+        folder = os.open(self._folder / "run", os.O_PATH | os.O_DIRECTORY)
+        try:
+            with closing(_UnixConnection(f"/proc/self/fd/{folder}/{Path(SOCKET).name}")) as connection:
+                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                return Answer(answer.status, answer.read())
+        finally:
+            os.close(folder)
 
     def wait(self, path: str, body: object) -> None:
         """Return as soon as a real request succeeds: the socket is there long before the model."""
@@ -104,8 +122,8 @@ class Server:
         def ready() -> bool:
             assert self._process.poll() is None, f"vLLM has ended:\n{self.log()}"
             try:
-                return self.post(path, body).status_code == 200
-            except httpx2.TransportError:
+                return self.post(path, body).status == 200
+            except OSError:
                 return False
 
         wait_for(ready, _START, pause=0.2)
@@ -114,16 +132,16 @@ class Server:
         """The end of what it said."""
         return "\n".join((self._folder / "log").read_text(errors="replace").splitlines()[-100:])
 
-    @contextmanager
-    def _client(self) -> Iterator[httpx2.Client]:
-        # An address of a socket holds 108 bytes, and a test's folder may be longer.
-        folder = os.open(self._folder / "run", os.O_PATH | os.O_DIRECTORY)
-        try:
-            transport = httpx2.HTTPTransport(uds=f"/proc/self/fd/{folder}/{Path(SOCKET).name}")
-            with httpx2.Client(transport=transport, base_url="http://model", timeout=120) as client:
-                yield client
-        finally:
-            os.close(folder)
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, address: str) -> None:
+        super().__init__("model", timeout=120)
+        self._address = address
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._address)
 
 
 @contextmanager
@@ -162,7 +180,7 @@ def serving(image: Image, weights: Path, arguments: Sequence[str], folder: Path)
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """End vLLM as an engine does: politely, then with its whole namespace."""
     for child in below(process.pid)[:1]:
-        os.kill(child.number, 15)
+        os.kill(child.number, signal.SIGTERM)
     try:
         process.wait(timeout=_STOP)
     except subprocess.TimeoutExpired:

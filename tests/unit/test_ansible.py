@@ -130,6 +130,7 @@ def test_the_playbook_parses_with_each_inventory(inventory: Path) -> None:
     assert "DEPRECATION" not in done.stderr
 
 
+@pytest.mark.integration
 def test_no_role_breaks_the_strictest_rules_of_ansible_lint() -> None:
     done = ansible("ansible-lint", "--offline", "--profile=production", "--nocolor", "-q", "site.yml")
     assert done.returncode == 0, done.stdout + done.stderr
