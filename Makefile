@@ -18,7 +18,8 @@ MAKEFLAGS += --no-print-directory
 BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuidmap netavark:/usr/lib/podman/netavark jq:jq openssl:openssl \
     debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg ca-certificates:/etc/ssl/certs/ca-certificates.crt \
     python3-venv:venv
-TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg gpg-agent:gpg-agent shellcheck:shellcheck apache2-utils:htpasswd
+TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg gpg-agent:gpg-agent shellcheck:shellcheck apache2-utils:htpasswd \
+    systemd-container:systemd-nspawn tcpdump:tcpdump
 
 .PHONY: help
 help: ## Show this text
@@ -37,6 +38,10 @@ lock: .venv/ready ## Resolve BUNDLE again and write its lock
 .PHONY: test
 test: .venv/ready test-tools ## Run all tests that this machine can run
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+
+.PHONY: site-test
+site-test: .venv/ready test-tools ## Run the tests of the real offline site alone
+	@.venv/bin/python -m pytest tests/site
 
 .PHONY: coverage
 coverage: .venv/ready ## Check that the unit tests cover what trust rests on

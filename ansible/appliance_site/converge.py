@@ -69,18 +69,19 @@ class Converge:
         temporary.hardlink_to(source)
         temporary.replace(path)
 
-    def tree(self, top: Path, files: Mapping[str, bytes]) -> None:
-        """Make ``top`` hold exactly ``files``, named by their paths below it."""
-        wanted = {top / name for name in files}
-        for directory in sorted({top, *(parent for path in wanted for parent in _between(path, top))}):
-            self.directory(directory)
+    def tree(self, top: Path, files: Mapping[str, bytes], links: Mapping[str, Path] | None = None) -> None:
+        """Make ``top`` hold exactly ``files`` and hard ``links``, named by their paths below it."""
+        links = links or {}
+        wanted = {top / name for name in (*files, *links)}
+        folders = {top, *(parent for path in wanted for parent in path.parents if parent.is_relative_to(top))}
+        for folder in sorted(folders):
+            self.directory(folder)
         for name, data in files.items():
             self.file(top / name, data)
+        for name, source in links.items():
+            self.hard_link(top / name, source)
         for path in sorted(top.rglob("*"), reverse=True) if top.is_dir() else ():
-            if path.is_dir() and not path.is_symlink():
-                if not any(path in file.parents for file in wanted):
-                    self._remove(path)
-            elif path not in wanted:
+            if path not in wanted and path not in folders:
                 self._remove(path)
 
     def _remove(self, path: Path) -> None:
@@ -94,7 +95,3 @@ class Converge:
 
     def _differs(self, path: Path) -> None:
         self.changed.append(str(path))
-
-
-def _between(path: Path, top: Path) -> tuple[Path, ...]:
-    return tuple(parent for parent in path.parents if parent.is_relative_to(top))

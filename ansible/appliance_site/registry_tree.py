@@ -8,45 +8,50 @@ digests cannot change on the way.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.model.bundle import BundleArtifact, BundleIndex
 from appliance.model.jsonform import strict_json
-from appliance_site.converge import Converge
 
-_ROOT = Path("docker/registry/v2")
+_ROOT = "docker/registry/v2"
 _LARGEST_MANIFEST = 4 * 1024 * 1024
 
 
-def fill(converge: Converge, index: BundleIndex, bundle: Path, registry: Path) -> None:
-    """Bring every image of ``bundle`` into the storage below ``registry``.
+@dataclass
+class RegistryTree:
+    """Paths below the registry's storage: small files with their data, and blobs with their source."""
 
-    The tag is the bundle's version.  What other bundles brought stays.  Raises ValueError
-    when an image does not tell its manifest, OSError when a file system is full or
-    ``registry`` is on another one than ``bundle``.
-    """
-    for image in index.artifacts:
-        if image.kind == "images":
-            _fill_one(converge, image, bundle, registry / _ROOT, index.version)
+    files: dict[str, bytes] = field(default_factory=dict)
+    blobs: dict[str, Path] = field(default_factory=dict)
 
+    def add(self, index: BundleIndex, bundle: Path) -> None:
+        """Every image of ``bundle``, under its name, with the tag ``<bundle>-<version>``.
 
-def _fill_one(converge: Converge, image: BundleArtifact, bundle: Path, top: Path, tag: str) -> None:
-    digest = image.details.get("manifest_digest", "").removeprefix("sha256:")
-    blobs = {file.sha256: bundle / file.path for file in image.files if "/blobs/sha256/" in file.path}
-    if digest not in blobs:
-        raise ValueError(f"image {image.name} does not hold its manifest {digest or '(none named)'}")
-    for name, source in blobs.items():
-        folder = top / "blobs" / "sha256" / name[:2] / name
-        converge.directory(folder)
-        converge.hard_link(folder / "data", source)
-    repository = top / "repositories" / image.name
-    for manifest in _manifests(digest, blobs):
-        _link(converge, repository / "_manifests" / "revisions" / "sha256" / manifest, manifest)
-    for name in blobs:
-        _link(converge, repository / "_layers" / "sha256" / name, name)
-    tags = repository / "_manifests" / "tags" / tag
-    _link(converge, tags / "index" / "sha256" / digest, digest)
-    _link(converge, tags / "current", digest)
+        Raises ValueError when an image does not tell its manifest, OSError when a
+        manifest cannot be read.
+        """
+        for image in index.artifacts:
+            if image.kind == "images":
+                self._add_image(image, bundle, f"{index.name}-{index.version}")
+
+    def _add_image(self, image: BundleArtifact, bundle: Path, tag: str) -> None:
+        digest = image.details.get("manifest_digest", "").removeprefix("sha256:")
+        blobs = {file.sha256: bundle / file.path for file in image.files if "/blobs/sha256/" in file.path}
+        if digest not in blobs:
+            raise ValueError(f"image {image.name} does not hold its manifest {digest or '(none named)'}")
+        for name, source in blobs.items():
+            self.blobs.setdefault(f"{_ROOT}/blobs/sha256/{name[:2]}/{name}/data", source)
+        repository = f"{_ROOT}/repositories/{image.name}"
+        for manifest in _manifests(digest, blobs):
+            self._link(f"{repository}/_manifests/revisions/sha256/{manifest}", manifest)
+        for name in blobs:
+            self._link(f"{repository}/_layers/sha256/{name}", name)
+        self._link(f"{repository}/_manifests/tags/{tag}/index/sha256/{digest}", digest)
+        self._link(f"{repository}/_manifests/tags/{tag}/current", digest)
+
+    def _link(self, folder: str, digest: str) -> None:
+        self.files[f"{folder}/link"] = f"sha256:{digest}".encode()
 
 
 def _manifests(digest: str, blobs: dict[str, Path]) -> Iterator[str]:
@@ -57,8 +62,3 @@ def _manifests(digest: str, blobs: dict[str, Path]) -> Iterator[str]:
         name = str(child["digest"]).removeprefix("sha256:")
         if name in blobs:
             yield from _manifests(name, blobs)
-
-
-def _link(converge: Converge, folder: Path, digest: str) -> None:
-    converge.directory(folder)
-    converge.file(folder / "link", f"sha256:{digest}".encode())

@@ -51,10 +51,11 @@ class ContainerfileImages:
         source = section.containerfile
         if source is None:
             raise Failed("image-source", "the section has no containerfile", where=name)
+        local = tuple(_local_files(context.base, source))
         packages = resolve_packages(source.base, context)
         wheels = resolve_wheels(source.wheels, context, f"images/{name}") if source.wheels else ()
         inputs = (
-            *_local_files(context.base, source),
+            *local,
             *_below(_DEBS, packages.files),
             *_below(_WHEELS, wheels),
         )

@@ -101,24 +101,27 @@ def image(top: Path) -> tuple[dict[str, Any], str]:
 
 def test_images_become_further_names_of_the_bundles_own_blobs(tmp_path: Path) -> None:
     described, digest = image(tmp_path / "bundle")
-    converge = CONVERGE.Converge()
-    REGISTRY.fill(converge, bundle(described), tmp_path / "bundle", tmp_path / "registry")
+    tree = REGISTRY.RegistryTree()
+    tree.add(bundle(described), tmp_path / "bundle")
+    CONVERGE.Converge().tree(tmp_path / "registry", tree.files, tree.blobs)
     top = tmp_path / "registry/docker/registry/v2"
     number = digest.removeprefix("sha256:")
     blob = top / "blobs/sha256" / number[:2] / number / "data"
     assert blob.samefile(tmp_path / "bundle/images/blobs/sha256" / number)
     assert (top / f"repositories/vllm/_manifests/revisions/sha256/{number}/link").read_text() == digest
-    assert (top / "repositories/vllm/_manifests/tags/1.2.3/current/link").read_text() == digest
+    assert (top / "repositories/vllm/_manifests/tags/demo-1.2.3/current/link").read_text() == digest
     again = CONVERGE.Converge()
-    REGISTRY.fill(again, bundle(described), tmp_path / "bundle", tmp_path / "registry")
+    again.tree(tmp_path / "registry", tree.files, tree.blobs)
     assert again.changed == []
+    CONVERGE.Converge().tree(tmp_path / "registry", {})
+    assert list((tmp_path / "registry").iterdir()) == []
 
 
 def test_an_image_without_its_manifest_is_refused(tmp_path: Path) -> None:
     described, _ = image(tmp_path)
     described["details"] = {"manifest_digest": "sha256:" + "0" * 64}
     with pytest.raises(ValueError, match="image vllm does not hold its manifest"):
-        REGISTRY.fill(CONVERGE.Converge(), bundle(described), tmp_path, tmp_path / "registry")
+        REGISTRY.RegistryTree().add(bundle(described), tmp_path)
 
 
 def test_a_tree_holds_what_is_wanted_and_nothing_else(tmp_path: Path) -> None:
