@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,10 +21,10 @@ _UNPACKED = 5  # of the wheels' size, with byte code: about 4 for the demo's
 _PLAYBOOKS = "playbooks"
 
 
-def make_environment(folder: Path, wheels: Wheels, *, compiled: bool) -> None:
+def make_environment(folder: Path, wheels: Wheels, *, compiled: bool, held: Sequence[int] = ()) -> None:
     """Make the environment ``folder`` of all ``wheels``, without any network.
 
-    Raises Problem when pip refuses one.
+    pip shares the locks ``held``: it may live longer than a killed bootstrap.  Raises Problem when pip refuses one.
     """
     _check_room(folder.parent, _UNPACKED * wheels.size)
     venv.create(folder, symlinks=True)
@@ -35,7 +35,8 @@ def make_environment(folder: Path, wheels: Wheels, *, compiled: bool) -> None:
                 *("--disable-pip-version-check", "--no-index", "--find-links", wheels.folder, "--no-deps"),
                 *("--only-binary", ":all:", "--require-hashes", "--requirement", wheels.requirements),
                 *(() if compiled else ("--no-compile",)),
-            ]
+            ],
+            held,
         )
     except Problem:
         raise Problem(FAILED, "pip could not install the bundle's wheels", where=wheels.folder) from None
@@ -48,12 +49,12 @@ def install(prefix: Path, bundle: Path, wheels: Wheels) -> Path:
     """
     control = prefix / f"control-{bundle.name}"
     prefix.mkdir(parents=True, exist_ok=True)
-    with _locked(prefix):
+    with _locked(prefix) as lock:
         if not _is_whole(control, wheels):
             step(f"making {control}")
             if control.exists():
                 shutil.rmtree(control)
-            make_environment(control, wheels, compiled=True)
+            make_environment(control, wheels, compiled=True, held=[lock])
             run([control / "bin/appliance", "--version"])
             for playbooks in control.glob("lib/python3*/site-packages/appliance_site"):
                 (control / _PLAYBOOKS).symlink_to(playbooks.relative_to(control))
@@ -101,15 +102,14 @@ def _check_room(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.set_inheritable(descriptor, True)  # pip has it too, and may live longer than a killed bootstrap
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             step(f"waiting for another bootstrap that works on {folder}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -16,11 +16,12 @@ _SETTINGS = {
 }
 
 
-def run(argv: Sequence[str | Path]) -> str:
+def run(argv: Sequence[str | Path], held: Sequence[int] = ()) -> str:
     """Run ``argv`` and return its standard output; people see its standard error.
 
-    Raises Problem with the program's own exit code.  An interrupt waits for the program to
-    clear up behind itself.
+    ``held`` are the descriptors of locks that last as long as the program does, should it
+    outlive this one.  Raises Problem with the program's own exit code.  An interrupt waits
+    for the program to clear up behind itself.
     """
     environment = {name: os.environ[name] for name in _PASSED if name in os.environ} | _SETTINGS
     with subprocess.Popen(
@@ -28,7 +29,7 @@ def run(argv: Sequence[str | Path]) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         env=environment,
-        close_fds=False,  # nothing is open for it but the lock that it has to share
+        pass_fds=held,
         start_new_session=True,  # Ctrl-C reaches it once, from here
         encoding="utf-8",
         errors="replace",

@@ -33,9 +33,9 @@ def test_a_program_that_was_killed_is_told() -> None:
 
 
 def test_an_interrupt_waits_until_the_program_has_cleared_up(tmp_path: Path) -> None:
-    # More than a pipe holds: when that is through, somebody reads it.
-    heard = "head --bytes=1000000 /dev/zero"
-    script = f"trap 'sleep 0.1; touch cleared; exit 0' TERM; {heard}; kill -INT $PPID; while :; do sleep 0.01; done"
+    # More than a pipe holds: when that is through and the reader sleeps, it waits for more.
+    heard = "head --bytes=1000000 /dev/zero; until grep --quiet '^State:.S' /proc/$PPID/status; do :; done"
+    script = f"trap 'kill $!; sleep 0.1; touch cleared; exit 0' TERM; {heard}; kill -INT $PPID; sleep 60 & wait"
     with pytest.raises(KeyboardInterrupt):
         run(["sh", "-c", f"cd '{tmp_path}' && {script}"])
     assert (tmp_path / "cleared").exists()

@@ -11,7 +11,7 @@ from appliance.model.progress import Silent
 from appliance.store.tree import Tree
 from appliance.trust import verify as module
 from appliance.trust.policy import Policy
-from appliance.trust.verify import VerifiedBundle, verify
+from appliance.trust.verify import VerifiedBundle, VerifiedList, verify
 from tests.support.bad_bundles import CASES
 from tests.support.bundles import (
     FILES,
@@ -144,6 +144,8 @@ def test_nobody_else_makes_a_verified_bundle(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="alone"):
         VerifiedBundle(object(), bundle.statement, bundle.root, bundle.signers)
     unfinished = VerifiedBundle(module._SEAL, bundle.statement, bundle.root, bundle.signers)
+    with pytest.raises(TypeError, match="alone"):
+        VerifiedList(object(), bundle.statement, bundle.root, bundle.signers, bundle.digests, {})
     with pytest.raises(TypeError, match="not verified to the end"):
         _ = unfinished.index
 
