@@ -13,6 +13,30 @@ from appliance.tools.run import run
 # Steps see a host name: a constant one.
 _HIDE_HOST = 'mount -t tmpfs none /var/lib && hostname localhost && exec "$@"'
 
+_OPTIONS = (
+    "--isolation",
+    "chroot",
+    "--network",
+    "host",  # the namespace's own, which has nothing in it
+    "--uts",
+    "host",
+    "--pull-never",
+    "--no-cache",
+    "--layers=false",
+    "--force-rm",
+    "--ulimit",
+    "nofile=20000:20000",
+    "--ulimit",
+    "nproc=16384:16384",
+    "--omit-history",
+    "--timestamp",
+    "0",
+    "--identity-label=false",
+    "--format",
+    "oci",
+    "--disable-compression=true",
+)
+
 
 def build(context: Path, wheels: Path, target: Path, work: Path) -> None:
     """Build ``context/Containerfile`` into ``target``, a ``dir:`` of skopeo.
@@ -35,27 +59,7 @@ def build(context: Path, wheels: Path, target: Path, work: Path) -> None:
             "--storage-driver",
             "vfs",  # works on any file system, and has no layers below to copy
             "build",
-            "--isolation",
-            "chroot",
-            "--network",
-            "host",  # the namespace's own, which has nothing in it
-            "--uts",
-            "host",
-            "--pull-never",
-            "--no-cache",
-            "--layers=false",
-            "--force-rm",
-            "--ulimit",
-            "nofile=20000:20000",
-            "--ulimit",
-            "nproc=16384:16384",
-            "--omit-history",
-            "--timestamp",
-            "0",
-            "--identity-label=false",
-            "--format",
-            "oci",
-            "--disable-compression=true",
+            *_OPTIONS,
             "--build-context",
             f"wheels={wheels}",
             "--tag",

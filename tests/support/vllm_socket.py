@@ -28,9 +28,11 @@ class Arrived:
 
 @dataclass
 class FakeModel:
-    """What arrived; a streamed answer has a first part, and a second one after ``go_on`` was set."""
+    """What arrived, and what is answered; a streamed answer ends after ``go_on`` was set."""
 
     arrived: list[Arrived] = field(default_factory=list)
+    status: int = 200
+    answer: bytes = b'{"answer":"secret answer"}'
     go_on: threading.Event = field(default_factory=threading.Event)
 
 
@@ -67,7 +69,7 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             headers = {name.lower(): value for name, value in self.headers.items()}
             model.arrived.append(Arrived(self.command, self.path, headers, body))
-            self.send_response(200)
+            self.send_response(model.status)
             # What a model that was taken over would try.
             self.send_header("X-Accel-Redirect", "/upstream/other/v1/completions")
             self.send_header("X-Request-Id", "of the model")
@@ -80,7 +82,7 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
                 with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
                     self.wfile.write(b"data: [DONE]\n\n")
             else:
-                self.wfile.write(b'{"answer":"secret answer"}')
+                self.wfile.write(model.answer)
 
         do_GET = do_POST  # noqa: N815 - names of the standard library
 
