@@ -1,8 +1,13 @@
-"""Settings that all tests share."""
+"""Settings and fixtures that all tests share."""
 
+import shutil
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from tests.support.demo import Demo, make_demo
 
 # Whoever starts the tests in the background may have Ctrl-C ignored, which children would
 # inherit: the tests of interruption need it as a terminal has it.
@@ -11,3 +16,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same examples in every run, and no time limit for one of them on a busy machine.
 settings.register_profile("appliance", derandomize=True, deadline=None, database=None)
 settings.load_profile("appliance")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo bundle, built once; nobody may change it."""
+    folder = tmp_path_factory.mktemp("demo")
+    try:
+        yield make_demo(folder)
+    finally:
+        shutil.rmtree(folder)  # pytest would keep its gigabytes for two more runs

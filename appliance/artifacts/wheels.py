@@ -105,7 +105,8 @@ def fetch_wheels(files: Sequence[LockedFile], source: Mapping[str, str], context
     (``content-mismatch``) and for a wheel that is not one (``wheel-malformed``).
     """
     missing = {content.sha256 for content in context.sink.missing(files)}
-    _make_again([file for file in files if file.url is None and file.sha256 in missing], source, context, artifact)
+    # Also when the cache has them: a source tree that has moved on must not go unnoticed.
+    _make_again([file for file in files if file.url is None], source, context, artifact)
     wanted = [file for file in files if file.url is not None and file.sha256 in missing]
     wheel_directories.take(wanted, context)
     requests = [Request(content=file, url=file.url or "", name=file.path) for file in wanted]

@@ -23,12 +23,13 @@ def main() -> None:
             probe.connect_ex((host, int(port)))
         except OSError:
             continue
-        waiting.register(probe, selectors.EVENT_WRITE, target)
+        waiting.register(probe, selectors.EVENT_WRITE, (probe, target))
     while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
         for key, _ in waiting.select(left):
-            waiting.unregister(key.fileobj)
-            if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                print(key.data)
+            probe, target = key.data
+            waiting.unregister(probe)
+            if probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                print(target)
 
 
 main()
