@@ -41,7 +41,7 @@ test: .venv/ready test-tools ## Run all tests that this machine can run
 
 .PHONY: site-test
 site-test: .venv/ready test-tools ## Run the tests of the real offline site alone
-	@.venv/bin/python -m pytest tests/site
+	@.venv/bin/python -m pytest -m 'path or not path' tests/site
 
 .PHONY: coverage
 coverage: .venv/ready ## Check that the unit tests cover what trust rests on

@@ -31,7 +31,7 @@ from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.names import path_problem
 from appliance.model.oci import OCI_MANIFEST, Descriptor, Manifest, Platform, parse_document
 from appliance.model.wheelset import write_record
-from appliance.tools import buildah, mmdebstrap
+from appliance.tools import buildah, mmdebstrap, namespace
 
 _CONTEXT = "context"
 _DEBS = "debs"
@@ -79,6 +79,7 @@ class ContainerfileImages:
         self._check_local(artifact, context)
         if _built(artifact, context):
             return
+        namespace.check()
         debs, wheels = _part(artifact, _DEBS), _part(artifact, _WHEELS)
         fetch_packages(debs, artifact.source, artifact.id, context)
         fetch_wheels(wheels, artifact.source, context, artifact.id)

@@ -21,6 +21,8 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _BLOCK = 1024 * 1024
 # Filled by the runtime, whatever a build leaves there.
 _RUNTIME = ("dev/", "proc/", "run/", "sys/", "tmp/")
+# Newer buildahs write the default, older ones leave it out.
+_DEFAULT = {"WorkingDir": "/"}
 _KEPT = ("Cmd", "Entrypoint", "Env", "ExposedPorts", "Labels", "StopSignal", "User", "Volumes", "WorkingDir")
 
 
@@ -60,11 +62,12 @@ def _descriptor(media_type: str, content: Content) -> dict[str, Any]:
 
 
 def _configuration(built: dict[str, Any], layer: Content) -> dict[str, Any]:
+    given = {key: value for key, value in built["config"].items() if value and value != _DEFAULT.get(key)}
     return {
         "architecture": built["architecture"],
         "os": built["os"],
         "created": "1970-01-01T00:00:00Z",
-        "config": {key: built["config"][key] for key in _KEPT if built["config"].get(key)},
+        "config": {key: given[key] for key in _KEPT if key in given},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer.sha256}"]},
     }
 

@@ -16,11 +16,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content
+from appliance.tools import namespace
 
 CHUNK = 1024 * 1024
 SEALED_MODE = 0o444
@@ -254,7 +255,10 @@ def hash_file(path: Path) -> str:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a directory, also one with directories that its owner may not write."""
+    """Remove a directory, also one with directories that its owner may not write.
+
+    What an image's build leaves when it is killed may belong to a subordinate id.
+    """
     opened_up = False
     while os.path.lexists(folder):
         try:
@@ -262,9 +266,13 @@ def remove_tree(folder: Path) -> None:
         except FileNotFoundError:
             continue  # another process clears the same directory
         except PermissionError:
-            if opened_up:
+            if opened_up and os.geteuid() == 0:
                 raise
-            _open_up(folder)
+            if opened_up:
+                namespace.remove(folder)
+                continue
+            with suppress(PermissionError):
+                _open_up(folder)
             opened_up = True
 
 

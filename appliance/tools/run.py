@@ -29,6 +29,7 @@ _PACKAGES = {
     "buildah": "buildah",
     "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",
+    "setpriv": "util-linux",
     "skopeo": "skopeo",
     "unshare": "util-linux",
 }

@@ -14,24 +14,18 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.support.namespaces import needs_namespaces
 from tests.support.processes import Running, below, mounts_below, wait_for
 from tests.support.project import Project
 
 MIRROR = "http://deb.debian.org/debian"
-
-
-def _may_build() -> bool:
-    user = os.environ.get("USER", "")
-    ids = Path("/etc/subuid")
-    return os.geteuid() == 0 or (ids.exists() and re.search(rf"^{re.escape(user)}:", ids.read_text(), re.M) is not None)
-
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
         not all(map(shutil.which, ("mmdebstrap", "buildah", "skopeo"))), reason="needs mmdebstrap, buildah and skopeo"
     ),
-    pytest.mark.skipif(not _may_build(), reason="needs root, or subordinate ids of this user in /etc/subuid"),
+    needs_namespaces,
 ]
 
 DEFINITION = f"""\

@@ -13,7 +13,7 @@ from tests.site.probe import Probe, reached
 from tests.site.running import Site, running_site
 from tests.support.demo import Demo
 
-pytestmark = [pytest.mark.integration, pytest.mark.demo]
+pytestmark = [pytest.mark.integration, pytest.mark.demo, pytest.mark.path]
 
 PLAYBOOKS = "/opt/appliance/current/playbooks"
 ENVIRONMENT = "/opt/appliance/current/bin"
@@ -24,6 +24,7 @@ appliance_root: /srv/appliance
 appliance_depot_host: depot
 ansible_user: root
 depot_token_hosts: [gpu1]
+egress_rollback: 240
 pki_clients: [operator, reader]
 gateway_clients:
   - {{name: operator, roles: [chat, embedding]}}

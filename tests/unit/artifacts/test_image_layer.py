@@ -15,7 +15,7 @@ from appliance.store.cache import Cache
 from tests.support.tiny_images import sha256, to_json
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-CONFIG = {"User": "10001:10001", "Env": ["A=1"], "Entrypoint": ["/bin/cat"], "Labels": None}
+CONFIG = {"User": "10001:10001", "Env": ["A=1"], "Entrypoint": ["/bin/cat"], "Labels": None, "WorkingDir": "/"}
 
 
 def member(

@@ -138,11 +138,12 @@ def test_a_missing_file_stops_the_hashing(folder: Path) -> None:
 
 
 def test_an_interrupt_ends_the_threads_at_their_next_block(folder: Path) -> None:
+    before = threading.active_count()  # whoever runs the tests has threads of their own
     with _opened(folder) as tree:
         digests = tree.digests(["note.txt", "models/x/weights"])
         next(iter(digests))
         digests.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
 
 
 def test_a_directory_that_cannot_be_opened_is_bad_input(tmp_path: Path) -> None:
