@@ -3,7 +3,7 @@
     images/oci-layout, images/index.json, images/blobs/sha256/<digest>
     evidence/images/<name>/     a layout of the same form: what tells where the image comes from
 
-``skopeo copy oci:images:<name> ...`` takes one out.  Images share blobs; the evidence is
+``skopeo copy --preserve-digests oci:images:<name> ...`` takes one out.  Images share blobs; the evidence is
 apart from them, so that nobody takes a signature for an image.  Where images come from
 is the business of their sources, each in a file of its own.
 """

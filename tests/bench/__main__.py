@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 import signal
+import statistics
 import sys
 import tempfile
 from dataclasses import replace
@@ -50,27 +51,30 @@ def _run(folder: Path, size: int, options: argparse.Namespace) -> None:
     rows: dict[str, Row] = {}
     speeds = []
     for number in range(1, options.rounds + 1):
-        _say(f"round {number} of {options.rounds}: openssl speed")
-        speeds.append(machine.openssl_speed())
         for case in cases(stage):
             _say(f"round {number} of {options.rounds}: {case.name}")
+            speeds.append(machine.openssl_speed())
             row = rows.get(case.name) or Row(case.name, case.amount, (), case.state, case.missing)
             rows[case.name] = row if case.missing else _again(row, case, stage)
-    links = [path.stat().st_nlink for path in stage.weights]
     rest = less("the same without its start", rows[VERIFY], rows[START])
     table = [line for row in rows.values() for line in ([row, rest] if row.name == VERIFY else [row])]
+    facts = {
+        "weights": f"{stage.amount / 1e9:.2f} GB in {FILES} files; the fastest of {options.rounds} runs is told",
+        "build from the cache": f"{rows[LINKED].best.written_bytes / 1e3:.0f} kB written; the weights, now in the "
+        f"cache and in two bundles, have {stage.weights[0].stat().st_nlink} links each",
+        "openssl speed": f"{len(speeds)} times in between: at most {max(speeds) / 1e9:.2f} GB/s, which is 1.00; "
+        f"median {statistics.median(speeds) / 1e9:.2f}, lower when the machine is busy",
+        **described,
+        "load when it ended": machine.load(),
+    }
     if options.json:
-        result = {"machine": described, "bytes": stage.amount, "files": FILES, "links": links}
-        lines = [as_json(row, max(speeds)) for row in table]
-        print(json.dumps({**result, "openssl_speeds": speeds, "rows": lines}, indent=1))
+        rows_told = [as_json(row, max(speeds)) for row in table]
+        print(
+            json.dumps({"facts": facts, "bytes": stage.amount, "openssl_speeds": speeds, "rows": rows_told}, indent=1)
+        )
         return
     print(as_text(table, max(speeds), own_peak()))
-    written = rows[LINKED].best.written_bytes / 1e6
-    print(
-        f"{stage.amount / 1e9:.2f} GB in {FILES} files; best of {options.rounds} runs. A build from the cache to a new"
-    )
-    print(f"place wrote {written:.1f} MB; the weights, now in the cache and two bundles, have {links[0]} links each.\n")
-    print("\n".join(f"- {name}: {value}" for name, value in described.items()))
+    print("\n".join(f"- {name}: {value}" for name, value in facts.items()))
 
 
 def _again(row: Row, case: Case, stage: Stage) -> Row:
