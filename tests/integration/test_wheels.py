@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,7 +287,5 @@ def test_a_wheel_of_an_own_project_is_made_again_and_equal(serve: Any, context: 
     assert (tmp_path / "site" / "our_tool" / "data" / "words.txt").exists()
 
     (project / "our_tool" / "__init__.py").write_text('"""Another tool."""\n')
-    KIND.fetch(artifact, another)  # what is in the cache is still what the lock says
-    shutil.rmtree(tmp_path / "another cache")
     with pytest.raises(Stale, match=r"source tree of our_tool-1.0-py3-none-any.whl has changed"):
-        KIND.fetch(artifact, elsewhere(context, tmp_path))
+        KIND.fetch(artifact, another)  # although the cache still has what the lock says
