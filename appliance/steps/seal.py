@@ -142,6 +142,22 @@ def _pretty(index: BundleIndex) -> bytes:
 def _staging(target: Path) -> Iterator[Path]:
     """The directory beside ``target`` where it is put together, locked against others."""
     staging = target.parent / f".{target.name}.building"
+    descriptor = _lock(staging, target)
+    while not _is_at(descriptor, staging):
+        # Between our opening and our locking it was finished, and so renamed, by another build.
+        os.close(descriptor)
+        descriptor = _lock(staging, target)
+    try:
+        _empty(staging)  # what a killed build has left
+        yield staging
+    finally:
+        if _is_at(descriptor, staging):
+            remove_tree(staging)
+        os.close(descriptor)
+
+
+def _lock(staging: Path, target: Path) -> int:
+    """A descriptor of the directory, made when missing, that holds its lock."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir(mode=0o755, exist_ok=True)
@@ -151,18 +167,20 @@ def _staging(target: Path) -> Iterator[Path]:
             "not-writable", f"the output directory cannot be used: {error.strerror}", where=str(target.parent)
         ) from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(
-                "build-running", "another build of this bundle is running", where=str(target), hint="wait for it to end"
-            ) from None
-        _empty(staging)  # what a killed build has left
-        yield staging
-    finally:
-        if staging.exists() and os.path.samestat(os.fstat(descriptor), staging.stat()):
-            remove_tree(staging)
-        os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)  # and nothing else: the directory is another build's
+        raise BadInput(
+            "build-running", "another build of this bundle is running", where=str(target), hint="wait for it to end"
+        ) from None
+    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _empty(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """`appliance build` from the command line: what is made, what is refused, what survives."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -158,6 +159,21 @@ def test_two_builds_at_once(project: Project) -> None:
     for message, code in results:
         assert code == 0 or (code == 2 and "build-running" in message), message
     assert project.run("verify", "dist/small-1.0.0", "--root", "key.root.json").returncode == 0
+
+
+def test_a_build_that_comes_second_leaves_the_first_ones_work(project: Project) -> None:
+    staging = project.bundle.parent / ".small-1.0.0.building"
+    staging.mkdir(parents=True)
+    (staging / "half a model").touch()
+    descriptor = os.open(staging, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        refused = project.build()
+    finally:
+        os.close(descriptor)
+    assert refused.returncode == 2
+    assert "build-running" in refused.stderr
+    assert (staging / "half a model").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
