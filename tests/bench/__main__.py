@@ -45,9 +45,9 @@ def main() -> None:
 
 
 def _run(folder: Path, size: int, options: argparse.Namespace) -> None:
+    described = machine.describe(folder)
     _say(f"preparing {FILES} files of {size / FILES / 1e9:.2f} GB and model_signing")
     stage = Stage.make(folder, size)
-    described = machine.describe(folder)
     rows: dict[str, Row] = {}
     speeds = []
     for number in range(1, options.rounds + 1):
