@@ -14,6 +14,7 @@ SETTINGS = {
     "egress_ssh_port": 22,
     "egress_log_per_minute": 10,
     "egress_admin_networks": ["198.51.100.0/24"],
+    "__egress_is_depot": True,
     "__egress_hosts": HOSTS,
     "__egress_ssh": [*HOSTS, "198.51.100.0/24"],
     "__egress_in": [{"name": "gateway", "protocol": "tcp", "ports": [443, 444], "peers": ["203.0.113.0/24"]}],
