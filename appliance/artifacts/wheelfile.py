@@ -24,6 +24,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from appliance.errors import NotTrusted
+from appliance.model.limits import MAX_WHEEL_TEXT
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _END_RECORD = struct.Struct("<4s4H2IH")
@@ -33,7 +34,6 @@ _UTF8 = 0x800
 _OTHER_NAME = 0x7075  # Info-ZIP's "Unicode path" extra field: some readers prefer it
 _DESCRIPTOR_SIZES = {12, 16, 20, 24}  # with or without signature, 32 or 64 bit sizes
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_MAX_TEXT = 64 * 1024 * 1024  # bytes of RECORD or METADATA
 _METADATA = ("METADATA", "WHEEL", "RECORD")
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
@@ -198,6 +198,6 @@ def _text(archive: zipfile.ZipFile, name: str) -> str:
         member = archive.getinfo(name)
     except KeyError:
         raise _Refused(f"{name} is missing") from None
-    if member.file_size > _MAX_TEXT:
-        raise _Refused(f"{name} is larger than {_MAX_TEXT} bytes")
+    if member.file_size > MAX_WHEEL_TEXT:
+        raise _Refused(f"{name} is larger than {MAX_WHEEL_TEXT} bytes")
     return archive.read(member).decode("utf-8")

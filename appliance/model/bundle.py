@@ -9,6 +9,7 @@ from pydantic import Field
 
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
+from appliance.model.limits import MAX_FILES, MAX_ROOT_VERSION
 from appliance.model.names import Name, Sha256, Version
 from appliance.model.serving import ServingProfile
 
@@ -81,8 +82,8 @@ class Predicate(Strict):
     created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     previous: Version | None
-    minimum_root_version: int = Field(ge=1, le=1_000_000)
-    files: int = Field(ge=1)
+    minimum_root_version: int = Field(ge=1, le=MAX_ROOT_VERSION)
+    files: int = Field(ge=1, le=MAX_FILES)
     bytes: int = Field(ge=0)
 
 

@@ -13,14 +13,12 @@ from enum import Enum
 from posixpath import basename, dirname
 from typing import Any
 
+from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_MODEL_JSON, MAX_MODEL_TEXT
 from appliance.model.safetensors import LENGTH_BYTES, header_length, parse_header
 
 Read = Callable[[int, int], bytes]
 """Returns ``length`` bytes from ``offset``; fewer only at the end of the file."""
 
-MAX_JSON = 64 * 1024 * 1024  # bytes; the largest tokenizer.json in use has about 35 MB
-MAX_TEXT = 64 * 1024 * 1024
-MAX_TEMPLATE = 1024 * 1024
 _INDEX_SUFFIX = ".safetensors.index.json"
 
 
@@ -119,13 +117,13 @@ def refusal(path: str, size: int, read: Read, siblings: Collection[str]) -> str:
             case _Form.SAFETENSORS:
                 _check_safetensors(size, read)
             case _Form.JSON:
-                _check_json(path, _whole(size, read, MAX_JSON), siblings)
+                _check_json(path, _whole(size, read, MAX_MODEL_JSON), siblings)
             case _Form.TEMPLATE:
-                _check_template(_text(_whole(size, read, MAX_TEMPLATE)))
+                _check_template(_text(_whole(size, read, MAX_CHAT_TEMPLATE)))
             case _Form.TEXT:
-                _check_text(_whole(size, read, MAX_TEXT))
+                _check_text(_whole(size, read, MAX_MODEL_TEXT))
             case _Form.TOKENIZER:
-                _check_tokenizer(_whole(size, read, MAX_TEXT))
+                _check_tokenizer(_whole(size, read, MAX_MODEL_TEXT))
     except ValueError as error:
         return str(error)
     return ""

@@ -11,12 +11,10 @@ import tarfile
 import zlib
 from typing import IO
 
+from appliance.model.limits import MAX_DEB_CONTROL, MAX_DEB_MEMBER, MAX_DEB_TAR, MAX_DEB_XZ_MEMORY
+
 _MAGIC = b"!<arch>\n"
 _HEADER_SIZE = 60
-_MAX_MEMBER = 16 * 1024 * 1024
-_MAX_TAR = 64 * 1024 * 1024
-_MAX_XZ_MEMORY = 128 * 1024 * 1024  # xz -9 takes 65 MiB
-_MAX_CONTROL = 256 * 1024
 
 
 class DebError(ValueError):
@@ -43,7 +41,7 @@ def _member(stream: IO[bytes]) -> tuple[str, bytes]:
     if len(header) != _HEADER_SIZE or header[58:] != b"`\n":
         raise DebError("a member's header is damaged")
     digits = header[48:58].rstrip(b" ")
-    if not digits.isdigit() or int(digits) > _MAX_MEMBER:
+    if not digits.isdigit() or int(digits) > MAX_DEB_MEMBER:
         raise DebError("a member's size is no number or too large")
     size = int(digits)
     data = stream.read(size + size % 2)  # members start at even offsets
@@ -59,10 +57,10 @@ def _unpack(name: str, packed: bytes) -> bytes:
                 return packed
             case "control.tar.gz":
                 gzip = zlib.decompressobj(wbits=31)
-                data, whole = gzip.decompress(packed, _MAX_TAR), gzip.eof
+                data, whole = gzip.decompress(packed, MAX_DEB_TAR), gzip.eof
             case "control.tar.xz":
-                xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_XZ_MEMORY)
-                data, whole = xz.decompress(packed, _MAX_TAR), xz.eof
+                xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DEB_XZ_MEMORY)
+                data, whole = xz.decompress(packed, MAX_DEB_TAR), xz.eof
             case _:
                 raise DebError(f"its control archive is {name!r}; gzip, xz and none can be read")
     except (lzma.LZMAError, zlib.error):
@@ -78,7 +76,7 @@ def _control_text(archive: bytes) -> str:
             for member in tar:
                 if member.name.removeprefix("./") != "control":
                     continue
-                file = tar.extractfile(member) if member.isreg() and member.size <= _MAX_CONTROL else None
+                file = tar.extractfile(member) if member.isreg() and member.size <= MAX_DEB_CONTROL else None
                 if file is None:
                     break
                 return file.read().decode("utf-8")

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from appliance.model.base import Strict
+from appliance.model.limits import MAX_ROOT_VERSION
 from appliance.model.names import Name, Version
 from appliance.model.serving import ServingProfile
 
@@ -29,5 +30,5 @@ class Head(Strict):
     description: str = Field(min_length=1, max_length=500)
     expires_after_days: int = Field(default=365, ge=1, le=3650)
     previous: Version | None = None
-    minimum_root_version: int = Field(default=1, ge=1, le=1_000_000)
+    minimum_root_version: int = Field(default=1, ge=1, le=MAX_ROOT_VERSION)
     serving: dict[Name, ServingProfile] = {}

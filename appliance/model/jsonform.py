@@ -9,8 +9,7 @@ import json
 import math
 from typing import Any
 
-MAX_DEPTH = 32
-_MAX_INTEGER = 2**53 - 1  # beyond it jq and JavaScript round silently
+from appliance.model.limits import MAX_JSON_DEPTH, MAX_JSON_INTEGER
 
 
 class _Refused(ValueError):
@@ -33,7 +32,7 @@ def _no_constant(text: str) -> Any:
 
 
 def _bounded_integer(text: str) -> int:
-    if len(text) > 17 or abs(int(text)) > _MAX_INTEGER:
+    if len(text) > 17 or abs(int(text)) > MAX_JSON_INTEGER:
         raise _Refused(f"number {text[:20]} is beyond 2^53")
     return int(text)
 
@@ -66,7 +65,7 @@ def _check_depth(data: bytes, limit: int) -> None:
             depth -= 1
 
 
-def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_DEPTH) -> Any:
+def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_JSON_DEPTH) -> Any:
     """Read one JSON value.  ``limit`` is the most bytes that are looked at.
 
     Raises ValueError on more bytes, bytes that are not UTF-8, duplicate keys, NaN and
@@ -95,7 +94,7 @@ def _check_canonical(value: Any) -> None:
         case None | bool():
             pass
         case int():
-            if abs(value) > _MAX_INTEGER:
+            if abs(value) > MAX_JSON_INTEGER:
                 raise ValueError(f"{value} is beyond 2^53")
         case str():
             if not all(" " <= character <= "~" for character in value):

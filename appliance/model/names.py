@@ -11,11 +11,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-MAX_PATH_BYTES = 1024
-MAX_COMPONENT_BYTES = 255
-MAX_DEPTH = 32
+from appliance.model.limits import MAX_COMPONENT_BYTES, MAX_NAME, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_VERSION
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _VERSION = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.(?:0|[1-9][0-9]{0,8})){1,3}(?:-[0-9a-z]+(?:\.[0-9a-z]+)*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DOS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
@@ -27,10 +25,10 @@ def check_name(value: str) -> str:
 
     Raises ValueError saying which rule it breaks.
     """
-    if not _NAME.fullmatch(value) or ".." in value or _DOS_DEVICE.fullmatch(value):
+    if len(value) > MAX_NAME or not _NAME.fullmatch(value) or ".." in value or _DOS_DEVICE.fullmatch(value):
         raise ValueError(
             f"{value!r} is no safe name: use a-z, 0-9, '.', '_' and '-', start and end with a letter or "
-            "digit, at most 64 characters, no '..'"
+            f"digit, at most {MAX_NAME} characters, no '..'"
         )
     return value
 
@@ -40,7 +38,7 @@ def check_version(value: str) -> str:
 
     Raises ValueError.  Versions are ordered by sites, so free text is not accepted.
     """
-    if len(value) > 64 or not _VERSION.fullmatch(value):
+    if len(value) > MAX_VERSION or not _VERSION.fullmatch(value):
         raise ValueError(f"{value!r} is no version: write numbers with dots, for example 1.4.0 or 2026.11.1-rc.1")
     return value
 
@@ -77,8 +75,8 @@ def path_problem(path: str) -> str:
         if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}:
             return f"has the character U+{ord(character):04X}"
     components = path.split("/")
-    if len(components) > MAX_DEPTH:
-        return f"is nested deeper than {MAX_DEPTH} directories"
+    if len(components) > MAX_PATH_DEPTH:
+        return f"is nested deeper than {MAX_PATH_DEPTH} directories"
     for component in components:
         if problem := _component_problem(component):
             return problem

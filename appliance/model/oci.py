@@ -15,6 +15,7 @@ from typing import Any
 
 from appliance.model.files import Content
 from appliance.model.jsonform import canonical_json, strict_json
+from appliance.model.limits import MAX_OCI_DOCUMENT, MAX_OCI_ENTRIES
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -23,9 +24,6 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 REF_NAME = "org.opencontainers.image.ref.name"
-
-MAX_DOCUMENT_BYTES = 4 * 1024 * 1024  # the limit of skopeo and of most registries
-MAX_ENTRIES = 512  # manifests of an index, layers of a manifest; Docker stops at 127 layers
 
 OCI_LAYOUT = canonical_json({"imageLayoutVersion": "1.0.0"})
 
@@ -151,7 +149,7 @@ class Manifest:
 
 def parse_document(data: bytes) -> Index | Manifest:
     """Read an index or a manifest.  Raises ValueError with the reason why it is refused."""
-    value = _keys(strict_json(data, limit=MAX_DOCUMENT_BYTES), "the document", _DOCUMENT_KEYS)
+    value = _keys(strict_json(data, limit=MAX_OCI_DOCUMENT), "the document", _DOCUMENT_KEYS)
     version = value.get("schemaVersion")
     if type(version) is not int or version != 2:
         raise ValueError(f"schemaVersion is {version!r} and not 2")
@@ -171,7 +169,7 @@ def parse_document(data: bytes) -> Index | Manifest:
 
 def config_platform(data: bytes) -> Platform:
     """What an image's configuration says it runs on.  Raises ValueError."""
-    value = _keys(strict_json(data, limit=MAX_DOCUMENT_BYTES), "the configuration", _CONFIG_KEYS)
+    value = _keys(strict_json(data, limit=MAX_OCI_DOCUMENT), "the configuration", _CONFIG_KEYS)
     return _platform(value, "the configuration")
 
 
@@ -226,8 +224,8 @@ def _media_type(value: Mapping[str, Any], accepted: tuple[str, str]) -> str:
 
 def _descriptors(value: Mapping[str, Any], key: str) -> tuple[Descriptor, ...]:
     items = value[key]
-    if not isinstance(items, list) or len(items) > MAX_ENTRIES:
-        raise ValueError(f"{key!r} is no list of at most {MAX_ENTRIES} entries")
+    if not isinstance(items, list) or len(items) > MAX_OCI_ENTRIES:
+        raise ValueError(f"{key!r} is no list of at most {MAX_OCI_ENTRIES} entries")
     entries = tuple(_descriptor(item, f"{key}[{position}]") for position, item in enumerate(items))
     _check_sizes(entries)
     return entries

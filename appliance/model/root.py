@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.bundle import TIME_PATTERN
+from appliance.model.limits import MAX_LABEL, MAX_ROLE_KEYS, MAX_ROOT_KEYS, MAX_ROOT_VERSION, MAX_SPKI
 from appliance.model.names import Sha256
 
 ROOT_SCHEMA: Literal["appliance.root/v1"] = "appliance.root/v1"
@@ -23,16 +24,16 @@ class RootKey(Strict):
     ``demo`` for a key that was made to try things out: everything that accepts it says so.
     """
 
-    label: str = Field(min_length=1, max_length=100, pattern=r"\A[ -~]+\z")
+    label: str = Field(min_length=1, max_length=MAX_LABEL, pattern=r"\A[ -~]+\z")
     use: Literal["production", "demo"]
-    spki: str = Field(max_length=8192)
+    spki: str = Field(max_length=MAX_SPKI)
 
 
 class Role(Strict):
     """``threshold`` different keys of ``keyids`` have to sign."""
 
-    keyids: tuple[Sha256, ...] = Field(min_length=1, max_length=64)
-    threshold: int = Field(ge=1, le=64)
+    keyids: tuple[Sha256, ...] = Field(min_length=1, max_length=MAX_ROLE_KEYS)
+    threshold: int = Field(ge=1, le=MAX_ROLE_KEYS)
 
     @model_validator(mode="after")
     def _reachable(self) -> "Role":
@@ -54,10 +55,10 @@ class RootDocument(Strict):
     """One link of the root chain."""
 
     schema_: Literal["appliance.root/v1"] = Field(alias="schema")
-    version: int = Field(ge=1, le=1_000_000)
+    version: int = Field(ge=1, le=MAX_ROOT_VERSION)
     created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
-    keys: dict[Sha256, RootKey] = Field(min_length=1, max_length=128)
+    keys: dict[Sha256, RootKey] = Field(min_length=1, max_length=MAX_ROOT_KEYS)
     roles: Roles
     revoked: tuple[Sha256, ...]
 

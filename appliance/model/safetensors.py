@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.model.jsonform import strict_json
+from appliance.model.limits import MAX_TENSOR_DIMENSIONS, MAX_TENSOR_HEADER, MAX_TENSOR_METADATA, MAX_TENSOR_NAME
 
 LENGTH_BYTES = 8
-MAX_HEADER = 16 * 1024 * 1024  # bytes; a shard of Llama 405B needs less than one MiB
-MAX_METADATA = 1024 * 1024  # characters of all keys and values together
-MAX_NAME = 512
-MAX_DIMENSIONS = 8
 
 METADATA = "__metadata__"
 
@@ -65,8 +62,8 @@ def header_length(start: bytes, size: int) -> int:
     if len(start) < LENGTH_BYTES or size < LENGTH_BYTES:
         raise ValueError("is too short for a safetensors file")
     length = int.from_bytes(start[:LENGTH_BYTES], "little")
-    if length > MAX_HEADER:
-        raise ValueError(f"states a header of {length} bytes, more than {MAX_HEADER}")
+    if length > MAX_TENSOR_HEADER:
+        raise ValueError(f"states a header of {length} bytes, more than {MAX_TENSOR_HEADER}")
     if length > size - LENGTH_BYTES:
         raise ValueError(f"states a header of {length} bytes and has only {size - LENGTH_BYTES} after its length")
     return length
@@ -80,7 +77,7 @@ def parse_header(header: bytes, data_size: int) -> tuple[Tensor, ...]:
     """
     if not header.startswith(b"{") or not header.rstrip(b" ").endswith(b"}"):
         raise ValueError("has a header that is not one JSON object padded with spaces")
-    fields = strict_json(header, limit=MAX_HEADER, max_depth=3)
+    fields = strict_json(header, limit=MAX_TENSOR_HEADER, max_depth=3)
     _check_metadata(fields.pop(METADATA, {}))
     tensors = sorted((_tensor(name, value) for name, value in fields.items()), key=lambda item: (item.begin, item.end))
     position = 0
@@ -97,8 +94,8 @@ def parse_header(header: bytes, data_size: int) -> tuple[Tensor, ...]:
 def _check_metadata(metadata: Any) -> None:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError(f"has a {METADATA} that does not map text to text")
-    if sum(len(key) + len(value) for key, value in metadata.items()) > MAX_METADATA:
-        raise ValueError(f"has a {METADATA} of more than {MAX_METADATA} characters")
+    if sum(len(key) + len(value) for key, value in metadata.items()) > MAX_TENSOR_METADATA:
+        raise ValueError(f"has a {METADATA} of more than {MAX_TENSOR_METADATA} characters")
 
 
 def _tensor(name: str, value: Any) -> Tensor:
@@ -111,7 +108,7 @@ def _tensor(name: str, value: Any) -> Tensor:
         raise ValueError(f"has the tensor {name!r} of the unknown type {str(dtype)[:40]!r}")
     shape = _naturals(name, "shape", value["shape"])
     offsets = _naturals(name, "data_offsets", value["data_offsets"])
-    if len(shape) > MAX_DIMENSIONS or len(offsets) != 2 or offsets[0] > offsets[1]:
+    if len(shape) > MAX_TENSOR_DIMENSIONS or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ValueError(f"has the tensor {name!r} with an impossible shape or offsets")
     bits = _BITS[dtype]
     for extent in shape:
@@ -124,8 +121,8 @@ def _tensor(name: str, value: Any) -> Tensor:
 
 
 def _name_problem(name: str) -> str:
-    if not name or len(name) > MAX_NAME:
-        return f"is empty or longer than {MAX_NAME} characters"
+    if not name or len(name) > MAX_TENSOR_NAME:
+        return f"is empty or longer than {MAX_TENSOR_NAME} characters"
     if not name.isprintable():
         return "is not printable"
     if "/" in name or "\\" in name or ".." in name:

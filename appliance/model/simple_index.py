@@ -16,8 +16,6 @@ from packaging.version import Version
 
 from appliance.model.names import check_sha256, path_problem
 
-MAX_PAGE = 32 * 1024 * 1024  # bytes
-
 
 @dataclass(frozen=True)
 class WheelLink:

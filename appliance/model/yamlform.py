@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-MAX_BYTES = 16 * 1024 * 1024
-MAX_DEPTH = 32
+from appliance.model.limits import MAX_YAML, MAX_YAML_DEPTH
 
 KeyPath = tuple[str | int, ...]
 
@@ -48,8 +47,8 @@ class Document:
 
 def read_yaml(text: bytes) -> Document:
     """Read one document.  Raises YamlError."""
-    if len(text) > MAX_BYTES:
-        raise YamlError(f"the file is larger than {MAX_BYTES} bytes", 1)
+    if len(text) > MAX_YAML:
+        raise YamlError(f"the file is larger than {MAX_YAML} bytes", 1)
     try:
         source = text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -83,8 +82,8 @@ class _Reader:
     def value(self, event: Any, path: KeyPath) -> Any:
         line = event.start_mark.line + 1
         self.lines.setdefault(path, line)
-        if len(path) > MAX_DEPTH:
-            raise YamlError(f"nested deeper than {MAX_DEPTH}", line)
+        if len(path) > MAX_YAML_DEPTH:
+            raise YamlError(f"nested deeper than {MAX_YAML_DEPTH}", line)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise YamlError("anchors and aliases are not accepted: write the value out", line)
         if event.tag is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from appliance.errors import NotTrusted
 from appliance.model.bundle import SUMS
 from appliance.model.files import Entry
+from appliance.model.limits import MAX_SUMS
 from appliance.model.progress import Progress
 from appliance.model.versions import version_key
 from appliance.steps.verify import read_trusted
@@ -23,7 +24,7 @@ from appliance.store.site import Site
 from appliance.store.staging import Staging
 from appliance.store.tree import Tree
 from appliance.trust.policy import Policy
-from appliance.trust.sums import MAX_SUMS, parse_sums
+from appliance.trust.sums import parse_sums
 from appliance.trust.verify import VerifiedBundle, VerifiedList, verify, verify_files, verify_list
 
 

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from appliance.errors import BadInput
 from appliance.model.bundle import INDEX, SIGNATURES, STATEMENT, BundleIndex, Predicate
 from appliance.model.jsonform import strict_json
+from appliance.model.limits import MAX_INDEX, MAX_STATEMENT
 from appliance.model.progress import Silent
 from appliance.steps.sign import read_chain
 from appliance.store.tree import Tree
 from appliance.trust.root import walk_chain
-from appliance.trust.statement import MAX_STATEMENT, parse_statement
-from appliance.trust.verify import MAX_INDEX
+from appliance.trust.statement import parse_statement
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.bundle import SIGNATURES, STATEMENT, SUMS, Statement
+from appliance.model.limits import MAX_STATEMENT
 from appliance.store.whole import write_whole
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file, pae
 from appliance.trust.keys import PrivateKey
 from appliance.trust.root import walk_chain
-from appliance.trust.statement import MAX_STATEMENT, parse_statement
+from appliance.trust.statement import parse_statement
 from appliance.trust.verify import check_signature
 
 

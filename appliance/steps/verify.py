@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import BadInput
+from appliance.model.limits import MAX_ENVELOPE
 from appliance.model.progress import Progress
 from appliance.store.tree import Tree
-from appliance.trust.dsse import MAX_ENVELOPE
 from appliance.trust.policy import Policy
 from appliance.trust.verify import VerifiedBundle
 from appliance.trust.verify import verify as verify_tree

@@ -20,11 +20,10 @@ from typing import Literal
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Entry
-from appliance.model.names import MAX_DEPTH
+from appliance.model.limits import MAX_PATH_DEPTH, MAX_TREE_ENTRIES
 from appliance.model.progress import Progress
 
 CHUNK = 1024 * 1024
-MAX_ENTRIES = 2_000_000
 # How far the kernel is asked to read ahead; measured in docs/benchmarks.md.
 _WINDOW = 64 * 1024 * 1024
 # A file is hashed by one thread.  With no more threads than cores, five equal files on two
@@ -80,7 +79,7 @@ class Tree:
                 raise _unreadable(folder or ".", error) from None
             finally:
                 os.close(descriptor)
-            if len(found) > MAX_ENTRIES or folder.count("/") > MAX_DEPTH:
+            if len(found) > MAX_TREE_ENTRIES or folder.count("/") > MAX_PATH_DEPTH:
                 raise NotTrusted("tree-oversized", "more or deeper entries than any bundle has", where=folder)
         return found
 

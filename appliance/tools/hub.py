@@ -36,13 +36,12 @@ from appliance import __version__
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.base import Strict
 from appliance.model.files import Content
+from appliance.model.limits import MAX_HUB_SMALL_FILE, MAX_WEIGHTS_FILES
 from appliance.model.names import Sha256
 from appliance.model.weights import COMMIT_PATTERN, Commit, check_commit, check_server
 from appliance.tools.download import Request
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
-MAX_SMALL_FILE = 32 * 1024 * 1024  # bytes; hubs ask for LFS above 10 MiB
-MAX_FILES = 10_000
 ATTEMPTS = 5
 _MAX_WAIT = 60.0  # seconds between two attempts, also when the hub asks for longer
 _TIMEOUT = httpx2.Timeout(60.0, connect=20.0)
@@ -191,10 +190,10 @@ class Hub:
         Raises NotTrusted (``hub-file-mismatch``) for other bytes.
         """
         url = self._url(repo, commit, file.path)
-        if file.size > MAX_SMALL_FILE:
+        if file.size > MAX_HUB_SMALL_FILE:
             raise BadInput(
                 "hub-file-oversized",
-                f"the hub knows no SHA-256 of the file and it has {file.size} bytes, more than {MAX_SMALL_FILE}",
+                f"the hub knows no SHA-256 of the file and it has {file.size} bytes, more than {MAX_HUB_SMALL_FILE}",
                 where=url,
                 hint=f"leave it out: exclude: [{file.path!r}]",
             )
@@ -232,10 +231,9 @@ class Hub:
         entries: list[Any] = []
         for entry in self._api().list_repo_tree(repo, revision=commit, recursive=True):
             entries.append(entry)
-            if len(entries) > MAX_FILES:
-                raise BadInput(
-                    "hub-oversized", f"the repository lists more than {MAX_FILES} entries", where=f"{repo}@{commit}"
-                )
+            if len(entries) > MAX_WEIGHTS_FILES:
+                what = f"the repository lists more than {MAX_WEIGHTS_FILES} entries"
+                raise BadInput("hub-oversized", what, where=f"{repo}@{commit}")
         return entries
 
     def _file(self, repo: str, entry: RepoFile) -> HubFile:
@@ -255,8 +253,8 @@ class Hub:
                 hf_raise_for_status(response)
                 for chunk in response.iter_bytes():
                     data += chunk
-                    if len(data) > MAX_SMALL_FILE:
-                        what = f"the hub sends more than the {MAX_SMALL_FILE} bytes of a small file"
+                    if len(data) > MAX_HUB_SMALL_FILE:
+                        what = f"the hub sends more than the {MAX_HUB_SMALL_FILE} bytes of a small file"
                         raise BadInput("hub-file-oversized", what, where=url)
         except httpx2.TransportError as error:
             raise _Busy(None, str(error) or type(error).__name__) from None

@@ -9,8 +9,9 @@ from packaging.utils import canonicalize_name
 
 from appliance.errors import BadInput
 from appliance.model.files import Content
+from appliance.model.limits import MAX_INDEX_PAGE
 from appliance.model.lock import LockedFile
-from appliance.model.simple_index import MAX_PAGE, choose, parse_page
+from appliance.model.simple_index import choose, parse_page
 from appliance.model.weights import check_server
 from appliance.tools.http import Gone, get, sizes
 
@@ -25,7 +26,7 @@ def find_wheel(index: str, requirement: str) -> LockedFile:
     wanted = Requirement(requirement)
     page_url = f"{index}/{canonicalize_name(wanted.name)}/"
     try:
-        page = get(page_url, limit=MAX_PAGE, headers={"Accept": _ACCEPT})
+        page = get(page_url, limit=MAX_INDEX_PAGE, headers={"Accept": _ACCEPT})
     except Gone:
         raise BadInput("wheel-not-found", f"the index has no {wanted.name}", where=page_url) from None
     try:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.model.jsonform import canonical_json, parse_canonical
+from appliance.model.limits import MAX_ENVELOPE, MAX_SIGNATURE_FILE, MAX_SIGNATURES
 from appliance.model.names import check_sha256
 
 SIGSTORE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT_PAYLOAD_TYPE = "application/vnd.in-toto+json"
-MAX_SIGNATURE_FILE = 256 * 1024
-MAX_ENVELOPE = 1024 * 1024
-MAX_SIGNATURES = 64
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pydantic import ValidationError
 
 from appliance.errors import NotTrusted
 from appliance.model.jsonform import canonical_json, parse_canonical
+from appliance.model.limits import MAX_CHAIN, MAX_ENVELOPE
 from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA, Role, RootDocument
-from appliance.trust.dsse import MAX_ENVELOPE, Envelope, decode_envelope, encode_envelope, pae
+from appliance.trust.dsse import Envelope, decode_envelope, encode_envelope, pae
 from appliance.trust.keys import PrivateKey, PublicKey
 from appliance.trust.statement import format_time
-
-MAX_CHAIN = 1000
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from pydantic import ValidationError
 from appliance.model.bundle import PREDICATE_TYPE, STATEMENT_TYPE, Predicate, Statement
 from appliance.model.definition import Head
 from appliance.model.jsonform import canonical_json, parse_canonical
+from appliance.model.limits import MAX_STATEMENT
 from appliance.trust.sums import digest_of
-
-MAX_STATEMENT = 64 * 1024
 
 
 def build_statement(head: Head, sums: bytes, *, files: int, size: int, created: datetime) -> bytes:

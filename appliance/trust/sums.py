@@ -9,10 +9,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from appliance.model.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS
+from appliance.model.limits import MAX_FILES, MAX_SUMS
 from appliance.model.names import check_sha256, collision_key, path_problem
-
-MAX_SUMS = 256 * 1024 * 1024
-MAX_FILES = 1_000_000
 
 # What SHA256SUMS cannot list: itself, and what is added after it was signed.
 UNLISTED = (SUMS, STATEMENT, SIGNATURES, ROOTS)

@@ -17,13 +17,21 @@ from appliance.errors import ApplianceError, NotTrusted
 from appliance.model.bundle import INDEX, ROOTS, SIGNATURES, STATEMENT, SUMS, VERIFY_SCRIPT, BundleIndex, Statement
 from appliance.model.files import Content, Entry
 from appliance.model.jsonform import strict_json
-from appliance.trust.dsse import MAX_ENVELOPE, MAX_SIGNATURE_FILE, MAX_SIGNATURES, decode_signature_file
+from appliance.model.limits import (
+    MAX_CHAIN,
+    MAX_ENVELOPE,
+    MAX_INDEX,
+    MAX_SIGNATURE_FILE,
+    MAX_SIGNATURES,
+    MAX_STATEMENT,
+    MAX_SUMS,
+)
+from appliance.trust.dsse import decode_signature_file
 from appliance.trust.policy import Policy
-from appliance.trust.root import MAX_CHAIN, Root, walk_chain
-from appliance.trust.statement import MAX_STATEMENT, parse_statement
-from appliance.trust.sums import MAX_SUMS, UNLISTED, digest_of, parse_sums
+from appliance.trust.root import Root, walk_chain
+from appliance.trust.statement import parse_statement
+from appliance.trust.sums import UNLISTED, digest_of, parse_sums
 
-MAX_INDEX = 256 * 1024 * 1024
 _SIGNATURE_SUFFIX = ".sigstore.json"
 _ROOT_SUFFIX = ".root.json"
 _HEX = set("0123456789abcdef")

@@ -133,13 +133,13 @@ def test_an_answer_with_impossible_values(hub: Hub, context: Context, path: str,
 def test_what_is_too_large_to_be_asked_for(hub: Hub, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add(NAME, model_files())
     with monkeypatch.context() as small:
-        small.setattr("appliance.tools.hub.MAX_SMALL_FILE", 20)
+        small.setattr("appliance.tools.hub.MAX_HUB_SMALL_FILE", 20)
         assert "exclude" in refusal(context).hint
     with monkeypatch.context() as small:
-        small.setattr("appliance.tools.hub.MAX_SMALL_FILE", 1000)
+        small.setattr("appliance.tools.hub.MAX_HUB_SMALL_FILE", 1000)
         hub.fail(r"config\.json", times=1, replaced=bytes(1001))
         assert refusal(context).reference == "hub-file-oversized"
-    monkeypatch.setattr("appliance.tools.hub.MAX_FILES", 3)
+    monkeypatch.setattr("appliance.tools.hub.MAX_WEIGHTS_FILES", 3)
     assert refusal(context).reference == "hub-oversized"
 
 

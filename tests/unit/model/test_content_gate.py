@@ -3,7 +3,8 @@ from collections.abc import Collection
 
 import pytest
 
-from appliance.model.content_gate import MAX_TEMPLATE, name_refusal, refusal
+from appliance.model.content_gate import name_refusal, refusal
+from appliance.model.limits import MAX_CHAT_TEMPLATE
 from tests.support.weights import model_files, pack, shard
 
 
@@ -134,7 +135,7 @@ def test_a_template_may_not_reach_for_the_internals() -> None:
     assert "__globals__" in refused(
         "chat_template.jinja", b"{{ cycler.__init__.__globals__ }}".replace(b"__init__.", b"")
     )
-    assert "more than" in refused("chat_template.jinja", b"x" * (MAX_TEMPLATE + 1))
+    assert "more than" in refused("chat_template.jinja", b"x" * (MAX_CHAT_TEMPLATE + 1))
 
 
 def test_a_tokenizer_is_a_protobuf_or_a_text() -> None:

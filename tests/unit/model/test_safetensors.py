@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from appliance.model.safetensors import MAX_HEADER, MAX_METADATA, Tensor, header_length, parse_header
+from appliance.model.limits import MAX_TENSOR_HEADER, MAX_TENSOR_METADATA
+from appliance.model.safetensors import Tensor, header_length, parse_header
 from tests.support.weights import header_of, pack
 
 F32 = ("F32", [2], bytes(8))
@@ -49,7 +50,7 @@ def test_a_scalar_has_an_empty_shape() -> None:
         (b"", "too short"),
         (b"\x08\x00\x00", "too short"),
         (struct.pack("<Q", 100) + b"{}", "has only 2"),
-        (struct.pack("<Q", 2**63), f"more than {MAX_HEADER}"),
+        (struct.pack("<Q", 2**63), f"more than {MAX_TENSOR_HEADER}"),
         (pack(b"", b""), "not one JSON object"),
         (pack(b"[]", b""), "not one JSON object"),
         (pack(b' {"a": 1}', b""), "not one JSON object"),
@@ -126,7 +127,7 @@ def test_tensors_have_to_cover_the_data_exactly(second: Any, size: int, problem:
         read(pack({"a": entry(), "b": second}, bytes(size)))
 
 
-@pytest.mark.parametrize("metadata", [{"a": 1}, {"a": {"b": "c"}}, ["a"], "a", None, {"a": "x" * MAX_METADATA}])
+@pytest.mark.parametrize("metadata", [{"a": 1}, {"a": {"b": "c"}}, ["a"], "a", None, {"a": "x" * MAX_TENSOR_METADATA}])
 def test_metadata_is_bounded_text(metadata: Any) -> None:
     with pytest.raises(ValueError, match=r"__metadata__|deeper"):
         read(pack({"__metadata__": metadata, "a": entry()}, bytes(4)))

@@ -78,7 +78,7 @@ def test_depth_and_size_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_yaml(b"[" * 32 + b"]" * 32).data
     with pytest.raises(YamlError, match="deeper than 32"):
         read_yaml(b"[" * 34 + b"]" * 34)
-    monkeypatch.setattr(yamlform, "MAX_BYTES", 10)
+    monkeypatch.setattr(yamlform, "MAX_YAML", 10)
     with pytest.raises(YamlError, match="larger than 10 bytes"):
         read_yaml(b"a: 123456789")
 

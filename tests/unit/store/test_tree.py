@@ -193,7 +193,7 @@ def test_a_tree_without_end_is_refused(folder: Path, monkeypatch: pytest.MonkeyP
     with _opened(folder) as tree, pytest.raises(NotTrusted) as caught:
         tree.listing()
     assert caught.value.reference == "tree-oversized"
-    monkeypatch.setattr(module, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(module, "MAX_TREE_ENTRIES", 1)
     with _opened(folder / "models") as tree, pytest.raises(NotTrusted) as caught:
         tree.listing()
     assert caught.value.reference == "tree-oversized"

