@@ -4,17 +4,23 @@ The idea is The Update Framework's root role (https://theupdateframework.io); th
 is a DSSE envelope in canonical JSON, so that openssl and jq can check it.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.bundle import TIME_PATTERN
+from appliance.model.jsonform import canonical_json
 from appliance.model.limits import MAX_LABEL, MAX_ROLE_KEYS, MAX_ROOT_KEYS, MAX_ROOT_VERSION, MAX_SPKI
 from appliance.model.names import Sha256
 
 ROOT_SCHEMA: Literal["appliance.root/v1"] = "appliance.root/v1"
 ROOT_PAYLOAD_TYPE: Literal["application/vnd.appliance.root.v1+json"] = "application/vnd.appliance.root.v1+json"
+
+RoleName = Literal["root", "release", "root_post_quantum", "release_post_quantum"]
+ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
+ROOT_ROLES: tuple[RoleName, ...] = ("root", "root_post_quantum")
+RELEASE_ROLES: tuple[RoleName, ...] = ("release", "release_post_quantum")
 
 
 class RootKey(Strict):
@@ -45,10 +51,27 @@ class Role(Strict):
 
 
 class Roles(Strict):
-    """``root`` signs root documents, ``release`` signs bundles."""
+    """``root`` signs root documents, ``release`` signs bundles; ECDSA P-256 keys only.
+
+    The other two co-sign the same with ML-DSA-87 keys, for sites that demand CNSA 2.0.  They
+    are roles of their own because one person's two keys must not count as two people.
+    """
 
     root: Role
     release: Role
+    root_post_quantum: Role | None = None
+    release_post_quantum: Role | None = None
+
+    @model_validator(mode="after")
+    def _absent_or_there(self) -> "Roles":
+        if any(getattr(self, name) is None for name in self.model_fields_set):
+            raise ValueError("a role that is not used is left out")  # null would be a second form
+        return self
+
+    def items(self) -> tuple[tuple[RoleName, Role], ...]:
+        """The roles that are used, by name."""
+        roles = ((name, getattr(self, name)) for name in ROLE_NAMES)
+        return tuple((name, role) for name, role in roles if role is not None)
 
 
 class RootDocument(Strict):
@@ -64,10 +87,14 @@ class RootDocument(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RootDocument":
-        for role in (self.roles.root, self.roles.release):
+        for _, role in self.roles.items():
             for keyid in role.keyids:
                 if keyid not in self.keys:
                     raise ValueError(f"a role names key {keyid}, which the document does not hold")
                 if keyid in self.revoked:
                     raise ValueError(f"a role names key {keyid}, which is revoked")
         return self
+
+    def canonical(self) -> bytes:
+        """The payload of its envelope."""
+        return canonical_json(self.model_dump(mode="json", by_alias=True, exclude_none=True))

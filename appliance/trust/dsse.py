@@ -84,13 +84,16 @@ def encode_envelope(envelope: Envelope) -> bytes:
 
 
 def decode_envelope(data: bytes, payload_type: str) -> Envelope:
-    """Read a plain envelope.  Raises ValueError for anything but its one form."""
+    """Read a plain envelope.  Raises ValueError for anything but its one form.
+
+    It may hold no signature yet: whoever needs some counts them (trust/threshold.py).
+    """
     value = _fields(parse_canonical(data, limit=MAX_ENVELOPE), "payload", "payloadType", "signatures")
     if value["payloadType"] != payload_type:
         raise ValueError(f"payloadType is not {payload_type}")
     entries = value["signatures"]
-    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_SIGNATURES:
-        raise ValueError(f"there is no signature, or more than {MAX_SIGNATURES}")
+    if not isinstance(entries, list) or len(entries) > MAX_SIGNATURES:
+        raise ValueError(f"signatures are no list, or more than {MAX_SIGNATURES}")
     signatures = []
     for entry in entries:
         fields = _fields(entry, "keyid", "sig")

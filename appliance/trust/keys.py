@@ -1,6 +1,7 @@
-"""ECDSA P-256 keys: made, stored, named, used.
+"""Keys of two types: made, stored, named, used.
 
-P-256 is the one type that OpenSSL 3.0 and 3.5 and cosign all check.  A private key is
+ECDSA P-256 is the one type that OpenSSL 3.0 and 3.5 and cosign all check.  ML-DSA-87
+(FIPS 204) is what CNSA 2.0 asks for beside it; OpenSSL 3.5 checks it.  A private key is
 PKCS#8 in PEM, encrypted under a passphrase if there is one; a public key is SPKI in PEM.
 A key's id is the SHA-256 of its SPKI DER, in hexadecimal.
 """
@@ -8,19 +9,23 @@ A key's id is the SHA-256 of its SPKI DER, in hexadecimal.
 import base64
 import hashlib
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey, MLDSA87PublicKey
 
 from appliance.errors import BadInput
+
+KeyType = Literal["ecdsa-p256", "ml-dsa-87"]
 
 
 @dataclass(frozen=True)
 class PublicKey:
     """A key that signatures are checked with."""
 
-    key: ec.EllipticCurvePublicKey
+    key: ec.EllipticCurvePublicKey | MLDSA87PublicKey
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "PublicKey":
@@ -29,9 +34,11 @@ class PublicKey:
             key = serialization.load_pem_public_key(pem)
         except UnsupportedAlgorithm as error:
             raise ValueError(str(error)) from None
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise ValueError("is no ECDSA P-256 key")
-        public = cls(key)
+        match key:
+            case MLDSA87PublicKey() | ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
+                public = cls(key)
+            case _:
+                raise ValueError("is no ECDSA P-256 or ML-DSA-87 key")
         if public.pem() != pem:
             raise ValueError("is not the one PEM form of its key")
         return public
@@ -60,25 +67,48 @@ class PublicKey:
         """SHA-256 of the SPKI DER, 64 hexadecimal digits."""
         return hashlib.sha256(self.der()).hexdigest()
 
+    @property
+    def type(self) -> KeyType:
+        """What kind of key it is, as people and programs are told."""
+        return "ml-dsa-87" if isinstance(self.key, MLDSA87PublicKey) else "ecdsa-p256"
+
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether ``signature`` (ASN.1 DER) is this key's over ``message`` (SHA-256)."""
+        """Whether ``signature`` is this key's over ``message``.
+
+        ECDSA: ASN.1 DER, with SHA-256.  ML-DSA: the 4627 bytes of FIPS 204, pure, with no
+        context.
+        """
         try:
-            self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+            if isinstance(self.key, MLDSA87PublicKey):
+                self.key.verify(signature, message)
+            else:
+                self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             return False
         return True
+
+
+class Signer(Protocol):
+    """What signs: a key from a file, or one in hardware that never gives it away."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that its signatures are checked with."""
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature over ``message`` that ``public.verifies``."""
 
 
 @dataclass(frozen=True)
 class PrivateKey:
     """A key that signs.  Never printed, never logged."""
 
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey | MLDSA87PrivateKey
 
     @classmethod
-    def generate(cls) -> "PrivateKey":
+    def generate(cls, key_type: KeyType = "ecdsa-p256") -> "PrivateKey":
         """A new key from the operating system's random numbers."""
-        return cls(ec.generate_private_key(ec.SECP256R1()))
+        return cls(MLDSA87PrivateKey.generate() if key_type == "ml-dsa-87" else ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod
     def from_pem(cls, pem: bytes, passphrase: bytes | None, *, where: str) -> "PrivateKey":
@@ -108,11 +138,16 @@ class PrivateKey:
                     hint="nothing was changed",
                 ) from None
             raise BadInput("key-unreadable", f"the file is no private key in PEM: {error}", where=where) from None
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise BadInput(
-                "key-type", "the key is not ECDSA P-256", where=where, hint="make one: appliance keys new KEY.pem"
-            )
-        return cls(key)
+        match key:
+            case MLDSA87PrivateKey() | ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
+                return cls(key)
+            case _:
+                raise BadInput(
+                    "key-type",
+                    "the key is neither ECDSA P-256 nor ML-DSA-87",
+                    where=where,
+                    hint="make one: appliance keys new KEY.pem",
+                )
 
     def pem(self, passphrase: bytes | None) -> bytes:
         """PKCS#8 PEM, encrypted (PBES2, scrypt or PBKDF2 with AES-256) under ``passphrase``."""
@@ -127,5 +162,7 @@ class PrivateKey:
         return PublicKey(self.key.public_key())
 
     def sign(self, message: bytes) -> bytes:
-        """An ASN.1 DER signature over ``message`` with SHA-256."""
+        """A signature over ``message``, in the form that ``PublicKey.verifies`` says."""
+        if isinstance(self.key, MLDSA87PrivateKey):
+            return self.key.sign(message)
         return self.key.sign(message, ec.ECDSA(hashes.SHA256()))

@@ -26,11 +26,13 @@ from appliance.model.limits import (
     MAX_STATEMENT,
     MAX_SUMS,
 )
+from appliance.model.root import RELEASE_ROLES, RoleName
 from appliance.trust.dsse import decode_signature_file
 from appliance.trust.policy import Policy
 from appliance.trust.root import Root, walk_chain
 from appliance.trust.statement import parse_statement
 from appliance.trust.sums import UNLISTED, digest_of, parse_sums
+from appliance.trust.threshold import tally
 
 _SIGNATURE_SUFFIX = ".sigstore.json"
 _ROOT_SUFFIX = ".root.json"
@@ -52,11 +54,15 @@ class BundleReader(Protocol):
 
 @dataclass(frozen=True)
 class Signer:
-    """A key of the release role whose signature holds."""
+    """A key of ``role`` whose signature over the statement holds.
+
+    Only the role ``release`` counts towards its threshold; ``release_post_quantum`` co-signs.
+    """
 
     keyid: str
     label: str
     use: str
+    role: RoleName = "release"
 
 
 class VerifiedBundle:
@@ -179,14 +185,14 @@ def _verify_statement(
         keyid = name.removesuffix(_SIGNATURE_SUFFIX)
         content = reader.read(f"{SIGNATURES}/{name}", MAX_SIGNATURE_FILE)
         signers.append(check_signature(content, data, keyid, root))
-    needed = root.document.roles.release.threshold
-    if len(signers) < needed:
+    release = tally("release role", root.document.roles.release, [signer.keyid for signer in signers])
+    if not release.met:
         raise NotTrusted(
             "signatures-missing",
             "too few signers of the release role have signed the bundle",
             where=f"{SIGNATURES}/",
-            expected=f"{needed} signatures",
-            found=str(len(signers)),
+            expected=f"{release.threshold} signatures",
+            found=str(len(release.signed)),
             hint="the bundle is not complete: ask the missing signers" if signers else "the bundle is not signed",
         )
     try:
@@ -200,7 +206,7 @@ def _verify_statement(
 
 
 def check_signature(content: bytes, statement: bytes, keyid: str, root: Root) -> Signer:
-    """Check one signature file over ``statement`` by the release role.
+    """Check one signature file over ``statement`` by a key that may sign bundles.
 
     Raises NotTrusted: ``signature-malformed``, ``signature-unknown-key``,
     ``signature-other-statement`` or ``signature-invalid``.
@@ -217,14 +223,15 @@ def check_signature(content: bytes, statement: bytes, keyid: str, root: Root) ->
         )
     if keyid in root.document.revoked:
         raise NotTrusted("signature-revoked-key", "its key is revoked", where=where)
-    if keyid not in root.document.roles.release.keyids:
+    roles = [name for name, role in root.document.roles.items() if name in RELEASE_ROLES and keyid in role.keyids]
+    if not roles:
         raise NotTrusted("signature-unknown-key", "its key may not sign bundles", where=where)
     if envelope.payload != statement:
         raise NotTrusted("signature-other-statement", "it signs another statement than statement.json", where=where)
     if not root.keys[keyid].verifies(signature, envelope.pae()):
         raise NotTrusted("signature-invalid", "the signature does not hold", where=where)
     entry = root.document.keys[keyid]
-    return Signer(keyid, entry.label, entry.use)
+    return Signer(keyid, entry.label, entry.use, roles[0])
 
 
 def _signature_names(listing: Mapping[str, Entry]) -> list[str]:

@@ -2,7 +2,20 @@
 
 from datetime import timedelta
 
-from tests.support.bundles import FIRST, NOW, PLAIN, RETIRED, SECOND, STRANGER, Recipe, encoded, keyid
+from tests.support.bundles import (
+    FIRST,
+    FIRST_PQ,
+    NOW,
+    PLAIN,
+    RETIRED,
+    SECOND,
+    STRANGER,
+    STRANGER_PQ,
+    Recipe,
+    encoded,
+    keyid,
+    root_document,
+)
 from tests.support.forging import (
     Case,
     EditBytes,
@@ -16,6 +29,7 @@ from tests.support.forging import (
     rename,
     replayed,
     signature_of,
+    signature_replaced,
     signed_as,
     spaced,
     twice,
@@ -23,6 +37,7 @@ from tests.support.forging import (
 )
 
 GOOD = Recipe()
+_BOTH = put("roles/release/threshold", 2)
 _SIGNATURE = "dsseEnvelope/signatures/0"
 
 
@@ -37,6 +52,24 @@ SIGNATURES = (
     Case("stranger beside the signers", "signature-unknown-key", GOOD, signature_of(STRANGER)),
     Case("revoked key instead of a signer", "signature-revoked-key", GOOD.but(signers=(FIRST, RETIRED))),
     Case("revoked key beside the signers", "signature-revoked-key", GOOD, signature_of(RETIRED)),
+    Case(
+        "co-signature instead of a signature",
+        "signatures-missing",
+        GOOD.but(
+            roots=(root_document(1, (FIRST, SECOND, FIRST_PQ), threshold=1, change=_BOTH),), signers=(FIRST, FIRST_PQ)
+        ),
+    ),
+    Case(
+        "co-signature of a stranger",
+        "signature-unknown-key",
+        PLAIN.but(roots=(root_document(1, (FIRST, FIRST_PQ), threshold=1),), signers=(FIRST, STRANGER_PQ)),
+    ),
+    Case(
+        "co-signature that does not hold",
+        "signature-invalid",
+        PLAIN.but(roots=(root_document(1, (FIRST, FIRST_PQ), threshold=1),), signers=(FIRST, FIRST_PQ)),
+        signature_replaced(FIRST_PQ),
+    ),
     Case("another bundle's", "signature-other-statement", GOOD, replayed(payload=False)),
     Case("another bundle's with this statement", "signature-invalid", GOOD, replayed(payload=True)),
     Case("one key under two names", "signature-malformed", GOOD.but(signers=(FIRST,)), first_as_second(named=False)),

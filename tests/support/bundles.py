@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
 from appliance.model.bundle import BUNDLE_SCHEMA, INDEX, PREDICATE_TYPE, STATEMENT_TYPE, VERIFY_SCRIPT
 from appliance.model.jsonform import canonical_json
@@ -52,7 +53,12 @@ FILES: Mapping[str, bytes] = {
 
 @cache
 def key(number: int) -> PrivateKey:
-    """One of any number of keys; the same number gives the same key."""
+    """One of any number of keys; the same number gives the same key.
+
+    From ``POST_QUANTUM`` on they are ML-DSA-87, below ECDSA P-256.
+    """
+    if number >= POST_QUANTUM:
+        return PrivateKey(MLDSA87PrivateKey.from_seed_bytes(number.to_bytes(32, "big")))
     return PrivateKey(ec.derive_private_key(number, ec.SECP256R1()))
 
 
@@ -63,6 +69,9 @@ def keyid(number: int) -> str:
 
 # Who is who in the bundle below: two signers with a threshold of 2, and others.
 FIRST, SECOND, RETIRED, STRANGER = 11, 12, 13, 99
+# The same people's other keys.
+POST_QUANTUM = 1000
+FIRST_PQ, SECOND_PQ, STRANGER_PQ = 1011, 1012, 1099
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -81,8 +90,19 @@ def root_document(
     revoked: tuple[int, ...] = (),
     change: Change = nothing,
 ) -> bytes:
-    """A root document with ``keys`` in both roles; ``change`` edits it before it is signed."""
-    role = {"keyids": sorted(keyid(number) for number in keys), "threshold": threshold}
+    """A root document with ``keys`` in both roles; ``change`` edits it before it is signed.
+
+    ML-DSA-87 keys go to the roles that co-sign, with the same threshold.
+    """
+    roles: dict[str, Any] = {}
+    for suffix, of_type in (
+        ("", [number for number in keys if number < POST_QUANTUM]),
+        ("_post_quantum", [number for number in keys if number >= POST_QUANTUM]),
+    ):
+        for name in ("root", "release"):
+            if of_type:
+                keyids = sorted(keyid(number) for number in of_type)
+                roles[f"{name}{suffix}"] = {"keyids": keyids, "threshold": threshold}
     document: dict[str, Any] = {
         "schema": ROOT_SCHEMA,
         "version": version,
@@ -92,7 +112,7 @@ def root_document(
             keyid(number): {"label": f"signer {number}", "use": "production", "spki": key(number).public.spki()}
             for number in keys
         },
-        "roles": {"root": role, "release": dict(role)},
+        "roles": roles,
         "revoked": sorted(keyid(number) for number in revoked),
     }
     change(document)

@@ -273,6 +273,17 @@ def signature_of(number: int) -> EditDisk:
     return after
 
 
+def signature_replaced(number: int) -> EditDisk:
+    """Put a signature of another text by the same key in place of the right one."""
+
+    def after(written: Written) -> None:
+        path = written.path / f"sigs/{keyid(number)}.sigstore.json"
+        other = encoded(key(number).sign(b"another text"))
+        path.write_bytes(edited(put("dsseEnvelope/signatures/0/sig", other))(path.read_bytes()))
+
+    return after
+
+
 def first_as_second(*, named: bool) -> EditDisk:
     """Count one key twice: its signature file lies under the other signer's name too."""
 

@@ -74,7 +74,7 @@ def test_a_signature_file_has_one_form(change: Any) -> None:
     "change",
     [
         put("payloadType", "text/html"),
-        put("signatures", []),
+        put("signatures", {}),
         put("signatures", [{"keyid": f"{number:064x}", "sig": ""} for number in range(MAX_SIGNATURES + 1)]),
         put("signatures", [{"keyid": _OTHER, "sig": ""}, {"keyid": _KEYID, "sig": ""}]),
         put("signatures", [{"keyid": _KEYID, "sig": ""}, {"keyid": _KEYID, "sig": "eA=="}]),

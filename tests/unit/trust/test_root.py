@@ -5,7 +5,19 @@ import pytest
 from appliance.errors import NotTrusted
 from appliance.model.limits import MAX_CHAIN
 from appliance.trust.root import new_root, read_root, walk_chain
-from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, key, keyid, root_chain, root_document
+from tests.support.bundles import (
+    FIRST,
+    FIRST_PQ,
+    NOW,
+    RETIRED,
+    SECOND,
+    STRANGER,
+    key,
+    keyid,
+    root_chain,
+    root_document,
+)
+from tests.support.forging import put
 
 
 def test_a_new_root_names_its_keys_in_both_roles() -> None:
@@ -69,3 +81,45 @@ def test_the_file_is_named() -> None:
     with pytest.raises(NotTrusted) as caught:
         read_root(b"{}", "/media/stick/root.json")
     assert caught.value.where == "/media/stick/root.json"
+
+
+def test_an_epoch_lasts_as_long_as_the_same_people_sign_bundles() -> None:
+    both = (FIRST, SECOND)
+    chain = [
+        root_document(1, both, threshold=1),
+        root_document(2, both, threshold=1, expires=NOW + timedelta(days=800)),
+        root_document(3, both, threshold=1, change=put("roles/release/threshold", 2)),
+        root_document(4, both, threshold=1, change=put("roles/release/threshold", 2), revoked=(RETIRED,)),
+        root_document(5, (*both, STRANGER), threshold=1, signed_by=both, change=put("roles/release/threshold", 2)),
+        root_document(6, both, threshold=1, change=put("roles/release/threshold", 2)),
+        root_document(7, (*both, FIRST_PQ), threshold=1, change=put("roles/release/threshold", 2)),
+    ]
+    epochs = [walk_chain(chain[0], chain[:length]).epoch for length in range(1, 8)]
+    assert epochs == [1, 1, 3, 3, 5, 6, 6]
+
+
+def test_keys_of_each_type_have_roles_of_their_own() -> None:
+    root = read_root(root_document(1, (FIRST, FIRST_PQ), threshold=1), "root.json")
+    assert [name for name, _ in root.document.roles.items()] == [
+        "root",
+        "release",
+        "root_post_quantum",
+        "release_post_quantum",
+    ]
+    assert root.document.canonical() == root.envelope.payload
+    for role, number in (("release", FIRST_PQ), ("root_post_quantum", FIRST)):
+        wrong = root_document(1, (FIRST, FIRST_PQ), threshold=1, change=put(f"roles/{role}/keyids", [keyid(number)]))
+        with pytest.raises(NotTrusted, match="does not take"):
+            read_root(wrong, "root.json")
+
+
+def test_a_role_that_is_not_used_is_left_out() -> None:
+    with pytest.raises(NotTrusted, match="left out"):
+        read_root(root_document(1, (FIRST,), threshold=1, change=put("roles/root_post_quantum", None)), "root.json")
+
+
+def test_an_ml_dsa_key_alone_makes_no_root() -> None:
+    forged = root_document(2, (FIRST, FIRST_PQ), threshold=1, signed_by=(FIRST_PQ,))
+    with pytest.raises(NotTrusted) as caught:
+        read_root(forged, "root.json")
+    assert caught.value.reference == "root-threshold"

@@ -16,6 +16,7 @@ from tests.support.bad_bundles import CASES
 from tests.support.bundles import (
     FILES,
     FIRST,
+    FIRST_PQ,
     NOW,
     RETIRED,
     SCRIPT,
@@ -66,6 +67,8 @@ def test_a_whole_bundle_tells_who_signed_what(tmp_path: Path) -> None:
         Recipe(files={}),
         Recipe(files={**FILES, "verify.sh": SCRIPT.read_bytes()}),
         Recipe(omitted=("verify.sh",)),
+        Recipe(roots=(root_document(1, (FIRST, FIRST_PQ), threshold=1),), signers=(FIRST, FIRST_PQ)),
+        Recipe(roots=(root_document(1, (FIRST, FIRST_PQ), threshold=1),), signers=(FIRST,)),
         Recipe(
             roots=(
                 root_document(1, (FIRST, SECOND), expires=NOW - timedelta(days=1)),
@@ -82,6 +85,8 @@ def test_a_whole_bundle_tells_who_signed_what(tmp_path: Path) -> None:
         "hardly any file",
         "script explained too",
         "no script",
+        "co-signed",
+        "co-signer has not signed yet",
         "older root expired",
     ],
 )
