@@ -80,9 +80,10 @@ def root($version): fields("created expires keys revoked roles schema version")
     and (.revoked | type == "array" and all(.[]; id))
     and (.roles | fields("release root") and all(.[]; role))
     and ([.roles[].keyids[]] as $used | $used - (.keys | keys) == [] and $used - .revoked == $used);
-# Whether the signers of an envelope are enough for a root document and for the one before it.
-def enough($previous; $envelope): ($envelope.signatures | map(.keyid)) as $signers
-    | $signers - [(., $previous).keys | keys[]] == []
+# Whether a root document follows the one before it: its signers are enough for both and in their
+# root roles, and what was revoked stays revoked.
+def follows($previous; $envelope): ($envelope.signatures | map(.keyid)) as $signers
+    | $signers - [(., $previous).roles.root.keyids[]] == [] and $previous.revoked - .revoked == []
     and all((., $previous).roles.root; (.keyids - (.keyids - $signers) | length) >= .threshold);
 
 def signature_file($signer; $media): fields("dsseEnvelope mediaType verificationMaterial")
@@ -168,11 +169,12 @@ while [ -e "trust/$((newest + 1)).root.json" ]; do
     read -r payload <"$work/lines"
     tail -n +2 "$work/lines" >"$work/signatures"
     decode "$payload" "$name" "$root"
-    canonical "$root" "$name" 'root($version)' 'enough($previous[0]; $envelope[0]),
+    canonical "$root" "$name" 'root($version)' 'follows($previous[0]; $envelope[0]),
         (.keys | to_entries[] | "\(.key) \(.value.spki)")' --argjson version "$newest" \
         --slurpfile previous "$work/$previous.root" --slurpfile envelope "$envelope"
-    read -r enough <"$work/lines"
-    [ "$enough" = true ] || refuse 'too few keys of the root role have signed, or one that is in no role' "$name"
+    read -r follows <"$work/lines"
+    [ "$follows" = true ] ||
+        refuse 'too few keys of the root role have signed, or another key, or a key is revoked no longer' "$name"
     tail -n +2 "$work/lines" >"$work/keys"
     while read -r id spki; do
         decode "$spki" "$name" "$work/$id.der"

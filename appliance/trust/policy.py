@@ -4,7 +4,8 @@ Times are compared with the clock that the caller states, as text: all have one 
 UTC, so their order is that of their characters, and no date is too odd to be compared.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance.errors import NotTrusted
@@ -15,9 +16,15 @@ from appliance.trust.statement import format_time
 
 @dataclass(frozen=True)
 class Policy:
-    """``now`` is the time to judge expiry by (aware, UTC)."""
+    """What one verification demands.
+
+    ``now`` is the time to judge expiry by (aware, UTC).  ``accepted_roots`` are the root
+    documents that whoever verifies has accepted before, version to SHA-256: all of them, for
+    two histories may end in one document.
+    """
 
     now: datetime
+    accepted_roots: Mapping[int, str] = field(default_factory=dict)
 
     def check_root(self, root: RootDocument) -> None:
         """Raise NotTrusted (``root-expired``) for a root document past its time."""

@@ -1,12 +1,15 @@
 """The root chain: who may sign, learnt link by link from one document that is trusted.
 
-N+1 is signed by the threshold of N's root role and of its own.  A verifier is given one
-document it trusts; the chain has to hold that very document and goes on from there.
+N+1 is signed by the threshold of N's root role and of its own, and revokes whatever N
+revokes.  A verifier is given one document it trusts; the chain has to hold that very
+document, and every other that was accepted before, and goes on from there.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -108,54 +111,118 @@ def read_root(data: bytes, where: str) -> Root:
     return root
 
 
-def walk_chain(trusted: bytes, chain: Sequence[bytes], *, trusted_name: str = "the trusted root") -> Root:
+def walk_chain(
+    trusted: bytes,
+    chain: Sequence[bytes],
+    *,
+    accepted: Mapping[int, str] = MappingProxyType({}),
+    post_quantum: bool = False,
+    trusted_name: str = "the trusted root",
+) -> Root:
     """The newest root that ``trusted`` leads to.
 
-    ``chain`` holds the bundle's documents in order, from version 1.  Raises NotTrusted:
-    ``root-unknown`` when the chain does not hold ``trusted``, ``root-chain`` when
-    versions are skipped or a link is not signed by its predecessor.
+    ``chain`` holds the bundle's documents in order, from version 1.  ``accepted`` holds what
+    was accepted before: version to SHA-256 of the document.  With ``post_quantum``, from the
+    trusted document on, each has to be co-signed as it is signed.
+
+    Raises NotTrusted: ``root-malformed``, ``root-unknown`` when the chain does not hold
+    ``trusted``, ``root-stale`` when it ends before a document that is known, ``root-forked``
+    when it holds another in place of one that was accepted, ``root-skipped`` and
+    ``root-looped`` for a version in the wrong place, ``root-signature``, ``root-threshold``,
+    ``root-unrevoked``, ``root-not-co-signed``, and ``root-chain`` for an absurd length.
     """
-    anchor = read_root(trusted, trusted_name)
+    anchor = read_root(trusted, trusted_name).document.version
     if not 1 <= len(chain) <= MAX_CHAIN:
         raise NotTrusted("root-chain", f"the root chain has {len(chain)} documents", where="trust/")
-    version = anchor.document.version
-    if version > len(chain):
+    _check_known(chain, anchor, trusted, accepted)
+    roots: list[Root] = []
+    for number, data in enumerate(chain, start=1):
+        roots.append(_follow(roots[-1] if roots else None, data, number))
+    if post_quantum:
+        for number in range(anchor, len(roots) + 1):
+            _check_co_signed(roots[max(anchor, number - 1) - 1 : number])
+    return roots[-1]
+
+
+def _check_known(chain: Sequence[bytes], anchor: int, trusted: bytes, accepted: Mapping[int, str]) -> None:
+    """Whoever comes later with another history must not be believed, nor with a shorter one."""
+    known = max(anchor, *accepted, 0)
+    if known > len(chain):
         raise NotTrusted(
             "root-stale",
-            "the bundle's root chain is older than the trusted root",
+            "the bundle's root chain is older than the trusted root"
+            if known == anchor
+            else "the bundle's root chain is older than one that was accepted before",
             where="trust/",
-            expected=f"at least version {version}",
+            expected=f"at least version {known}",
             found=f"version {len(chain)}",
+            hint="the bundle was made before keys changed: ask the signers for one that carries the newest root",
         )
-    if chain[version - 1] != trusted:
+    if chain[anchor - 1] != trusted:
         raise NotTrusted(
             "root-unknown",
             "the bundle's root chain does not hold the trusted root",
-            where=f"trust/{version}.root.json",
+            where=_name(anchor),
             hint="use the root document that you got from the signers by another way, not the bundle's",
         )
-    newest = _follow(None, chain[0], 1)
-    for number, data in enumerate(chain[1:], start=2):
-        newest = _follow(newest, data, number)
-    return newest
+    for version, digest in sorted(accepted.items()):
+        if (found := hashlib.sha256(chain[version - 1]).hexdigest()) != digest:
+            raise NotTrusted(
+                "root-forked",
+                "the bundle's root chain holds another document than the one that was accepted before",
+                where=_name(version),
+                expected=digest,
+                found=found,
+                hint="one version never has two contents: show both documents to the signers, and import nothing",
+            )
 
 
 def _follow(before: Root | None, data: bytes, number: int) -> Root:
     """The next link after ``before``, which is None for the first."""
     where = _name(number)
     root = read_root(data, where)
-    if root.document.version != number:
+    if (version := root.document.version) != number:
         raise NotTrusted(
-            "root-chain", "wrong version", where=where, expected=str(number), found=str(root.document.version)
+            "root-skipped" if version > number else "root-looped",
+            "a version is left out" if version > number else "an older version comes again",
+            where=where,
+            expected=f"version {number}",
+            found=f"version {version}",
+            hint="the chain was put together wrongly: carry it again from where the roots are kept",
         )
     links = [root] if before is None else [before, root]
-    post_quantum = [quorum for link in links for quorum in link.quorums("root_post_quantum")]
     needed = [quorum for link in links for quorum in link.quorums("root")]
-    tallies = count(root.envelope, [*needed, *post_quantum], subject="root", where=where)
+    co_signers = [quorum for link in links for quorum in link.quorums("root_post_quantum")]
+    tallies = count(root.envelope, [*needed, *co_signers], subject="root", where=where)
     require(tallies[: len(needed)], subject="root", where=where)
-    if before is None or before.document.roles.release != root.document.roles.release:
+    if before is None:
+        return root
+    if forgotten := sorted(set(before.document.revoked) - set(root.document.revoked)):
+        raise NotTrusted(
+            "root-unrevoked",
+            f"key {forgotten[0]} was revoked before and is not any more",
+            where=where,
+            hint="a key that was revoked stays revoked: ask the signers for a right document",
+        )
+    if before.document.roles.release != root.document.roles.release:
         return root
     return replace(root, epoch=before.epoch)
+
+
+def _check_co_signed(links: Sequence[Root]) -> None:
+    """The last of ``links`` by the keys of all of them: the one before it, if that counts, and itself."""
+    root = links[-1]
+    where = _name(root.document.version)
+    if root.document.roles.root_post_quantum is None:
+        raise NotTrusted(
+            "root-not-co-signed",
+            "the root document has no keys that co-sign root documents with ML-DSA-87",
+            where=where,
+            hint="trust a root document that has them; if it is the signers' newest, they have to add them",
+        )
+    quorums = [quorum for link in links for quorum in link.quorums("root_post_quantum")]
+    signers = valid_signers(root.envelope, {**links[0].keys, **root.keys})
+    require([tally(quorum.name, quorum.role, signers) for quorum in quorums], subject="root", where=where)
 
 
 def _name(number: int) -> str:

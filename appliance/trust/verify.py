@@ -7,6 +7,7 @@ makes and which everything on a site takes.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +37,7 @@ from appliance.trust.threshold import tally
 
 _SIGNATURE_SUFFIX = ".sigstore.json"
 _ROOT_SUFFIX = ".root.json"
+_ROOT_NAME = re.compile(r"[1-9][0-9]{0,6}\.root\.json")
 _HEX = set("0123456789abcdef")
 
 
@@ -161,19 +163,31 @@ def verify_files(listed: VerifiedList, reader: BundleReader) -> VerifiedBundle:
 
 def verify_root(reader: BundleReader, listing: Mapping[str, Entry], trusted_root: bytes, policy: Policy) -> Root:
     """Walk the bundle's root chain from ``trusted_root`` to its newest document."""
-    names = {path.split("/", 1)[1] for path in listing if path.startswith(f"{ROOTS}/")}
-    wanted = {f"{number}{_ROOT_SUFFIX}" for number in range(1, min(len(names), MAX_CHAIN) + 1)}
-    if not names or names != wanted:
-        stray = sorted(names ^ wanted)
-        raise NotTrusted(
-            "root-chain",
-            "trust/ does not hold the root chain 1.root.json, 2.root.json ... and nothing else",
-            where=f"{ROOTS}/{stray[0] if stray else ''}",
-        )
-    chain = [reader.read(f"{ROOTS}/{number}{_ROOT_SUFFIX}", MAX_ENVELOPE) for number in range(1, len(names) + 1)]
-    root = walk_chain(trusted_root, chain)
+    count = _count_roots({path.split("/", 1)[1] for path in listing if path.startswith(f"{ROOTS}/")})
+    chain = [reader.read(f"{ROOTS}/{number}{_ROOT_SUFFIX}", MAX_ENVELOPE) for number in range(1, count + 1)]
+    root = walk_chain(trusted_root, chain, accepted=policy.accepted_roots)
     policy.check_root(root.document)
     return root
+
+
+def _count_roots(names: set[str]) -> int:
+    """How many documents the chain has.  Raises NotTrusted unless they are all that there is."""
+    wanted = {f"{number}{_ROOT_SUFFIX}" for number in range(1, min(len(names), MAX_CHAIN) + 1)}
+    if names and names == wanted:
+        return len(names)
+    stray = sorted(names - wanted)
+    if stray and len(names) <= MAX_CHAIN and all(_ROOT_NAME.fullmatch(name) for name in stray):
+        raise NotTrusted(
+            "root-skipped",
+            "a document of the root chain is missing",
+            where=f"{ROOTS}/{min(wanted - names)}",
+            hint="the chain was put together wrongly: carry it again from where the roots are kept",
+        )
+    raise NotTrusted(
+        "root-chain",
+        "trust/ does not hold the root chain 1.root.json, 2.root.json ... and nothing else",
+        where=f"{ROOTS}/{stray[0] if stray else ''}",
+    )
 
 
 def _verify_statement(

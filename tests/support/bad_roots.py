@@ -30,6 +30,7 @@ from tests.support.forging import (
 GOOD = Recipe()
 _ATTACKER = root_document(1, (STRANGER,), threshold=1)
 _FORGED = GOOD.but(signers=(STRANGER,))
+_BOTH = sorted((keyid(FIRST), keyid(SECOND)))
 _PAST = format_time(NOW - timedelta(seconds=5))
 _P256 = key(77).public.der()
 _P384 = ec.derive_private_key(5, ec.SECP384R1()).public_key()
@@ -65,10 +66,40 @@ CHAINS = (
     ),
     Case(
         "version skipped",
-        "root-chain",
+        "root-skipped",
         GOOD.but(roots=(root_chain()[0], root_document(3, (FIRST, SECOND), signed_by=(FIRST, SECOND, RETIRED)))),
     ),
-    Case("document missing in between", "root-chain", GOOD, rename("trust/2.root.json", "trust/3.root.json")),
+    Case(
+        "older document again",
+        "root-looped",
+        GOOD.but(roots=(*root_chain(), root_chain()[0])),
+    ),
+    Case(
+        "newest document twice",
+        "root-looped",
+        GOOD.but(roots=(*root_chain(), root_chain()[1])),
+    ),
+    Case(
+        "signed by a key that signs bundles only",
+        "root-signature",
+        GOOD.but(
+            roots=(
+                root_document(1, (FIRST, SECOND, RETIRED), change=put("roles/root/keyids", _BOTH)),
+                root_document(2, (FIRST, SECOND), signed_by=(FIRST, SECOND, RETIRED)),
+            )
+        ),
+    ),
+    Case(
+        "revoked key is forgotten",
+        "root-unrevoked",
+        GOOD.but(roots=(*root_chain(), root_document(3, (FIRST, SECOND)))),
+    ),
+    Case(
+        "revoked key comes back",
+        "root-unrevoked",
+        GOOD.but(roots=(*root_chain(), root_document(3, (FIRST, SECOND, RETIRED), signed_by=(FIRST, SECOND)))),
+    ),
+    Case("document missing in between", "root-skipped", GOOD, rename("trust/2.root.json", "trust/3.root.json")),
     Case("first document missing", "root-chain", GOOD, rename("trust/1.root.json", "trust/0.root.json")),
     Case("leading zero", "root-chain", GOOD, rename("trust/2.root.json", "trust/02.root.json")),
     Case("reordered", "root-unknown", GOOD.but(roots=root_chain()[::-1], trusted=root_chain()[0])),

@@ -85,14 +85,16 @@ def test_the_file_is_named() -> None:
 
 def test_an_epoch_lasts_as_long_as_the_same_people_sign_bundles() -> None:
     both = (FIRST, SECOND)
+    two = put("roles/release/threshold", 2)
+    retired = (RETIRED,)
     chain = [
         root_document(1, both, threshold=1),
         root_document(2, both, threshold=1, expires=NOW + timedelta(days=800)),
-        root_document(3, both, threshold=1, change=put("roles/release/threshold", 2)),
-        root_document(4, both, threshold=1, change=put("roles/release/threshold", 2), revoked=(RETIRED,)),
-        root_document(5, (*both, STRANGER), threshold=1, signed_by=both, change=put("roles/release/threshold", 2)),
-        root_document(6, both, threshold=1, change=put("roles/release/threshold", 2)),
-        root_document(7, (*both, FIRST_PQ), threshold=1, change=put("roles/release/threshold", 2)),
+        root_document(3, both, threshold=1, change=two),
+        root_document(4, both, threshold=1, change=two, revoked=retired),
+        root_document(5, (*both, STRANGER), threshold=1, signed_by=both, change=two, revoked=retired),
+        root_document(6, both, threshold=1, change=two, revoked=retired),
+        root_document(7, (*both, FIRST_PQ), threshold=1, change=two, revoked=retired),
     ]
     epochs = [walk_chain(chain[0], chain[:length]).epoch for length in range(1, 8)]
     assert epochs == [1, 1, 3, 3, 5, 6, 6]
