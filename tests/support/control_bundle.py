@@ -48,16 +48,21 @@ class ControlBundle:
 
 def control_bundle(folder: Path) -> ControlBundle:
     """Build it in ``folder``, of a copy of our sources that nobody edits meanwhile."""
+    copy_sources(folder / "sources")
+    (folder / "kit.yaml").write_text(_DEFINITION)
+    _run(folder, "lock", "kit.yaml")
+    return signed_by(folder, "release", trusted="release")
+
+
+def copy_sources(folder: Path) -> None:
+    """Our sources and the playbooks', to build wheels of while the working tree is edited."""
     for name in ("pyproject.toml", "README.md", "appliance", "ansible"):
-        source, target = REPOSITORY / name, folder / "sources" / name
+        source, target = REPOSITORY / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    (folder / "kit.yaml").write_text(_DEFINITION)
-    _run(folder, "lock", "kit.yaml")
-    return signed_by(folder, "release", trusted="release")
 
 
 def signed_by(folder: Path, key: str, *, trusted: str) -> ControlBundle:

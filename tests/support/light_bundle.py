@@ -1,0 +1,155 @@
+"""Bundles with all that a site needs, whose models are answered by a stand-in instead of vLLM.
+
+Playbooks, OS packages, image and weights take the same way as the demo's, but a model
+starts in a second: for tests about the way and not about the model.  What a model answers
+stands in its weights, so that versions of a bundle can be told apart by asking.
+
+Wheels and packages come from their public archives once and are kept below
+``$APPLIANCE_TEST_CACHE``.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.support.control_bundle import copy_sources
+from tests.support.project import REPOSITORY, Project, tensor_file
+
+NAME = "light"
+_DEFINITION = """\
+schema: appliance.definition/v1
+name: light
+version: {version}
+description: what a site needs, with a stand-in for vLLM
+serving:
+  tiny-chat:
+    weights: tiny-chat
+    image: stand-in
+    task: chat
+    gpus: 0
+    max_model_len: 4096
+    gpu_memory_utilization: 0.2
+    dtype: bfloat16
+    enable_prefix_caching: true
+    enable_chunked_prefill: true
+    max_num_seqs: 16
+    max_num_batched_tokens: 4096
+    max_num_queued_reqs: 64
+weights:
+  tiny-chat:
+    directory: model
+    licence: CC0-1.0
+images:
+  stand-in:
+    containerfile:
+      context: image
+      base:
+        distribution: debian
+        suite: trixie
+        architecture: amd64
+        packages: [usr-is-merged, python3]
+    licence: various
+wheels:
+  control:
+    python: "3.13"
+    platform: x86_64-manylinux_2_41
+    requirements: ["ansible-core==2.19.14", "pip==26.3"]
+    projects: [sources, sources/ansible]
+    licence: various
+os-packages:
+  debian13:
+    distribution: debian
+    suite: trixie
+    architecture: amd64
+    packages: {packages}
+    licence: various
+"""
+_CONTAINERFILE = """\
+FROM scratch
+ADD base.tar /
+COPY --chmod=0644 api_server.py /usr/lib/python3/dist-packages/vllm/entrypoints/openai/
+RUN find /usr -type f -perm /6000 -exec chmod a-s {} +
+USER 10001:10001
+"""
+# Takes vLLM's arguments and heeds the socket's.
+_STAND_IN = '''\
+"""Answers every chat with what the model's config.json says."""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+
+
+class Server(ThreadingMixIn, UnixStreamServer):
+    daemon_threads = True
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        says = json.loads(Path("/srv/model/config.json").read_text())["says"]
+        choice = {"index": 0, "message": {"role": "assistant", "content": says}, "finish_reason": "stop"}
+        body = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "gateway"
+
+
+Server(sys.argv[sys.argv.index("--uds") + 1], Handler).serve_forever()
+'''
+
+
+@dataclass(frozen=True)
+class LightBundles:
+    """Where such bundles are built; ``trusted`` is the root document that their receiver holds."""
+
+    folder: Path
+
+    @property
+    def trusted(self) -> Path:
+        return self.folder / "release.root.json"
+
+    def build(self, version: str = "1.0.0", *, says: str = "good morning", key: str = "release") -> Path:
+        """The bundle of ``version``, signed by ``key``, which is made with a root of its own when it is not there."""
+        self._write(version, says)
+        self._run("lock", f"{NAME}.yaml")
+        if not (self.folder / f"{key}.pem").exists():
+            self._run("keys", "new", f"{key}.pem", "--no-passphrase")
+            self._run("root", "new", f"{key}.root.json", "--key", f"{key}.pem")
+        self._run("build", f"{NAME}.yaml", "--key", f"{key}.pem", "--out", key)
+        return self.folder / key / f"{NAME}-{version}"
+
+    def _write(self, version: str, says: str) -> None:
+        packages = _packages_of_the_demo()
+        (self.folder / f"{NAME}.yaml").write_text(_DEFINITION.format(version=version, packages=json.dumps(packages)))
+        for name, content in (
+            ("image/Containerfile", _CONTAINERFILE),
+            ("image/api_server.py", _STAND_IN),
+            ("model/config.json", json.dumps({"model_type": "llama", "says": says})),
+        ):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_text(content)
+        (self.folder / "model/model.safetensors").write_bytes(tensor_file())
+        if not (self.folder / "sources").exists():
+            copy_sources(self.folder / "sources")
+
+    def _run(self, *arguments: str) -> None:
+        store = Path(os.environ.get("APPLIANCE_TEST_CACHE") or Path.home() / ".cache/appliance-tests")
+        done = Project(self.folder).run(*arguments, APPLIANCE_CACHE=str(store / "cache"))
+        assert done.returncode == 0, done.stderr
+
+
+def _packages_of_the_demo() -> list[str]:
+    definition = yaml.safe_load((REPOSITORY / "bundles/demo.yaml").read_text())
+    packages: list[str] = definition["os-packages"]["debian13"]["packages"]
+    return packages
