@@ -19,7 +19,7 @@ BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuid
     debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg ca-certificates:/etc/ssl/certs/ca-certificates.crt \
     python3-venv:venv
 TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg gpg-agent:gpg-agent shellcheck:shellcheck apache2-utils:htpasswd \
-    systemd-container:systemd-nspawn tcpdump:tcpdump iproute2:ip
+    systemd-container:systemd-nspawn tcpdump:tcpdump iproute2:ip softhsm2:softhsm2-util opensc:pkcs11-tool
 
 .PHONY: help
 help: ## Show this text
@@ -65,7 +65,7 @@ bench: .venv/ready ## Measure build and verification beside other tools, as rati
 
 .PHONY: requirements
 requirements: .venv/ready ## Lock our own dependencies again
-	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	@.venv/bin/uv pip compile pyproject.toml --extra hsm --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-config --no-annotate --no-header --quiet --upgrade --output-file requirements.txt
 
 .PHONY: clean
