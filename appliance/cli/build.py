@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.keys import PassphraseFile, load_key
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
+from appliance.model.pkcs11 import is_pkcs11_uri
 from appliance.steps import build as build_step
 from appliance.steps import lock as lock_step
 from appliance.steps.documents import lock_path
@@ -69,7 +70,7 @@ def build(
     definition: DefinitionArgument,
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Where NAME-VERSION/ is made.")] = Path("dist"),
     key: Annotated[
-        Path | None, typer.Option("--key", help="Private key to sign with; without one the bundle is left unsigned.")
+        str | None, typer.Option("--key", help=f"{KEY_HELP} Without one the bundle is left unsigned.")
     ] = None,
     root: Annotated[
         Path | None,
@@ -89,14 +90,8 @@ def build(
 
     Example: `appliance build bundles/demo.yaml --out dist --key keys/release.pem`
     """
-    if key is None and root is None:
-        raise BadInput(
-            "root-not-given",
-            "a bundle carries its root chain",
-            hint="give --root ROOT.json, or --key KEY.pem with KEY.root.json beside it",
-        )
-    signer = load_key(key, passphrase_file) if key else None
-    chain = read_chain(root or root_path(key or Path()))
+    chain = read_chain(root or _beside(key))
+    signer = load_signer(key, passphrase_file) if key else None
     progress = TerminalProgress(quiet=quiet or as_json)
     built = build_step.build(definition, out_dir, open_cache(cache), progress, roots=chain, key=signer, renew=renew)
     if as_json:
@@ -115,6 +110,16 @@ def build(
     if not quiet:
         _tell(built)
     out(str(built.path))
+
+
+def _beside(key: str | None) -> Path:
+    if key is None or is_pkcs11_uri(key):
+        raise BadInput(
+            "root-not-given",
+            "a bundle carries its root chain",
+            hint="give --root ROOT.json; beside a key in a file, KEY.root.json is found by itself",
+        )
+    return root_path(Path(key))
 
 
 def _tell(built: build_step.Built) -> None:

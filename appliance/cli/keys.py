@@ -1,41 +1,21 @@
 """``appliance keys``, ``appliance root`` and ``appliance sign``."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from appliance.cli.output import err, out, out_json, printable
-from appliance.errors import BadInput
+from appliance.cli.signers import KEY_HELP, PassphraseFile, load_public_key, load_signer, new_passphrase
+from appliance.model.pkcs11 import is_pkcs11_uri
 from appliance.steps import keys as keys_step
 from appliance.steps.sign import sign_bundle, sign_statement
-from appliance.trust.keys import PrivateKey
 from appliance.trust.root import Root
-
-PASSPHRASE_VARIABLE = "APPLIANCE_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable, not a passphrase
 
 keys_app = typer.Typer(help="Make and read keys.", no_args_is_help=True)
 root_app = typer.Typer(help="Make and read root documents.", no_args_is_help=True)
 
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file", help=f"File whose first line is the passphrase; else {PASSPHRASE_VARIABLE}, else a prompt."
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-
-
-def load_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
-    """Read a private key, asking for its passphrase only when it has one."""
-    passphrase = None
-    if keys_step.is_encrypted(path):
-        passphrase = _given_passphrase(passphrase_file)
-        if passphrase is None and sys.stdin.isatty():
-            passphrase = typer.prompt(f"Passphrase for {path}", hide_input=True, err=True).encode()
-    return keys_step.read_private_key(path, passphrase)
 
 
 @keys_app.command("new")
@@ -49,7 +29,7 @@ def new(
 
     Example: `appliance keys new keys/release.pem`
     """
-    made = keys_step.new_key(path, None if no_passphrase else _new_passphrase(passphrase_file))
+    made = keys_step.new_key(path, None if no_passphrase else new_passphrase(passphrase_file))
     if as_json:
         out_json({"ok": True, "private": str(made.private), "public": str(made.public), "keyid": made.keyid})
         return
@@ -61,24 +41,35 @@ def new(
 
 @keys_app.command("show")
 def show(
-    path: Annotated[Path, typer.Argument(metavar="KEY.pub.pem", help="A public key.")],
+    key: Annotated[
+        str, typer.Argument(metavar="KEY.pub.pem|URI", help="A public key, or the PKCS#11 URI of a key on a token.")
+    ],
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write the public key there, for root documents; never overwrites."),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the id of a public key: the SHA-256 of its SPKI DER.
 
-    Example: `appliance keys show keys/release.pub.pem`
+    A token is asked without its PIN; if it shows nothing so, it is asked again with a PIN that is given.
+
+    Example: `appliance keys show 'pkcs11:token=release;object=first' --out first.pub.pem`
     """
-    keyid = keys_step.read_public_key(path).keyid
+    public = load_public_key(key, passphrase_file)
+    if out_file is not None:
+        keys_step.write_public_key(out_file, public)
     if as_json:
-        out_json({"ok": True, "keyid": keyid, "type": "ecdsa-p256"})
+        out_json({"ok": True, "keyid": public.keyid, "type": public.type})
         return
-    out(keyid)
+    out(public.keyid)
 
 
 @root_app.command("new")
 def new_root(
     path: Annotated[Path, typer.Argument(metavar="ROOT.json", help="The root document to make; never overwritten.")],
-    key: Annotated[Path, typer.Option("--key", help="Private key that signs the root document.")],
+    key: Annotated[str, typer.Option("--key", help=KEY_HELP)],
     public: Annotated[
         list[Path] | None, typer.Option("--public", help="Public key of a further signer; repeatable.")
     ] = None,
@@ -95,8 +86,9 @@ def new_root(
 
     Example: `appliance root new keys/release.root.json --key keys/release.pem`
     """
-    signer = load_key(key, passphrase_file)
-    files = [keys_step.public_key_path(key), *(public or [])]
+    signer = load_signer(key, passphrase_file)
+    own = [] if is_pkcs11_uri(key) else [keys_step.public_key_path(Path(key))]
+    files = [*own, *(public or [])]
     root = keys_step.new_root_document(
         path, files, signer, threshold=1, use="demo" if demo else "production", years=years
     )
@@ -117,7 +109,7 @@ def show_root(
 
 def sign(
     target: Annotated[Path, typer.Argument(metavar="BUNDLE|STATEMENT", help="A bundle, or its statement.json alone.")],
-    key: Annotated[Path, typer.Option("--key", help="Private key to sign with.")],
+    key: Annotated[str, typer.Option("--key", help=KEY_HELP)],
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where the signature file goes when signing a statement alone.")
     ] = None,
@@ -131,7 +123,7 @@ def sign(
 
     Example: `appliance sign statement.json --key keys/second.pem --out .`
     """
-    signer = load_key(key, passphrase_file)
+    signer = load_signer(key, passphrase_file)
     if target.is_dir():
         keyid = sign_bundle(target, signer)
         path = target / "sigs" / f"{keyid}.sigstore.json"
@@ -165,31 +157,3 @@ def _show_root(root: Root, path: Path, *, as_json: bool) -> None:
     for name, role in (("root", document.roles.root), ("release", document.roles.release)):
         console.print(f"  {name}: {role.threshold} of {len(role.keyids)}")
     out(str(path))
-
-
-def _given_passphrase(file: Path | None) -> bytes | None:
-    if file is not None:
-        try:
-            lines = file.read_bytes().splitlines()
-        except OSError as error:
-            raise BadInput(
-                "passphrase-unreadable", f"the file cannot be read: {error.strerror}", where=str(file)
-            ) from None
-        if not lines or not lines[0]:
-            raise BadInput("passphrase-empty", "the passphrase is empty", where=str(file))
-        return lines[0]
-    value = os.environ.get(PASSPHRASE_VARIABLE)
-    return value.encode() if value else None
-
-
-def _new_passphrase(file: Path | None) -> bytes:
-    passphrase = _given_passphrase(file)
-    if passphrase is None and sys.stdin.isatty():
-        passphrase = typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True).encode()
-    if not passphrase:
-        raise BadInput(
-            "key-passphrase-missing",
-            "a new key needs a passphrase",
-            hint=f"give --passphrase-file FILE, set {PASSPHRASE_VARIABLE}, or say --no-passphrase",
-        )
-    return passphrase

@@ -21,7 +21,7 @@ from appliance.steps.lock import lock as make_lock
 from appliance.steps.seal import plan, seal
 from appliance.steps.sign import sign_bundle
 from appliance.store.cache import Cache
-from appliance.trust.keys import PrivateKey
+from appliance.trust.keys import Signer
 
 # Indexes, directories, and what a file system keeps for itself.
 _SPARE_BYTES = 64 * 1024 * 1024
@@ -46,7 +46,7 @@ def build(
     progress: Progress,
     *,
     roots: Sequence[bytes],
-    key: PrivateKey | None,
+    key: Signer | None,
     renew: bool = False,
 ) -> Built:
     """Build ``out/<name>-<version>`` from a definition and its lock.

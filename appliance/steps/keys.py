@@ -8,7 +8,7 @@ from typing import Literal
 
 from appliance.errors import BadInput
 from appliance.store.whole import write_whole
-from appliance.trust.keys import PrivateKey, PublicKey
+from appliance.trust.keys import PrivateKey, PublicKey, Signer
 from appliance.trust.root import Root, new_root, read_root
 
 Use = Literal["production", "demo"]
@@ -69,8 +69,14 @@ def read_public_key(path: Path) -> PublicKey:
         raise BadInput("key-unreadable", f"the file {error}", where=str(path)) from None
 
 
+def write_public_key(path: Path, key: PublicKey) -> None:
+    """Write SPKI PEM.  Raises BadInput (``file-exists``) where another key is; the same one stays."""
+    if not path.is_file() or _read(path) != key.pem():
+        write_whole(path, key.pem(), mode=0o644, replace=False)
+
+
 def new_root_document(
-    path: Path, public_keys: list[Path], signer: PrivateKey, *, threshold: int, use: Use, years: int
+    path: Path, public_keys: list[Path], signer: Signer, *, threshold: int, use: Use, years: int
 ) -> Root:
     """Write root version 1 with these keys in both roles, signed by ``signer``.
 

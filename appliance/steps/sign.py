@@ -14,7 +14,7 @@ from appliance.model.bundle import SIGNATURES, STATEMENT, SUMS, Statement
 from appliance.model.limits import MAX_STATEMENT
 from appliance.store.whole import write_whole
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file, pae
-from appliance.trust.keys import PrivateKey
+from appliance.trust.keys import Signer
 from appliance.trust.root import walk_chain
 from appliance.trust.statement import parse_statement
 from appliance.trust.verify import check_signature
@@ -29,7 +29,7 @@ class Signed:
     path: Path
 
 
-def sign_statement(statement_path: Path, key: PrivateKey, out: Path | None = None) -> Signed:
+def sign_statement(statement_path: Path, key: Signer, out: Path | None = None) -> Signed:
     """Sign a statement; the file goes to ``out``, a directory (default: beside it)."""
     data = _read_statement(statement_path)
     statement = _parse(data, statement_path)
@@ -43,7 +43,7 @@ def sign_statement(statement_path: Path, key: PrivateKey, out: Path | None = Non
     return Signed(statement, keyid, path)
 
 
-def sign_bundle(bundle: Path, key: PrivateKey, roots: Sequence[bytes] | None = None) -> str:
+def sign_bundle(bundle: Path, key: Signer, roots: Sequence[bytes] | None = None) -> str:
     """Sign the statement of a bundle directory; returns the key id.
 
     A signature of this key that holds stays as it is.  Raises BadInput

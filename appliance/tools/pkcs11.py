@@ -131,7 +131,7 @@ def _find_token(library: Any, uri: Pkcs11Uri) -> Any:
     if not found:
         raise BadInput(
             "token-missing",
-            "no token is what the URI says",
+            "no token fits the URI",
             where=uri.shown,
             expected="one token",
             found=labels or "no token at all",
@@ -139,7 +139,7 @@ def _find_token(library: Any, uri: Pkcs11Uri) -> Any:
         )
     raise BadInput(
         "token-ambiguous",
-        "several tokens are what the URI says",
+        "several tokens fit the URI",
         where=uri.shown,
         expected="one token",
         found=labels,
@@ -172,11 +172,11 @@ def _objects(session: Any, object_class: ObjectClass, *, label: str | None, iden
 def _private_key(session: Any, uri: Pkcs11Uri) -> Any:
     found = _objects(session, ObjectClass.PRIVATE_KEY, label=uri.label, identity=uri.id)
     if len(found) != 1:
-        what = "several private keys are" if found else "no private key on the token is"
+        what = "several private keys fit the URI" if found else "no private key on the token fits the URI"
         shown = found or _objects(session, ObjectClass.PRIVATE_KEY, label=None, identity=None)
         raise BadInput(
             "token-key-ambiguous" if found else "token-key-missing",
-            f"{what} what the URI says",
+            what,
             where=uri.shown,
             expected="one private key",
             found=", ".join(uri_part(key[Attribute.LABEL], key[Attribute.ID]) for key in shown),
@@ -208,7 +208,7 @@ def _one_spki(found: list[Any], uri: Pkcs11Uri) -> bytes:
     if len(spkis) > 1:
         raise BadInput(
             "token-key-ambiguous",
-            "several public keys are what the URI says",
+            "several public keys fit the URI",
             where=uri.shown,
             expected="one public key",
             found=", ".join(uri_part(item[Attribute.LABEL], item[Attribute.ID]) for item in found),

@@ -1,0 +1,103 @@
+"""The keys that ``--key`` names: files and PKCS#11 tokens, and where their secrets come from.
+
+A passphrase or PIN is read from a file, from the environment, or on a terminal; never from
+an argument, which every process on the host can read.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.errors import BadInput
+from appliance.model.pkcs11 import Pkcs11Uri, is_pkcs11_uri, parse_pkcs11_uri
+from appliance.steps import keys as keys_step
+from appliance.steps.tokens import token_public_key, token_signer
+from appliance.trust.keys import PublicKey, Signer
+
+PASSPHRASE_VARIABLE = "APPLIANCE_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable, not a passphrase
+KEY_HELP = "Private key to sign with: a file, or a PKCS#11 URI of a key on a token."
+
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help=f"File whose first line is the passphrase or PIN; else {PASSPHRASE_VARIABLE}, else a prompt.",
+    ),
+]
+
+
+def load_signer(key: str, passphrase_file: Path | None) -> Signer:
+    """The signer that ``key`` names, asking for its secret only when it has one."""
+    if is_pkcs11_uri(key):
+        uri = parse_pkcs11_uri(key)
+        return token_signer(uri, _pin(uri, passphrase_file))
+    path = Path(key)
+    passphrase = None
+    if keys_step.is_encrypted(path):
+        passphrase = _given(passphrase_file)
+        if passphrase is None and sys.stdin.isatty():
+            passphrase = typer.prompt(f"Passphrase for {path}", hide_input=True, err=True).encode()
+    return keys_step.read_private_key(path, passphrase)
+
+
+def load_public_key(key: str, passphrase_file: Path | None) -> PublicKey:
+    """The public key in a file, or on a token, which is asked without its PIN first."""
+    if is_pkcs11_uri(key):
+        uri = parse_pkcs11_uri(key)
+        return token_public_key(uri, _given_pin(uri, passphrase_file))
+    return keys_step.read_public_key(Path(key))
+
+
+def new_passphrase(file: Path | None) -> bytes:
+    """The passphrase of a key that is being made.  Raises BadInput when there is none."""
+    passphrase = _given(file)
+    if passphrase is None and sys.stdin.isatty():
+        passphrase = typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True).encode()
+    if not passphrase:
+        raise BadInput(
+            "key-passphrase-missing",
+            "a new key needs a passphrase",
+            hint=f"give --passphrase-file FILE, set {PASSPHRASE_VARIABLE}, or say --no-passphrase",
+        )
+    return passphrase
+
+
+def _pin(uri: Pkcs11Uri, file: Path | None) -> str:
+    pin = _given_pin(uri, file)
+    if pin is None and sys.stdin.isatty():
+        pin = str(typer.prompt(f"PIN for {uri.shown}", hide_input=True, err=True))
+    if not pin:
+        raise BadInput(
+            "token-pin-missing",
+            "the token wants a PIN and none was given",
+            where=uri.shown,
+            hint=f"add pin-source=file:/path to the URI, set {PASSPHRASE_VARIABLE}, or run it on a terminal",
+        )
+    return pin
+
+
+def _given_pin(uri: Pkcs11Uri, file: Path | None) -> str | None:
+    """What the URI says goes first: with several keys, each has its own PIN."""
+    pin = _given(uri.pin_source or file)
+    try:
+        return None if pin is None else pin.decode()
+    except UnicodeDecodeError:
+        raise BadInput("token-pin-malformed", "the PIN is not UTF-8", where=uri.shown) from None
+
+
+def _given(file: Path | None) -> bytes | None:
+    if file is not None:
+        try:
+            lines = file.read_bytes().splitlines()
+        except OSError as error:
+            raise BadInput(
+                "passphrase-unreadable", f"the file cannot be read: {error.strerror}", where=str(file)
+            ) from None
+        if not lines or not lines[0]:
+            raise BadInput("passphrase-empty", "the passphrase is empty", where=str(file))
+        return lines[0]
+    value = os.environ.get(PASSPHRASE_VARIABLE)
+    return value.encode() if value else None
