@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 
 from appliance import __version__
-from appliance.cli import build, inspect, keys, site, verify
+from appliance.cli import build, inspect, keys, log, site, verify
 from appliance.cli.output import err, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
@@ -37,6 +37,7 @@ app.command("import")(site.import_)
 app.command("switch")(site.switch)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.root_app, name="root")
+app.add_typer(log.log_app, name="log")
 
 
 @app.callback(invoke_without_command=True)

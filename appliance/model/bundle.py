@@ -22,6 +22,7 @@ SUMS = "SHA256SUMS"
 STATEMENT = "statement.json"
 INDEX = "bundle.json"
 VERIFY_SCRIPT = "verify.sh"
+LOG_SCRIPT = "evidence/check-log.sh"
 SIGNATURES = "sigs"
 ROOTS = "trust"
 

@@ -52,6 +52,11 @@ MAX_JSON_DEPTH = 32
 # Largest absolute value of a whole number: beyond it jq and JavaScript round silently.
 MAX_JSON_INTEGER = 2**53 - 1
 
+# What a site writes down: its log and whoever reads it hold these -----------------------------
+
+# Of a line of a site's log: an inference host with 5,000 OS packages takes a quarter of it.
+MAX_LOG_LINE = 1 * MIB
+
 # What definitions and locks name: a build holds these --------------------------------------
 
 # Of a definition or a lock.  A lock has some 200 bytes for each file.

@@ -9,7 +9,7 @@ gives the reasons.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from appliance.model.files import Entry
 from appliance.model.limits import MAX_SUMS
 from appliance.model.progress import Progress
 from appliance.model.versions import version_key
+from appliance.steps.evidence import accepted, record, record_root, refusals_recorded
+from appliance.steps.switch import make_current
 from appliance.steps.verify import read_trusted
+from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.store.staging import Staging
 from appliance.store.tree import Tree
@@ -51,29 +54,42 @@ def import_bundle(source: Path, root: Path, site: Site, progress: Progress, *, s
     With ``switch`` it becomes the current one of its name, unless a newer one is.
     Raises NotTrusted for whatever ``appliance verify`` refuses, and ``version-reused`` when
     the site holds other content under this name and version; BadInput when the disk is too
-    small or another import is running.  Then nothing has changed.
+    small or another import is running.  Then nothing has changed but the log, which tells of
+    refusals too.
     """
     trusted = read_trusted(root)
-    policy = Policy(now=datetime.now(UTC))
+    Log(site.root).check_end()
     with Tree(source, progress) as tree:
-        reader = _Recorder(tree)
-        listed = verify_list(reader, trusted, policy)
-        head = listed.statement.predicate
-        path = site.path(head.name, head.version)
-        with site.importing():
-            linked = 0
-            if written := path not in site.bundles():
-                with site.staging(head.name, head.version, listed.files) as staging:
-                    bundle = _copy(tree, listed, reader.documents, staging, site, progress)
-                    linked = len(staging.linked)
-            else:
-                _check_same(path, listed, progress)
-                bundle = verify_files(listed, tree)
-                with _held(path, progress) as held:
-                    verify(held, trusted, policy)
-        switched = switch and _may_switch(site, head.name, head.version, progress)
-        switched = switched and site.switch(head.name, head.version)
-    return Imported(bundle, path, written, linked, switched, site.current_version(head.name))
+        with refusals_recorded(site, tree, trusted, progress):
+            taken = _take(tree, trusted, site, progress)
+        bundle = taken.bundle
+        record(site, "import", accepted(bundle, trusted))
+        record_root(site, bundle.root)
+    head = bundle.statement.predicate
+    switched = switch and _may_switch(site, head.name, head.version, progress)
+    switched = switched and make_current(site, bundle.statement).changed
+    return replace(taken, switched=switched, current=site.current_version(head.name))
+
+
+def _take(tree: Tree, trusted: bytes, site: Site, progress: Progress) -> Imported:
+    """Verify the bundle in ``tree`` and make it one of the site's; which is current stays."""
+    policy = Policy(now=datetime.now(UTC))
+    reader = _Recorder(tree)
+    listed = verify_list(reader, trusted, policy)
+    head = listed.statement.predicate
+    path = site.path(head.name, head.version)
+    with site.importing():
+        linked = 0
+        if written := path not in site.bundles():
+            with site.staging(head.name, head.version, listed.files) as staging:
+                bundle = _copy(tree, listed, reader.documents, staging, site, progress)
+                linked = len(staging.linked)
+        else:
+            _check_same(path, listed, progress)
+            bundle = verify_files(listed, tree)
+            with _held(path, progress) as held:
+                verify(held, trusted, policy)
+    return Imported(bundle, path, written, linked, switched=False, current=None)
 
 
 class _Recorder:

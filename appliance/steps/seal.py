@@ -23,6 +23,7 @@ from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.bundle import (
     BUNDLE_SCHEMA,
     INDEX,
+    LOG_SCRIPT,
     ROOTS,
     SIGNATURES,
     STATEMENT,
@@ -60,7 +61,10 @@ class Plan:
 def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
     """Lay all fetched artifacts out.  The same lock gives the same plan everywhere."""
     artifacts: list[BundleArtifact] = []
-    shared: list[BundleFile] = [_place(_LOCK_EVIDENCE, cache.put(lock_text(lock)))]
+    shared: list[BundleFile] = [
+        _place(_LOCK_EVIDENCE, cache.put(lock_text(lock))),
+        _place(LOG_SCRIPT, cache.put(_own(Path(LOG_SCRIPT).name))),
+    ]
     for kind in KINDS:
         locked = [artifact for artifact in lock.artifacts if artifact.kind == kind.name]
         if not locked:
@@ -87,13 +91,12 @@ def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
         artifacts=tuple(artifacts),
         shared=tuple(sorted(shared, key=lambda file: file.path)),
     )
-    script = resources.files("appliance").joinpath(VERIFY_SCRIPT).read_bytes()
     files: dict[str, Content] = {}
     for file in (
         *index.shared,
         *(file for artifact in artifacts for file in artifact.files),
         _place(INDEX, cache.put(_pretty(index))),
-        _place(VERIFY_SCRIPT, cache.put(script)),
+        _place(VERIFY_SCRIPT, cache.put(_own(VERIFY_SCRIPT))),
     ):
         content = Content(sha256=file.sha256, size=file.size)
         if files.setdefault(file.path, content) != content:
@@ -127,6 +130,10 @@ def seal(target: Path, planned: Plan, roots: Sequence[bytes], cache: Cache, crea
         staging.rename(target)
         _sync(target.parent)
     return True
+
+
+def _own(script: str) -> bytes:
+    return resources.files("appliance").joinpath(script).read_bytes()
 
 
 def _place(path: str, content: Content) -> BundleFile:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput
-from appliance.model.bundle import STATEMENT
+from appliance.model.bundle import STATEMENT, Statement
+from appliance.model.events import BundleVersion
+from appliance.steps.evidence import record_switch
 from appliance.store.site import Site
 from appliance.trust.statement import parse_statement
 
@@ -37,17 +39,26 @@ def switch(site: Site, name: str, version: str) -> Switched:
             expected=f"one of: {held}" if held else "",
             hint="import it first: appliance import DIR --root ROOT.json",
         )
-    _check_head(path, name, version)
+    return make_current(site, _held(path, name, version))
+
+
+def make_current(site: Site, held: Statement) -> Switched:
+    """Switch to the bundle of ``held``, which the site holds, and write that into its log."""
+    name, version = held.predicate.name, held.predicate.version
     previous = site.current_version(name)
-    return Switched(path, previous, site.switch(name, version))
+    changed = site.switch(name, version)
+    bundle = BundleVersion(name=name, version=version, sha256sums=held.subject[0].digest.sha256)
+    record_switch(site, bundle, previous, changed=changed)
+    return Switched(site.path(name, version), previous, changed)
 
 
-def _check_head(path: Path, name: str, version: str) -> None:
+def _held(path: Path, name: str, version: str) -> Statement:
     """Names may hold what looks like a version: two bundles can have one directory name."""
     try:
-        head = parse_statement((path / STATEMENT).read_bytes()).predicate
+        statement = parse_statement((path / STATEMENT).read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput("site-malformed", f"this is not a bundle: {error}", where=str(path)) from None
+    head = statement.predicate
     if (head.name, head.version) != (name, version):
         raise BadInput(
             "bundle-not-imported",
@@ -56,3 +67,4 @@ def _check_head(path: Path, name: str, version: str) -> None:
             expected=f"{name} {version}",
             found=f"{head.name} {head.version}",
         )
+    return statement

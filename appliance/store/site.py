@@ -40,6 +40,10 @@ class Site:
         except ValueError as error:
             raise BadInput("name-unsafe", str(error)) from None
 
+    def exists(self) -> bool:
+        """Whether a bundle has come in, or was on its way."""
+        return self._bundles.is_dir()
+
     def bundles(self) -> tuple[Path, ...]:
         """All whole bundles, sorted."""
         if not self._bundles.is_dir():

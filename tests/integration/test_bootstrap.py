@@ -1,5 +1,6 @@
 """From a carried bundle to a control environment, on a Debian 13 that has Python and nothing else."""
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,7 +54,10 @@ class Host:
         return self.system.run(["bash", "-c", script], mounts=mounts, user=0)
 
     def files(self) -> dict[str, tuple[object, ...]]:
-        return snapshot(*(self.system.path / name for name in ("etc", "opt", "srv")))
+        """All but the log of the site, which tells of every run."""
+        found = snapshot(*(self.system.path / name for name in ("etc", "opt", "srv")))
+        told = tuple(str(self.system.path / "srv/appliance" / name) for name in ("log", "receipts"))
+        return {path: what for path, what in found.items() if not path.startswith(told)}
 
 
 @pytest.fixture
@@ -85,6 +89,8 @@ def test_a_bare_host_gets_its_control_environment(host: Host, bundle: ControlBun
     again = host.sh(BOOTSTRAP, bundle)
     assert (again.returncode, again.stdout) == (0, f"{CONTROL}\n"), again.stderr
     assert "already there, verified again" in again.stderr
+    log = (host.system.path / "srv/appliance/log/log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in log] == ["import", "root", "switch", "import"]
     link = str(host.system.path / "opt/appliance/current")  # made anew each time
     assert {**host.files(), link: None} == {**whole, link: None}
 

@@ -110,7 +110,7 @@ def test_from_a_read_only_medium_to_a_disk_with_and_without_room(
     done = run("unshare", "--mount", "sh", "-c", script, "sh", str(carried.path), str(site), room, *command)
     assert done.returncode == code, done.stderr
     if code == 0:
-        assert done.stdout == f"{site}/bundles/tiny-1.0.0\nbundles\ncurrent\n"
+        assert done.stdout == f"{site}/bundles/tiny-1.0.0\nbundles\ncurrent\nlog\nreceipts\nstate\n"
     else:
         assert "disk-full" in done.stderr
         assert done.stdout == ""

@@ -25,6 +25,12 @@ def snapshot(*folders: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
+def holdings(site: Path) -> dict[str, tuple[object, ...]]:
+    """The same of a site, without what it writes down of what it does: its log and receipts grow."""
+    written = tuple(str(site / name) for name in ("log", "receipts"))
+    return {path: what for path, what in snapshot(site).items() if not path.startswith(written)}
+
+
 def version(number: str, **changes: object) -> Recipe:
     """The small bundle under another version."""
     return Recipe(index=put("version", number), statement=put("predicate/version", number)).but(**changes)

@@ -18,7 +18,7 @@ from appliance.store.site import Site
 from tests.support.bad_bundles import CASES
 from tests.support.bundles import FILES, STRANGER, Recipe, Written
 from tests.support.forging import Case, signature_of
-from tests.support.sites import snapshot, version
+from tests.support.sites import holdings, version
 
 WEIGHTS = "models/tiny/model.safetensors"
 
@@ -48,11 +48,12 @@ def take(written: Written, site: Site, progress: Silent | None = None, *, switch
 
 
 def refused(written: Written, site: Site) -> NotTrusted:
-    """The refusal, after which the site is as it was."""
-    before = snapshot(site.root.parent)
+    """The refusal, after which the site is as it was, and a host that was no site is none."""
+    before = holdings(site.root)
     with pytest.raises(NotTrusted) as caught:
         take(written, site)
-    assert snapshot(site.root.parent) == before
+    assert holdings(site.root) == before
+    assert site.root.parent.exists() == bool(before)
     return caught.value
 
 
@@ -74,7 +75,7 @@ def test_the_imported_directory_is_the_bundle(carried: Written, site: Site) -> N
     assert (site.root / "current/tiny").samefile(imported.path)
     assert [path.name for path in (site.root / "bundles").iterdir()] == ["tiny-1.0.0"]
     verify(imported.path, carried.trusted, Silent())
-    for path in (site.root, *site.root.rglob("*")):
+    for path in (site.root, *site.path("tiny", "1.0.0").parent.rglob("*"), *(site.root / "current").rglob("*")):
         if not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o444), path
     theirs = {str(path.relative_to(carried.path)): path for path in carried.path.rglob("*") if path.is_file()}
@@ -119,10 +120,10 @@ def test_every_wrong_file_is_named(carried: Written, site: Site) -> None:
 
 def test_the_same_bundle_again_changes_nothing(carried: Written, site: Site) -> None:
     take(carried, site)
-    before = snapshot(site.root)
+    before = holdings(site.root)
     again = take(carried, site)
     assert (again.written, again.switched, again.current) == (False, False, "1.0.0")
-    assert snapshot(site.root) == before
+    assert holdings(site.root) == before
 
 
 def test_the_same_bundle_again_is_verified_again(carried: Written, site: Site) -> None:

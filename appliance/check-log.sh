@@ -1,0 +1,115 @@
+#!/bin/sh
+# Checks the log of a site with jq and GNU coreutils, and signatures of heads with openssl.
+#
+#   sh check-log.sh LOG [--key site.pub.pem --head FILE ...]
+#
+# LOG is log/log.jsonl of the site's directory, or a copy of it.  A FILE is a head that
+# `appliance log head` exported, or a receipt, signed by the site's key: the log has to hold
+# the line that it names, so a log that was cut or written anew shows.  Bring this script, the
+# key and the heads yourself, from a time before that which you ask about.
+#
+# Exit codes: 0 the chain holds, 1 failed, 2 usage or missing tools, 3 not trusted.
+#
+# shellcheck disable=SC2015,SC2016  # A && B || refuse: refuse does not return; $x in '' is jq's
+set -eu
+
+fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
+# refuse WHAT [WHERE]
+refuse() {
+    printf 'NOT TRUSTED: %s\n' "$1" >&2
+    [ $# -lt 2 ] || printf '  where:    %s\n' "$(printf '%s' "$2" | jq --raw-input --ascii-output --slurp .)" >&2
+    exit 3
+}
+
+usage='usage: sh check-log.sh LOG [--key site.pub.pem --head FILE ...]'
+work='' log='' key='' heads=0
+trap 'rm -rf -- "$work"' EXIT
+trap 'exit 130' HUP INT TERM
+work=$(mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
+LC_ALL=C HOME=$work # jq would read definitions from ~/.jq
+export LC_ALL HOME
+for tool in jq sha256sum split; do command -v "$tool" >/dev/null || fail "$tool is not installed"; done
+while [ $# -gt 0 ]; do
+    case $1 in
+        --key) [ $# -ge 2 ] || fail "no file after --key; $usage"; key=$2; shift ;;
+        --head)
+            [ $# -ge 2 ] || fail "no file after --head; $usage"
+            heads=$((heads + 1))
+            head -c 262145 <"$2" >"$work/head.$heads" || fail "cannot read $2"
+            printf '%s' "$2" >"$work/name.$heads"
+            shift ;;
+        -h | --help) printf '%s\n' "$usage"; exit 0 ;;
+        -*) fail "unknown option $1; $usage" ;;
+        *) [ -z "$log" ] || fail "one argument too many: $1; $usage"; log=$1 ;;
+    esac
+    shift
+done
+[ -n "$log" ] || fail "no log given; $usage"
+[ "$heads" -eq 0 ] || [ -n "$key" ] || fail "a head proves nothing without the key that signed it; $usage"
+[ -f "$log" ] && cat <"$log" >"$work/all" || fail "cannot read the log $log"
+
+# 1. The lines: canonical JSON with the fields of an entry and no others ------------------
+lines=$(wc -l <"$work/all")
+head -n "$lines" <"$work/all" >"$work/log"
+torn=$(($(wc -c <"$work/all") - $(wc -c <"$work/log")))
+[ "$torn" -eq 0 ] || printf 'note: the last %d bytes are no whole line: it was never finished\n' "$torn" >&2
+[ "$(tr -d '\n -~' <"$work/log" | wc -c)" -eq 0 ] || refuse 'there is more than printable ASCII in it' "$log"
+jq --compact-output --sort-keys . "$work/log" >"$work/canonical" 2>/dev/null &&
+    cmp -s "$work/log" "$work/canonical" || refuse 'a line is not canonical JSON' "$log"
+jq --raw-output '
+    def text($pattern): type == "string" and test("\\A(" + $pattern + ")\\z");
+    if type == "object" and keys == ["details", "event", "previous", "schema", "seq", "time"]
+        and .schema == "appliance.log/v1" and (.details | type == "object") and (.event | text("[a-z][a-z-]{0,30}"))
+        and (.time | text("20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"))
+        and (.previous | text("[0-9a-f]{64}")) and (.seq | type == "number" and (tojson | test("\\A[1-9][0-9]*\\z")))
+        and all(.details | .. | numbers; tojson | test("\\A-?[0-9]+\\z"))
+    then "\(.seq) \(.previous)" else "form -" end' "$work/log" >"$work/said" || refuse 'it cannot be read' "$log"
+
+# 2. The chain: each line has the number and the SHA-256 that follow from the one before --
+mkdir "$work/lines"
+[ "$lines" -eq 0 ] || split --lines 1 --numeric-suffixes --suffix-length 9 "$work/log" "$work/lines/"
+{
+    printf '%064d\n' 0
+    (cd -- "$work/lines" && find . -type f -print0 | sort --zero-terminated | xargs --null --no-run-if-empty sha256sum)
+} | cut --bytes -64 >"$work/hashes"
+number=0
+while read -r previous && read -r said <&3; do
+    number=$((number + 1))
+    [ "$said" = "$number $previous" ] || refuse "line $number does not follow the line before it" "$log"
+done <"$work/hashes" 3<"$work/said"
+[ "$number" -eq "$lines" ] || refuse "it can be read up to line $number of $lines" "$log"
+last=$(tail -n 1 "$work/hashes")
+
+# 3. The heads: signed by the site, and of this log ---------------------------------------
+TYPE='application/vnd.in-toto+json'
+# form PAYLOAD SIGNATURE: the one form of a signed document, by files that hold the two
+form() {
+    printf '{"dsseEnvelope":{"payload":"%s","payloadType":"%s","signatures":[{"sig":"%s"}]},' \
+        "$(base64 --wrap 0 <"$1")" "$TYPE" "$(base64 --wrap 0 <"$2")"
+    printf '"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":%s}' \
+        "{\"publicKey\":{\"hint\":\"$keyid\"},\"tlogEntries\":[]}"
+}
+if [ "$heads" -gt 0 ]; then
+    openssl pkey -pubin -in "$key" -outform DER -out "$work/key.der" 2>/dev/null || fail "no public key: $key"
+    keyid=$(sha256sum <"$work/key.der") keyid=${keyid%  -}
+fi
+while [ "$heads" -gt 0 ]; do
+    head=$work/head.$heads name=$(cat "$work/name.$heads") heads=$((heads - 1))
+    jq --join-output '.dsseEnvelope.payload' "$head" 2>/dev/null | base64 --decode >"$work/payload" 2>/dev/null &&
+        jq --join-output '.dsseEnvelope.signatures[0].sig' "$head" 2>/dev/null | base64 --decode >"$work/signature" &&
+        form "$work/payload" "$work/signature" | cmp -s - "$head" || refuse "it is nothing that $key signs" "$name"
+    { printf 'DSSEv1 28 %s %d ' "$TYPE" "$(wc -c <"$work/payload")"; cat "$work/payload"; } >"$work/pae"
+    [ "$(wc -c <"$work/signature")" -le 72 ] &&
+        openssl dgst -sha256 -verify "$key" -signature "$work/signature" "$work/pae" >/dev/null 2>&1 ||
+        refuse "its signature by $key does not hold" "$name"
+    wanted=$(jq --raw-output 'select(.predicateType == "urn:appliance:log-head:v1" or
+        .predicateType == "urn:appliance:receipt:v1") | .predicate.log | select(. != null) | "\(.seq) \(.sha256)"' \
+        "$work/payload" 2>/dev/null) && [ -n "$wanted" ] || refuse 'it names no line of a log' "$name"
+    line=${wanted% *}
+    case $line in *[!0-9]* | '') refuse 'it names no line of a log' "$name" ;; esac
+    [ "$line" -le "$lines" ] || refuse "the log ends with line $lines, and had line $line when this was signed" "$name"
+    [ "$(tail -n "+$((line + 1))" "$work/hashes" | head -n 1)" = "${wanted#* }" ] ||
+        refuse "line $line is another than when this was signed" "$name"
+    printf 'holds what was signed: line %d, %s\n' "$line" "$name" >&2
+done
+printf 'the chain holds: %d lines, the last has the SHA-256 %s\n' "$lines" "$last"

@@ -1,0 +1,155 @@
+"""What a site's log and receipts say: the details of each event, typed.
+
+A log may hold lines of a later version; what is not of these forms is shown as it is and
+judged by nobody.  All text is printable ASCII (``model/log.py``: ``ascii_text``).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from appliance.model.base import Strict
+from appliance.model.bundle import TIME_PATTERN, SumsDigest
+from appliance.model.jsonform import canonical_json
+from appliance.model.log import Entry, Head
+from appliance.model.names import Name, Sha256, Version
+
+Text = Annotated[str, Field(max_length=1000, pattern=r"\A[ -~]*\z")]
+
+
+class Refusal(Strict):
+    """Why a bundle was refused: the error's stable reference, what it says, and where."""
+
+    reference: str = Field(pattern=r"\A[a-z0-9-]{1,64}\z")
+    what: Text
+    where: Text
+
+
+class RootVersion(Strict):
+    """A root document: its number, and the SHA-256 of its file."""
+
+    version: int = Field(ge=1)
+    sha256: Sha256
+
+
+class SignedBy(Strict):
+    """A key whose signature held, with what the root document calls it."""
+
+    keyid: Sha256
+    label: Text
+    use: Text
+
+
+class BundleVersion(Strict):
+    """A bundle: its name, its version, and the SHA-256 of its SHA256SUMS."""
+
+    name: Name
+    version: Version
+    sha256sums: Sha256
+
+
+class Verified(BundleVersion):
+    """An accepted bundle, as its signed statement describes it."""
+
+    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    files: int
+    bytes: int
+
+
+class Verification(Strict):
+    """One verification: details of the events ``import`` and ``verify``.
+
+    ``sums`` are the digests of SHA256SUMS as it was found, None when it could not be read.
+    ``trusted_root`` is the SHA-256 of the document that was trusted, ``root`` the newest
+    that it led to.  Of a refused bundle nothing is said that was not verified.
+    """
+
+    result: Literal["accepted", "refused"]
+    sums: SumsDigest | None
+    bundle: Verified | None
+    refusal: Refusal | None
+    trusted_root: Sha256
+    root: RootVersion | None
+    signers: tuple[SignedBy, ...]
+    tool: Text
+
+
+class Switch(BundleVersion):
+    """Details of ``switch``: which version is current now, and which was before."""
+
+    previous: Version | None
+
+
+class RootChange(RootVersion):
+    """Details of ``root``: a newest root document that this log did not know."""
+
+    previous: RootVersion | None
+
+
+class Model(Strict):
+    """A model that runs on a host.
+
+    ``image`` is the digest of the image that its container was made of, ``weights`` the
+    SHA-256 of the list (lines as in SHA256SUMS, paths below the model) that its weights
+    are checked by at each start.
+    """
+
+    image: str = Field(pattern=r"\Asha256:[0-9a-f]{64}\z")
+    weights: Sha256
+
+
+class Install(Strict):
+    """Details of ``install``: what a host runs.
+
+    ``files`` are the SHA-256 of units and configuration by path, ``packages`` the versions
+    of all OS packages, ``bundle`` is the one that the playbook installed from.
+    """
+
+    host: Text
+    bundle: BundleVersion
+    system: Text
+    kernel: Text
+    models: dict[Name, Model]
+    files: dict[Text, Sha256]
+    packages: dict[Text, Text]
+
+
+Details = Verification | Switch | RootChange | Install
+_FORMS: Mapping[str, type[Details]] = {
+    "import": Verification,
+    "verify": Verification,
+    "switch": Switch,
+    "root": RootChange,
+    "install": Install,
+}
+
+
+def details_of(entry: Entry) -> Details | None:
+    """The details of an entry by its event; None for an event or a form that we do not know."""
+    try:
+        return _FORMS[entry.event].model_validate_json(canonical_json(entry.details))
+    except (KeyError, ValidationError):
+        return None
+
+
+class Receipt(Strict):
+    """The predicate of a receipt: a verification, when it was, and where it stands in the site's log.
+
+    ``log`` is None for a verification that belongs to no site.
+    """
+
+    event: Literal["import", "verify"]
+    time: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    verification: Verification
+    log: Head | None
+
+
+class ExportedHead(Strict):
+    """The predicate of an exported head: how far the log went at ``time``; ``bytes`` counts them."""
+
+    time: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    log: Head
+    bytes: int = Field(ge=0)
+    tool: Text

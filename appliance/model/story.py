@@ -1,0 +1,34 @@
+"""A log's entries as sentences for people: one line each, nothing but printable ASCII."""
+
+from appliance.model.events import BundleVersion, Install, RootChange, Switch, Verification, details_of
+from appliance.model.log import Entry
+
+
+def sentence(entry: Entry) -> str:
+    """What an entry tells.  Of one that this version does not know, its event."""
+    match details_of(entry):
+        case Verification() as verification:
+            return _verification(verification)
+        case Switch() as switch:
+            return f"{_bundle(switch)} is current, before: {switch.previous or 'none'}"
+        case RootChange() as root:
+            before = f"version {root.previous.version}" if root.previous else "none"
+            return f"root document version {root.version} is the newest, before: {before}"
+        case Install() as install:
+            models = ", ".join(install.models) or "no model"
+            packages = f"{len(install.packages)} OS packages"
+            return f"{install.host} runs {models}, {packages}; installed from {_bundle(install.bundle)}"
+        case None:
+            return f"an entry that this version cannot tell of ({entry.event})"
+
+
+def _verification(details: Verification) -> str:
+    if details.refusal is not None:
+        where = f", in {details.refusal.where}" if details.refusal.where else ""
+        return f"refused ({details.refusal.reference}): {details.refusal.what}{where}"
+    signers = ", ".join(signer.label for signer in details.signers)
+    return f"accepted {_bundle(details.bundle)}, signed by {signers}"
+
+
+def _bundle(bundle: BundleVersion | None) -> str:
+    return f"{bundle.name} {bundle.version}" if bundle else "a bundle"

@@ -1,0 +1,179 @@
+"""What a site writes down of what it does: a line in its log, and a signed receipt.
+
+Each is written after what it tells of, so a run that is killed in between leaves out its
+last event, and never tells of one that has not been.  docs/adr/0010-site-log.md gives the
+reasons.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from appliance import __version__
+from appliance.errors import ApplianceError, NotTrusted
+from appliance.model.bundle import SUMS, SumsDigest
+from appliance.model.events import (
+    BundleVersion,
+    Install,
+    Receipt,
+    Refusal,
+    RootChange,
+    RootVersion,
+    SignedBy,
+    Switch,
+    Verification,
+    Verified,
+)
+from appliance.model.limits import MAX_SUMS
+from appliance.model.log import Event, Line, ascii_text
+from appliance.model.progress import Progress
+from appliance.steps.site_key import receipts_folder, site_key
+from appliance.store.log import Details, Log
+from appliance.store.site import Site
+from appliance.store.staging import make_directory
+from appliance.store.tree import Tree
+from appliance.store.whole import write_whole
+from appliance.trust.evidence import sign_receipt
+from appliance.trust.root import Root
+from appliance.trust.statement import format_time
+from appliance.trust.sums import digest_of
+from appliance.trust.verify import VerifiedBundle
+
+TOOL = f"appliance {__version__}"
+
+
+def now() -> str:
+    """This machine's clock, as logs and receipts write it."""
+    return format_time(datetime.now(UTC))
+
+
+def accepted(bundle: VerifiedBundle, trusted_root: bytes) -> Verification:
+    """What there is to say of a bundle that was verified."""
+    statement = bundle.statement
+    head = statement.predicate
+    return Verification(
+        result="accepted",
+        sums=statement.subject[0].digest,
+        bundle=Verified(
+            name=head.name,
+            version=head.version,
+            sha256sums=statement.subject[0].digest.sha256,
+            created=head.created,
+            expires=head.expires,
+            files=head.files,
+            bytes=head.bytes,
+        ),
+        refusal=None,
+        trusted_root=digest_of(trusted_root)["sha256"],
+        root=_root_version(bundle.root),
+        signers=tuple(SignedBy(keyid=one.keyid, label=one.label, use=one.use) for one in bundle.signers),
+        tool=TOOL,
+    )
+
+
+def refused(error: NotTrusted, bundle: Tree, trusted_root: bytes) -> Verification:
+    """What there is to say of a bundle that was refused: nothing that it says of itself."""
+    return Verification(
+        result="refused",
+        sums=_sums_found(bundle),
+        bundle=None,
+        refusal=Refusal(reference=error.reference, what=ascii_text(error.what), where=ascii_text(error.where)),
+        trusted_root=digest_of(trusted_root)["sha256"],
+        root=None,
+        signers=(),
+        tool=TOOL,
+    )
+
+
+def record(site: Site, event: Literal["import", "verify"], verification: Verification) -> Path:
+    """Write a verification into the site's log, and its receipt; returns the receipt.
+
+    Raises BadInput (``disk-full``, ``key-*``) and NotTrusted (``log-broken``).
+    """
+    key = site_key(site)
+    time = now()
+    head = Log(site.root).append(event, verification.model_dump(mode="json"), time=time)
+    folder = receipts_folder(site)
+    make_directory(folder)
+    # A log that was begun anew counts from 1 again: the digest keeps receipts apart.
+    path = folder / f"{head.seq:06}-{head.sha256[:12]}.sigstore.json"
+    receipt = Receipt(event=event, time=time, verification=verification, log=head)
+    write_whole(path, sign_receipt(receipt, key), mode=0o644)
+    return path
+
+
+@contextmanager
+def refusals_recorded(site: Site, bundle: Tree, trusted_root: bytes, progress: Progress) -> Iterator[None]:
+    """Write a refusal of ``bundle`` into the site's log; the refusal goes on to the caller.
+
+    A host that is no site yet stays as it was.
+    """
+    try:
+        yield
+    except NotTrusted as error:
+        if site.exists():
+            try:
+                record(site, "import", refused(error, bundle, trusted_root))
+            except (ApplianceError, OSError) as second:
+                progress.step(f"the site's log could not tell of this refusal: {second}")
+        raise
+
+
+def record_switch(site: Site, bundle: BundleVersion, previous: str | None, *, changed: bool) -> None:
+    """Write down which version is current.  Nothing is written when the log says so already."""
+
+    def make(lines: Iterator[Line]) -> Details | None:
+        last = last_of(lines, "switch", name=bundle.name) or {}
+        if not changed and last.get("version") == bundle.version:
+            return None
+        return Switch(**bundle.model_dump(), previous=previous).model_dump(mode="json")
+
+    Log(site.root).append_made("switch", make, time=now())
+
+
+def record_root(site: Site, root: Root) -> None:
+    """Write down which root document is the newest.  Nothing is written when the log says so already."""
+    newest = _root_version(root)
+
+    def make(lines: Iterator[Line]) -> Details | None:
+        last = last_of(lines, "root") or {}
+        known = {name: last[name] for name in ("version", "sha256") if name in last}
+        if known == newest.model_dump():
+            return None
+        previous = RootVersion.model_validate(known) if known else None
+        return RootChange(**newest.model_dump(), previous=previous).model_dump(mode="json")
+
+    Log(site.root).append_made("root", make, time=now())
+
+
+def record_install(site: Site, install: Install) -> bool:
+    """Write down what a host runs; returns whether that differs from what the log says of it."""
+    details = install.model_dump(mode="json")
+
+    def make(lines: Iterator[Line]) -> Details | None:
+        return None if last_of(lines, "install", host=install.host) == details else details
+
+    return Log(site.root).append_made("install", make, time=now()) is not None
+
+
+def last_of(lines: Iterable[Line], event: Event, **matching: str) -> Details | None:
+    """Details of the last entry of ``event`` in which these fields have these values."""
+    last = None
+    for line in lines:
+        details = line.entry.details
+        if line.entry.event == event and matching.items() <= details.items():
+            last = details
+    return last
+
+
+def _root_version(root: Root) -> RootVersion:
+    return RootVersion(version=root.document.version, sha256=digest_of(root.data)["sha256"])
+
+
+def _sums_found(bundle: Tree) -> SumsDigest | None:
+    try:
+        return SumsDigest(**digest_of(bundle.read(SUMS, MAX_SUMS)))
+    except NotTrusted:
+        return None

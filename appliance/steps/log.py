@@ -1,0 +1,147 @@
+"""``appliance log``: check a site's log, export its head, and add what hosts run."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from appliance.errors import BadInput, NotTrusted
+from appliance.model.events import ExportedHead, Install
+from appliance.model.jsonform import strict_json
+from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
+from appliance.model.log import NO_HEAD, Entry, Head
+from appliance.steps.evidence import TOOL, now, record_install
+from appliance.steps.keys import read_public_key
+from appliance.steps.site_key import public_key_path, site_key
+from appliance.store.log import Log
+from appliance.store.site import Site
+from appliance.trust.evidence import open_evidence, sign_head
+from appliance.trust.keys import PublicKey
+
+
+@dataclass(frozen=True)
+class SignedHead:
+    """A line that the site signed for at ``time``: by an exported head, or by a receipt."""
+
+    path: Path
+    head: Head
+    time: str
+
+
+@dataclass(frozen=True)
+class CheckedLog:
+    """A log whose chain holds; ``torn`` counts the bytes of a last line that was never finished."""
+
+    head: Head
+    torn: int
+    heads: tuple[SignedHead, ...]
+
+
+def entries(site: Site) -> tuple[Entry, ...]:
+    """The whole log.  Raises BadInput (``log-missing``) or NotTrusted (``log-broken``)."""
+    return tuple(line.entry for line in _existing(site).lines())
+
+
+def check(site: Site, heads: Sequence[Path], key: Path | None) -> CheckedLog:
+    """Check the chain, and that it holds each line that ``heads`` (or receipts) name.
+
+    ``key`` is the site's public key; without it, the site's own copy.  Raises NotTrusted:
+    ``log-broken``, ``log-truncated``, ``log-rewritten``, ``evidence-*``.
+    """
+    log = _existing(site)
+    public = read_public_key(key or public_key_path(site)) if heads else None
+    signed = [read_head(path, public) for path in heads] if public else []
+    held: dict[int, str] = {0: NO_HEAD.sha256}
+    reached, end = NO_HEAD, 0
+    wanted = {one.head.seq for one in signed}
+    for line in log.lines():
+        reached, end = line.head, line.end
+        if reached.seq in wanted:
+            held[reached.seq] = reached.sha256
+    for one in signed:
+        check_head(one, held.get(one.head.seq), reached)
+    return CheckedLog(reached, log.size() - end, tuple(signed))
+
+
+def check_head(signed: SignedHead, held: str | None, reached: Head) -> None:
+    """Raise NotTrusted unless the log, which goes to ``reached``, holds what was signed.
+
+    ``held`` is the SHA-256 of its line of that number.
+    """
+    if held is None:
+        raise NotTrusted(
+            "log-truncated",
+            "the log ends before a line that the site has signed for",
+            where=str(signed.path),
+            expected=f"line {signed.head.seq}, written by {signed.time}",
+            found=f"{reached.seq} lines",
+        )
+    if held != signed.head.sha256:
+        raise NotTrusted(
+            "log-rewritten",
+            "the log has another line than the site has signed for",
+            where=str(signed.path),
+            expected=f"line {signed.head.seq} with the SHA-256 {signed.head.sha256}",
+            found=held,
+        )
+
+
+def read_head(path: Path, key: PublicKey) -> SignedHead:
+    """Read an exported head or a receipt of a site.  Raises BadInput or NotTrusted (``evidence-*``)."""
+    predicate = open_evidence(read_evidence(path), key, str(path)).predicate
+    if predicate.log is None:
+        raise BadInput("receipt-without-log", "this receipt belongs to no site's log", where=str(path))
+    return SignedHead(path, predicate.log, predicate.time)
+
+
+def read_evidence(path: Path) -> bytes:
+    """The bytes of a receipt or a head.  Raises BadInput (``evidence-unreadable``)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_SIGNATURE_FILE + 1)
+    except OSError as error:
+        raise BadInput("evidence-unreadable", f"the file cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def export_head(site: Site) -> bytes:
+    """A signed statement of how far the log goes, to keep elsewhere.  Raises as ``entries``."""
+    log = _existing(site)
+    head, end = NO_HEAD, 0
+    for line in log.lines():
+        head, end = line.head, line.end
+    exported = ExportedHead(time=now(), log=head, bytes=end, tool=TOOL)
+    return sign_head(exported, log.sha256(end), site_key(site))
+
+
+def add_install(site: Site, source: Path | None) -> bool:
+    """Add what a host runs, as JSON from ``source`` or standard input; returns whether it differs.
+
+    Raises BadInput (``install-malformed``).
+    """
+    where = str(source or "standard input")
+    try:
+        data = source.read_bytes() if source else sys.stdin.buffer.read(MAX_LOG_LINE)
+        strict_json(data, limit=MAX_LOG_LINE)
+        install = Install.model_validate_json(data)
+    except OSError as error:
+        raise BadInput("install-malformed", f"the file cannot be read: {error.strerror}", where=where) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise BadInput("install-malformed", problem, where=where) from None
+    except ValueError as error:
+        raise BadInput("install-malformed", str(error), where=where) from None
+    if not site.exists():
+        raise BadInput("log-missing", "there is no site", where=str(site.root), hint="import a bundle first")
+    return record_install(site, install)
+
+
+def _existing(site: Site) -> Log:
+    log = Log(site.root)
+    if not log.path.exists():
+        raise BadInput(
+            "log-missing", "there is no log", where=str(log.path), hint="the first import of a site begins one"
+        )
+    return log

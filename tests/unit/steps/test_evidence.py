@@ -1,0 +1,204 @@
+"""What a site writes down: after each thing that it did, and nothing that it did not."""
+
+import hashlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput, NotTrusted
+from appliance.model.events import Install, Verification, details_of
+from appliance.model.progress import Silent
+from appliance.model.story import sentence
+from appliance.steps.evidence import record_install
+from appliance.steps.import_bundle import import_bundle
+from appliance.steps.keys import read_public_key
+from appliance.steps.log import add_install, check, entries, read_evidence
+from appliance.steps.switch import switch
+from appliance.store.log import Log
+from appliance.store.site import Site
+from appliance.trust.evidence import ReceiptStatement, open_receipt
+from tests.support.bundles import FIRST, SECOND, STRANGER, Recipe, Written, keyid, root_chain
+from tests.support.forging import signature_of
+from tests.support.site_log import receipts, site_with_history
+from tests.support.sites import version
+
+INSTALL = Install.model_validate(
+    {
+        "host": "gpu1",
+        "bundle": {"name": "tiny", "version": "1.0.0", "sha256sums": "1" * 64},
+        "system": "Debian GNU/Linux 13 (trixie)",
+        "kernel": "6.12.48",
+        "models": {"tiny-chat": {"image": f"sha256:{'2' * 64}", "weights": "3" * 64}},
+        "files": {"/etc/appliance/gateway/nginx.conf": "4" * 64},
+        "packages": {"nginx": "1.26.3-3"},
+    }
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "a site")
+
+
+@pytest.fixture
+def carried(tmp_path: Path) -> Written:
+    return Recipe().write(tmp_path / "on a medium")
+
+
+def take(written: Written, site: Site, *, switch: bool = True) -> None:
+    import_bundle(written.path, written.trusted, site, Silent(), switch=switch)
+
+
+def story(site: Site) -> list[str]:
+    return [f"{entry.event}: {sentence(entry)}" for entry in entries(site)]
+
+
+def receipt(site: Site, number: int = -1) -> ReceiptStatement:
+    path = receipts(site)[number]
+    return open_receipt(read_evidence(path), read_public_key(site.root / "receipts/site.pub.pem"), str(path))
+
+
+def test_the_story_of_a_site(tmp_path: Path) -> None:
+    assert story(site_with_history(tmp_path)) == [
+        "import: accepted tiny 1.0.0, signed by signer 12, signer 11",
+        "root: root document version 2 is the newest, before: none",
+        "switch: tiny 1.0.0 is current, before: none",
+        "import: accepted tiny 2.0.0, signed by signer 12, signer 11",
+        "switch: tiny 2.0.0 is current, before: 1.0.0",
+        "import: refused (file-unlisted): a file that is not listed, in extra",
+        "switch: tiny 1.0.0 is current, before: 2.0.0",
+    ]
+
+
+def test_a_receipt_says_what_by_whom_and_where_in_the_log(carried: Written, site: Site) -> None:
+    take(carried, site)
+    said = receipt(site)
+    sums = (carried.path / "SHA256SUMS").read_bytes()
+    assert said.subject[0].digest.sha384 == hashlib.sha384(sums).hexdigest()
+    verification = said.predicate.verification
+    assert verification.bundle is not None
+    assert (verification.result, verification.bundle.name, verification.bundle.files) == ("accepted", "tiny", 9)
+    assert {signer.keyid for signer in verification.signers} == {keyid(FIRST), keyid(SECOND)}
+    assert verification.trusted_root == hashlib.sha256(root_chain()[0]).hexdigest()
+    assert verification.root is not None
+    assert (verification.root.version, verification.root.sha256) == (2, hashlib.sha256(root_chain()[1]).hexdigest())
+    first = next(Log(site.root).lines())
+    assert said.predicate.log == first.head
+    assert details_of(first.entry) == verification
+
+
+def test_a_receipt_of_a_refused_bundle_says_nothing_that_was_not_verified(carried: Written, site: Site) -> None:
+    take(carried, site)
+    signature_of(STRANGER)(carried)
+    with pytest.raises(NotTrusted):
+        take(carried, site)
+    said = receipt(site).predicate.verification
+    assert (said.result, said.bundle, said.root, said.signers) == ("refused", None, None, ())
+    assert said.refusal is not None
+    assert said.refusal.reference == "signature-unknown-key"
+    (carried.path / "SHA256SUMS").unlink()
+    with pytest.raises(NotTrusted):
+        take(carried, site)
+    assert receipt(site).predicate.verification.sums is None
+
+
+def test_odd_names_of_a_hostile_medium_are_written_harmlessly(carried: Written, site: Site) -> None:
+    take(carried, site)
+    (carried.path / "x\x1b[31m\n\u202e\u00ff").write_bytes(b"")
+    with pytest.raises(NotTrusted):
+        take(carried, site)
+    assert story(site)[-1].endswith(r"in x\u001b[31m\n\u202e\u00ff")
+
+
+def test_a_host_that_is_no_site_gets_no_log(carried: Written, site: Site) -> None:
+    (carried.path / "extra").write_bytes(b"")
+    site.root.mkdir()  # a disk that is mounted there
+    with pytest.raises(NotTrusted):
+        take(carried, site)
+    assert list(site.root.iterdir()) == []
+
+
+def test_a_refusal_is_the_same_when_the_log_cannot_tell_of_it(
+    carried: Written, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(carried, site)
+    (carried.path / "extra").write_bytes(b"")
+
+    def full(self: Log, *arguments: object, **options: object) -> None:
+        raise BadInput("disk-full", "the disk became full")
+
+    monkeypatch.setattr(Log, "append", full)
+    with pytest.raises(NotTrusted) as caught:
+        take(carried, site)
+    assert caught.value.reference == "file-unlisted"
+
+
+def test_a_broken_log_is_told_before_anything_is_imported(carried: Written, site: Site, tmp_path: Path) -> None:
+    take(carried, site)
+    with Log(site.root).path.open("ab") as file:
+        file.write(b"x\n")
+    with pytest.raises(NotTrusted) as caught:
+        take(version("2.0.0").write(tmp_path / "2"), site)
+    assert caught.value.reference == "log-broken"
+    assert [path.name for path in site.bundles()] == ["tiny-1.0.0"]
+
+
+def test_what_was_killed_before_its_line_is_told_by_the_next_run(
+    carried: Written, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = version("2.0.0").write(tmp_path / "2")
+    take(carried, site)
+    with monkeypatch.context() as patch:
+        patch.setattr("appliance.steps.switch.record_switch", lambda *arguments, **options: None)
+        take(second, site)
+    assert site.current_version("tiny") == "2.0.0"
+    assert "2.0.0 is current" not in story(site)[-1]
+    take(second, site)
+    assert story(site)[-1] == "switch: tiny 2.0.0 is current, before: 2.0.0"
+    told = len(story(site))
+    assert not switch(site, "tiny", "2.0.0").changed
+    assert len(story(site)) == told
+
+
+def test_the_site_key_is_made_once_and_for_root_alone(carried: Written, site: Site, tmp_path: Path) -> None:
+    take(carried, site)
+    private, public = site.root / "state/site.pem", site.root / "receipts/site.pub.pem"
+    assert (stat.S_IMODE(private.stat().st_mode), stat.S_IMODE(private.parent.stat().st_mode)) == (0o600, 0o700)
+    before = private.read_bytes()
+    public.unlink()  # as after a kill between the two
+    take(version("2.0.0").write(tmp_path / "2"), site)
+    assert private.read_bytes() == before
+    assert check(site, receipts(site), public).heads[0].head.seq == 1
+
+
+def test_a_host_is_written_down_when_it_changes(carried: Written, site: Site) -> None:
+    take(carried, site)
+    other = INSTALL.model_copy(update={"host": "gpu2"})
+    changed = INSTALL.model_copy(update={"packages": {"nginx": "1.26.3-4"}})
+    wanted = [(INSTALL, True), (INSTALL, False), (other, True), (INSTALL, False), (changed, True), (INSTALL, True)]
+    assert [record_install(site, install) for install, _ in wanted] == [said for _, said in wanted]
+    assert story(site)[-1] == "install: gpu1 runs tiny-chat, 1 OS packages; installed from tiny 1.0.0"
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", INSTALL.model_dump_json().replace("gpu1", "g\u00fc1"), "[" * 99])
+def test_what_is_no_install_is_bad_input(text: str, carried: Written, site: Site, tmp_path: Path) -> None:
+    take(carried, site)
+    (tmp_path / "install.json").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        add_install(site, tmp_path / "install.json")
+    assert caught.value.reference == "install-malformed"
+
+
+def test_nothing_is_installed_where_there_is_no_site(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "install.json").write_text(INSTALL.model_dump_json())
+    with pytest.raises(BadInput) as caught:
+        add_install(site, tmp_path / "install.json")
+    assert caught.value.reference == "log-missing"
+    assert not site.root.exists()
+
+
+def test_every_verification_is_of_the_form_that_is_documented(carried: Written, site: Site) -> None:
+    take(carried, site)
+    details = next(Log(site.root).lines()).entry.details
+    assert set(details) == set(Verification.model_fields)
