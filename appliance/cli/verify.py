@@ -1,17 +1,27 @@
 """``appliance verify``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
+from appliance.errors import BadInput
 from appliance.steps import verify as verify_step
+from appliance.steps.receipt import with_receipt
+from appliance.trust.verify import VerifiedBundle
 
 
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle.")],
     root: Annotated[Path, typer.Option("--root", help="The root document you trust; not the bundle's own copy.")],
+    receipt: Annotated[
+        Path | None, typer.Option("--receipt", help="Write the result there, a refusal too, signed by --key.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help=f"For the receipt. {KEY_HELP}")] = None,
+    passphrase_file: PassphraseFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
@@ -21,29 +31,16 @@ def verify(
 
     Example: `appliance verify dist/demo-1.0.0 --root keys/release.root.json`
     """
-    verified = verify_step.verify(bundle, root, TerminalProgress(quiet=quiet or as_json))
-    predicate = verified.statement.predicate
-    demo = any(signer.use == "demo" for signer in verified.signers)
+    check = partial(verify_step.verify, bundle, root, TerminalProgress(quiet=quiet or as_json))
+    if (receipt is None) != (key is None):
+        raise BadInput("usage", "a receipt is signed: --receipt and --key go together")
+    if receipt and key:
+        check = partial(with_receipt, check, bundle, root, receipt=receipt, key=load_signer(key, passphrase_file))
+    verified = check()
     if as_json:
-        out_json(
-            {
-                "ok": True,
-                "bundle": str(bundle),
-                "name": predicate.name,
-                "version": predicate.version,
-                "created": predicate.created,
-                "expires": predicate.expires,
-                "files": predicate.files,
-                "bytes": predicate.bytes,
-                "root_version": verified.root.document.version,
-                "sha256sums": verified.statement.subject[0].digest.sha256,
-                "signers": [
-                    {"keyid": signer.keyid, "label": signer.label, "use": signer.use} for signer in verified.signers
-                ],
-                "demo": demo,
-            }
-        )
+        out_json({"ok": True, "bundle": str(bundle), **_summary(verified)})
         return
+    predicate = verified.statement.predicate
     console = err()
     console.print(
         f"[green]verified:[/] {predicate.name} {predicate.version}, {predicate.files} files, {size(predicate.bytes)}"
@@ -51,7 +48,27 @@ def verify(
     for signer in verified.signers:
         console.print(f"  signed by {signer.keyid}  {printable(signer.label)}")
     console.print(f"  root version {verified.root.document.version}; the bundle expires {predicate.expires}")
-    if demo:
+    if _is_demo(verified):
         console.print("[bold yellow]  this is a DEMO key: anybody may have made this bundle[/]")
     if not quiet:
         out("verified")
+
+
+def _is_demo(verified: VerifiedBundle) -> bool:
+    return any(signer.use == "demo" for signer in verified.signers)
+
+
+def _summary(verified: VerifiedBundle) -> dict[str, object]:
+    predicate = verified.statement.predicate
+    return {
+        "name": predicate.name,
+        "version": predicate.version,
+        "created": predicate.created,
+        "expires": predicate.expires,
+        "files": predicate.files,
+        "bytes": predicate.bytes,
+        "root_version": verified.root.document.version,
+        "sha256sums": verified.statement.subject[0].digest.sha256,
+        "signers": [{"keyid": signer.keyid, "label": signer.label, "use": signer.use} for signer in verified.signers],
+        "demo": _is_demo(verified),
+    }

@@ -8,7 +8,7 @@ def sentence(entry: Entry) -> str:
     """What an entry tells.  Of one that this version does not know, its event."""
     match details_of(entry):
         case Verification() as verification:
-            return _verification(verification)
+            return verification_sentence(verification)
         case Switch() as switch:
             return f"{_bundle(switch)} is current, before: {switch.previous or 'none'}"
         case RootChange() as root:
@@ -22,7 +22,8 @@ def sentence(entry: Entry) -> str:
             return f"an entry that this version cannot tell of ({entry.event})"
 
 
-def _verification(details: Verification) -> str:
+def verification_sentence(details: Verification) -> str:
+    """The result of a verification."""
     if details.refusal is not None:
         where = f", in {details.refusal.where}" if details.refusal.where else ""
         return f"refused ({details.refusal.reference}): {details.refusal.what}{where}"

@@ -17,7 +17,7 @@ from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_SIGNATURE_FILE
 from appliance.model.names import Sha256
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
-from appliance.trust.keys import PrivateKey, PublicKey
+from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.sums import digest_of
 
 RECEIPT_TYPE: Literal["urn:appliance:receipt:v1"] = "urn:appliance:receipt:v1"
@@ -61,14 +61,14 @@ _EVIDENCE: TypeAdapter[ReceiptStatement | HeadStatement] = TypeAdapter(
 )
 
 
-def sign_receipt(receipt: Receipt, key: PrivateKey) -> bytes:
+def sign_receipt(receipt: Receipt, key: Signer) -> bytes:
     """The file that says ``receipt``."""
     sums = receipt.verification.sums or SumsDigest(**digest_of(b""))
     subject = {"name": "SHA256SUMS", "digest": sums.model_dump()}
     return _sign(RECEIPT_TYPE, subject, receipt.model_dump(mode="json"), key)
 
 
-def sign_head(head: ExportedHead, sha256: str, key: PrivateKey) -> bytes:
+def sign_head(head: ExportedHead, sha256: str, key: Signer) -> bytes:
     """The file that says ``head``; ``sha256`` is that of the log up to there."""
     subject = {"name": LOG_NAME, "digest": {"sha256": sha256}}
     return _sign(HEAD_TYPE, subject, head.model_dump(mode="json"), key)
@@ -108,7 +108,7 @@ def open_receipt(data: bytes, key: PublicKey, where: str) -> ReceiptStatement:
     return statement
 
 
-def _sign(predicate_type: str, subject: dict[str, Any], predicate: dict[str, Any], key: PrivateKey) -> bytes:
+def _sign(predicate_type: str, subject: dict[str, Any], predicate: dict[str, Any], key: Signer) -> bytes:
     payload = canonical_json(
         {"_type": STATEMENT_TYPE, "subject": [subject], "predicateType": predicate_type, "predicate": predicate}
     )

@@ -1,0 +1,43 @@
+"""``appliance receipt``: what somebody has signed of a verification."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.output import err, out, out_json
+from appliance.model.story import verification_sentence
+from appliance.steps import receipt as receipt_step
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def receipt(
+    path: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A receipt.")],
+    key: Annotated[Path, typer.Option("--key", help="Public key of the site or person who has written it.")],
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="A bundle that it has to be of.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a receipt's signature, and show what it says.
+
+    Exit code 0 means that this key has signed it; read whether the bundle was accepted or refused.
+
+    Example: `appliance receipt receipts/000001-9f2c61d4a3b0.sigstore.json --key site.pub.pem`
+    """
+    statement = receipt_step.read_receipt(path, key, bundle)
+    said = statement.predicate
+    if as_json:
+        out_json({"ok": True, "sums": statement.subject[0].digest.model_dump(), **said.model_dump(mode="json")})
+        return
+    console = err()
+    verification = said.verification
+    console.print(f"  {said.event}, {said.time}, {verification.tool}")
+    console.print(f"  SHA256SUMS {verification.sums.sha256 if verification.sums else 'could not be read'}")
+    console.print(f"  trusted root document {verification.trusted_root}")
+    if verification.root:
+        console.print(f"  newest root document {verification.root.sha256}, version {verification.root.version}")
+    for signer in verification.signers:
+        console.print(f"  signed by {signer.keyid}  {signer.label}", markup=False)
+    if said.log:
+        console.print(f"  line {said.log.seq} of the site's log, SHA-256 {said.log.sha256}")
+    out(verification_sentence(verification))
