@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import two_ends
 from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.role_files import render, role_file
 
 pytestmark = pytest.mark.integration
 
 HOSTS = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+DEPOT, INFERENCE = ["192.0.2.1", "2001:db8::1"], ["192.0.2.2", "2001:db8::2"]
 SETTINGS = {
     "egress_ssh_port": 22,
     "egress_log_per_minute": 10,
@@ -27,7 +29,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def root() -> DebianRoot:
-    return debian_root("trixie", "nftables")
+    return debian_root("trixie", "nftables", "iproute2", "python3")
 
 
 @pytest.fixture
@@ -80,3 +82,19 @@ def test_a_bad_file_is_refused_and_the_old_rules_stay(root: DebianRoot, place: P
     (place / "bad").write_text((place / "rules").read_text().replace("policy drop", "policy perhaps", 1))
     script = "nft --file /mnt/own/rules; nft --file /mnt/own/bad || nft --stateless list table inet appliance"
     assert "policy drop" in nft(root, place, script)
+
+
+def test_a_session_goes_on_when_the_hosts_answer_is_the_first_packet_that_the_rules_see(
+    root: DebianRoot, place: Path
+) -> None:
+    depot = {"__egress_hosts": [*DEPOT, *INFERENCE], "__egress_ssh": DEPOT, "__egress_is_depot": True}
+    session = {"name": "ssh", "protocol": "tcp", "ports": [22]}
+    lists = {"__egress_in": [], "__egress_out": [session | {"peers": INFERENCE}]}
+    (place / "depot").write_text(render("egress", "egress.nft.j2", **SETTINGS | depot | lists))
+    lists = {"__egress_in": [session | {"peers": DEPOT}], "__egress_out": []}
+    (place / "host").write_text(
+        render("egress", "egress.nft.j2", **SETTINGS | depot | lists | {"__egress_is_depot": False})
+    )
+    (place / "two_ends.py").write_bytes(Path(two_ends.__file__).read_bytes())
+    said = nft(root, place, f"python3 /mnt/own/two_ends.py /mnt/own/depot /mnt/own/host {' '.join(DEPOT + INFERENCE)}")
+    assert said.splitlines() == ["192.0.2.2: answer, then echo", "2001:db8::2: answer, then echo"]
