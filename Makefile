@@ -43,6 +43,15 @@ test: .venv/ready test-tools ## Run all tests that this machine can run
 site-test: .venv/ready test-tools ## Run the tests of the real offline site alone
 	@.venv/bin/python -m pytest -m 'path or not path' tests/site
 
+.PHONY: demo
+demo: root .venv/ready test-tools ## Show the whole path in a local site, which stays up until Ctrl-C
+	@.venv/bin/python -m tests.site.demo
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" -eq 0 ] || { \
+	    printf 'error: this needs root: it boots hosts in namespaces of their own\n  do: sudo make demo\n' >&2; exit 2; }
+
 .PHONY: coverage
 coverage: .venv/ready ## Check that the unit tests cover what trust rests on
 	@.venv/bin/python -m pytest --numprocesses 2 --quiet --cov=appliance/trust --cov=appliance/store --cov=appliance/model \

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.site.plan import MEDIUM, OUTSIDE
+from tests.site.plan import MEDIUM
 from tests.site.running import HOSTS, Site, SiteFailed, find_site, running_site, why_not
 
 _NAME = "local"
@@ -50,30 +50,17 @@ def _parser() -> argparse.ArgumentParser:
 def _up(name: str, bundle: Path | None, hosts: tuple[str, ...]) -> int:
     try:
         with running_site(bundle=bundle, hosts=hosts, name=name) as site:
-            describe(site)
+            print(site.description)
+            for host in site.hosts:
+                print(f"python -m tests.site --name {name} run {host.name}")
             print("ready; Ctrl-C ends the site", flush=True)
-            _wait_for_end(site)
+            site.wait_for_end()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (SiteFailed, pytest.skip.Exception) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def describe(site: Site) -> None:
-    """Print what is there and how to get in."""
-    for host in site.hosts:
-        addresses = host.plan.addresses
-        enter = f"python -m tests.site --name {site.plan.name} run {host.name}"
-        print(f"{host.name:8} {addresses.v4:14} {addresses.v6:18} {enter}")
-    print(f"{'outside':8} {OUTSIDE.v4:14} {OUTSIDE.v6:18} (stands for the internet)")
-
-
-def _wait_for_end(site: Site) -> None:
-    """Until Ctrl-C, or until somebody else ends the site."""
-    while Path("/proc", str(site.supervisor)).exists():
-        time.sleep(0.5)
 
 
 def _directory(text: str) -> Path:

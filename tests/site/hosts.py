@@ -8,8 +8,9 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.site.plan import HostPlan, first_process
 
 _PATIENCE = 120.0  # seconds, for a busy machine
 _BOOTED = ("running", "degraded")
+# A host counts as booted before its addresses are there.
+_WAIT_FOR_NETWORK = ("/usr/lib/systemd/systemd-networkd-wait-online", "--ipv4", "--ipv6", "--interface=host0:routable")
 _ENVIRONMENT = (
     "HOME=/root",
     "LANG=C.UTF-8",
@@ -82,6 +85,40 @@ class Host:
                 raise
         return subprocess.CompletedProcess(list(argv), process.returncode, stdout, stderr)
 
+    def follow(
+        self, argv: Sequence[str], on_line: Callable[[str], None], *, timeout: float = 60
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ``argv`` as root, whatever its status; ``on_line`` gets each line of what it prints, errors too, at once.
+
+        The result has all lines as its ``stdout``.
+        """
+        lines: list[str] = []
+        with subprocess.Popen(
+            self.command(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            end = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
+            end.start()
+            try:
+                for line in process.stdout:
+                    lines.append(line)
+                    on_line(line.rstrip("\n"))
+                process.wait()
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+            finally:
+                end.cancel()
+        if process.returncode == -signal.SIGKILL:
+            raise CommandFailed(f"{self.name}: {shlex.join(argv)} did not end within {timeout:.0f} s")
+        return subprocess.CompletedProcess(list(argv), process.returncode, "".join(lines), "")
+
     def command(self, argv: Sequence[str], *variables: str) -> list[str]:
         """``argv`` as a command of the machine that runs on the host as root; ``variables`` are ``NAME=value``."""
         init = self.init
@@ -120,13 +157,14 @@ class Host:
         self.wait_until_booted()
 
     def wait_until_booted(self) -> str:
-        """Wait until systemd has started all that it should; ``running`` or ``degraded``."""
+        """Wait until systemd has started all that it should, the network too; ``running`` or ``degraded``."""
         deadline = time.monotonic() + _PATIENCE
         state = ""
         while time.monotonic() < deadline and Path("/proc", str(self.supervisor)).exists():
             if self.init is not None:
                 state = self.attempt(["systemctl", "is-system-running", "--wait"], timeout=_PATIENCE).stdout.strip()
                 if state in _BOOTED:
+                    self.run(_WAIT_FOR_NETWORK, timeout=_PATIENCE)
                     return state
             time.sleep(0.05)
         raise CommandFailed(f"{self.name} did not boot: {state or 'its systemd did not start'}")

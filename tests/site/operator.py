@@ -6,17 +6,20 @@ was printed.
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.site.course import Course
 from tests.site.hosts import CommandFailed, Host
 from tests.site.plan import MEDIUM, NETWORK_V4, NETWORK_V6
 
 PROGRAMS = "/opt/appliance/current/bin"
 PLAYBOOKS = "/opt/appliance/current/playbooks"
+SITE = "site.yml"
 INVENTORY = "/root/inventory"
 ROOT = "/root/root.json"
 # Other hosts call the depot by the name in /etc/hosts; in the inventory it has another.
@@ -37,8 +40,8 @@ VARIABLES: Mapping[str, Any] = {
     "egress_admin_networks": [NETWORK_V4, NETWORK_V6],
     "preflight_internet_expected": True,  # until egress is denied, the hosts reach what stands for it
 }
-_BOOTSTRAP = 'exec python3 "$(echo "$1"/wheels/control/appliance-*.whl)/appliance/bootstrap" "$1" --root "$2"'
-_PLAYBOOK = f'cd {PLAYBOOKS} && exec {PROGRAMS}/ansible-playbook --inventory {INVENTORY} "$@" site.yml'
+CLIENT = "/root/client.py"
+CLIENTS = "/etc/appliance/pki/clients"  # certificates that the site issued
 _RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)
 
 
@@ -69,9 +72,14 @@ class Operator:
         self.depot.put(f"{INVENTORY}/hosts.yml", json.dumps(GROUPS if groups is None else groups))
         self.depot.put(f"{INVENTORY}/group_vars/all.yml", json.dumps(VARIABLES if variables is None else variables))
 
+    def bootstrap_command(self, bundle: str = MEDIUM) -> list[str]:
+        """The command with the whole name of the wheel: a ``*`` does not reach into it."""
+        wheel = self.depot.run(["sh", "-c", 'echo "$1"/wheels/control/appliance-*.whl', "sh", bundle]).strip()
+        return ["python3", f"{wheel}/appliance/bootstrap", bundle, "--root", ROOT]
+
     def attempt_bootstrap(self, bundle: str = MEDIUM) -> "subprocess.CompletedProcess[str]":
         """From the bundle on the disk to a control environment."""
-        return self.depot.attempt(["sh", "-c", _BOOTSTRAP, "sh", bundle, ROOT], timeout=600)
+        return self.depot.attempt(self.bootstrap_command(bundle), timeout=600)
 
     def bootstrap(self, bundle: str = MEDIUM) -> None:
         _check(self.attempt_bootstrap(bundle))
@@ -80,18 +88,41 @@ class Operator:
         """A command of the control environment."""
         return self.depot.attempt([f"{PROGRAMS}/appliance", *arguments], timeout=600)
 
-    def attempt_playbook(self, *options: str, timeout: float = 1500) -> "subprocess.CompletedProcess[str]":
-        """The playbook over all hosts."""
-        return self.depot.attempt(playbook(*options), timeout=timeout)
+    def attempt_playbook(
+        self, *options: str, name: str = SITE, timeout: float = 1500
+    ) -> "subprocess.CompletedProcess[str]":
+        """A playbook over all hosts."""
+        return self.depot.attempt(playbook(*options, name=name), timeout=timeout)
 
-    def play(self, *options: str, timeout: float = 1500) -> dict[str, Recap]:
-        """The playbook over all hosts; the recap by host."""
-        return recap(_check(self.attempt_playbook(*options, timeout=timeout)))
+    def play(self, *options: str, name: str = SITE, timeout: float = 1500) -> dict[str, Recap]:
+        """A playbook over all hosts; the recap by host."""
+        return recap(_check(self.attempt_playbook(*options, name=name, timeout=timeout)))
+
+    def follow(self, course: Course, *options: str, timeout: float = 1500) -> dict[str, Recap]:
+        """The whole playbook, told to ``course`` while it goes on; the recap by host."""
+        return recap(_check(self.depot.follow(playbook(*options), course.line, timeout=timeout)))
+
+    def take_client(self) -> None:
+        """Bring the program that asks the gateway."""
+        self.depot.put(CLIENT, Path(__file__).with_name("client.py").read_text())
+
+    def ask(self, who: str, task: str, *prompt: str) -> dict[str, Any]:
+        """What the gateway answers to ``task`` (chat or embedding) of a client that has a certificate of this site."""
+        return self.ask_with(f"{CLIENTS}/{who}", task, *prompt)
+
+    def ask_with(self, certificates: str, task: str, *prompt: str) -> dict[str, Any]:
+        """The same with the certificate in another directory on the depot, or with "none"."""
+        done = self.depot.attempt([f"{PROGRAMS}/python", CLIENT, certificates, task, *prompt], timeout=120)
+        if not done.stdout:
+            raise CommandFailed(done.stderr)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
 
-def playbook(*options: str) -> list[str]:
+def playbook(*options: str, name: str = SITE) -> list[str]:
     """The operator's command."""
-    return ["sh", "-c", _PLAYBOOK, "sh", *options]
+    command = [f"{PROGRAMS}/ansible-playbook", "--inventory", INVENTORY, *options, name]
+    return ["sh", "-c", f"cd {PLAYBOOKS} && {shlex.join(command)}"]
 
 
 def recap(output: str) -> dict[str, Recap]:

@@ -11,7 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.site.plan import OUTSIDE
+from tests.site.probe import Probe
 
+EVERY_WAY_OUT = {
+    Probe(protocol, address, port)
+    for address in (OUTSIDE.v4, OUTSIDE.v6)
+    for protocol, port in (("tcp", 80), ("tcp", 443), ("udp", 53), ("icmp", 0))
+}
 _TCP_PORTS = (80, 443)
 _A, _AAAA = 1, 28
 _RESPONSE = 0x8180  # a response to a recursive query, no error

@@ -1,7 +1,8 @@
 """Tries to reach addresses, from wherever Python runs: on a host or in a container.
 
-As a program it takes PROTOCOL,ADDRESS,PORT words, tries all at once, and prints those
-that answered.  It needs nothing but the standard library, so its text can be passed on.
+As a program it takes PROTOCOL,ADDRESS,PORT words, tries all at once, and prints a line for
+each that answered, and for each that cannot be tried there: who has no capability for raw
+sockets cannot ping.  It needs nothing but the standard library, so its text can be passed on.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +23,8 @@ _PING = {
     socket.AF_INET: struct.pack("!BBHHH", 8, 0, 0xF7FE, 1, 0),
     socket.AF_INET6: struct.pack("!BBHHH", 128, 0, 0, 1, 0),
 }
+# Anything else, such as "destination unreachable" (RFC 792, RFC 4443), is no answer.
+_ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 
 
 class Probe(NamedTuple):
@@ -31,11 +35,29 @@ class Probe(NamedTuple):
     port: int = 0
 
 
-def reached(run: Callable[[list[str]], str], probes: Iterable[Probe]) -> set[Probe]:
-    """Those of ``probes`` that answer where ``run`` runs a command."""
+class Tried(NamedTuple):
+    """What came of some probes; those that are in neither set did not answer."""
+
+    answered: set[Probe]
+    impossible: set[Probe]
+
+
+def tried(run: Callable[[list[str]], str], probes: Iterable[Probe]) -> Tried:
+    """What comes of ``probes`` where ``run`` runs a command."""
     words = [f"{probe.protocol},{probe.address},{probe.port}" for probe in probes]
     said = run(["python3", "-c", Path(__file__).read_text(), *words])
-    return {_probe(line) for line in said.splitlines()}
+    result = Tried(set(), set())
+    for line in said.splitlines():
+        what, word = line.split()
+        getattr(result, what).add(_probe(word))
+    return result
+
+
+def reached(run: Callable[[list[str]], str], probes: Iterable[Probe]) -> set[Probe]:
+    """Those of ``probes`` that answer where ``run`` runs a command, which has to be able to try all of them."""
+    result = tried(run, probes)
+    assert not result.impossible, f"cannot be tried there: {result.impossible}"
+    return result.answered
 
 
 def _probe(word: str) -> Probe:
@@ -48,7 +70,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _socket(probe: Probe) -> socket.socket:
-    """What the probe asks through; a failure here means that nothing can be tried, and is no answer."""
+    """What the probe asks through.  Raises PermissionError for a raw socket without the capability."""
     family = _family(probe.address)
     if probe.protocol == "tcp":
         return socket.socket(family, socket.SOCK_STREAM)
@@ -65,26 +87,47 @@ def _question(probe: Probe) -> bytes:
     return _PING[_family(probe.address)]
 
 
+def _answers(probe: Probe, link: socket.socket) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    with link, contextlib.suppress(OSError):  # also EPERM, as a firewall of the same host refuses
+        link.settimeout(PATIENCE)
+        link.connect((probe.address, probe.port))
+        link.send(_question(probe))
+        while (left := deadline - time.monotonic()) > 0:
+            link.settimeout(left)
+            said = link.recv(4096)
+            if probe.protocol != "icmp":
+                return bool(said)
+            if _icmp_type(said, link.family) == _ECHO_REPLY[_family(probe.address)]:
+                return True
+    return False
+
+
+def _icmp_type(packet: bytes, family: int) -> int:
+    """The kernel gives IPv4 packets with their header, and IPv6 ones without."""
+    return packet[(packet[0] & 0x0F) * 4] if family == socket.AF_INET else packet[0]
+
+
 def main(words: Sequence[str]) -> None:
-    links = [(word, _socket(_probe(word))) for word in words]
-    answered: list[str] = []
+    links: list[tuple[str, socket.socket]] = []
+    results: list[str] = []
+    for word in words:
+        try:
+            links.append((word, _socket(_probe(word))))
+        except PermissionError:
+            results.append(f"impossible {word}")
 
     def ask(word: str, link: socket.socket) -> None:
-        probe = _probe(word)
-        link.settimeout(PATIENCE)
-        with link, contextlib.suppress(OSError):  # also EPERM, as a firewall of the same host refuses
-            link.connect((probe.address, probe.port))
-            link.send(_question(probe))
-            if link.recv(4096):
-                answered.append(word)
+        if _answers(_probe(word), link):
+            results.append(f"answered {word}")
 
     threads = [threading.Thread(target=ask, args=pair) for pair in links]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for word in answered:
-        print(word)
+    for line in results:
+        print(line)
 
 
 if __name__ == "__main__":

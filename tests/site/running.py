@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from tests.site.capture import Packet, captured
 from tests.site.hosts import CommandFailed, Host
-from tests.site.plan import REPOSITORY, Plan
+from tests.site.plan import OUTSIDE, REPOSITORY, Plan
 from tests.support.debian_root import debian_root
 
 HOSTS = ("depot", "gpu1")
@@ -57,6 +58,18 @@ class Site:
 
     def host(self, name: str) -> Host:
         return {host.name: host for host in self.hosts}[name]
+
+    @property
+    def description(self) -> str:
+        """A line for each host, with its addresses."""
+        places = [(host.name, host.plan.addresses) for host in self.hosts] + [("outside", OUTSIDE)]
+        lines = [f"{name:8} {addresses.v4:14} {addresses.v6:18}" for name, addresses in places]
+        return "\n".join(lines) + "(stands for the internet)"
+
+    def wait_for_end(self) -> None:
+        """Until somebody else ends the site."""
+        while Path("/proc", str(self.supervisor)).exists():
+            time.sleep(0.5)
 
     def capture(self) -> AbstractContextManager[list[Packet]]:
         """Record what passes the site's bridge during a ``with`` block; the list is filled at its end."""

@@ -15,16 +15,12 @@ import pytest
 
 from tests.site.capture import Packet
 from tests.site.hosts import CommandFailed
-from tests.site.plan import OUTSIDE, REPOSITORY
+from tests.site.outside import EVERY_WAY_OUT
+from tests.site.plan import REPOSITORY
 from tests.site.probe import Probe, reached
 from tests.site.running import Site, SiteFailed, find_site, running_site
 from tests.site.traces import Traces, cgroup_mounts, machine
 
-EVERY_WAY_OUT = {
-    Probe(protocol, address, port)
-    for address in (OUTSIDE.v4, OUTSIDE.v6)
-    for protocol, port in (("tcp", 80), ("tcp", 443), ("udp", 53), ("icmp", 0))
-}
 _NAME = f"test-{uuid.uuid4().hex[:8]}"
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
 

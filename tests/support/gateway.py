@@ -173,6 +173,15 @@ def fingerprint(pair: Pair) -> str:
     return ":".join(digest[place : place + 2] for place in range(0, 64, 2))
 
 
+def another_authority(client: str) -> tuple[bytes, bytes]:
+    """Key and certificate of ``client``, PEM, of an authority with the names of a site's own and other keys."""
+    now = datetime.now(UTC)
+    root = root_authority("Appliance", now, 30)
+    authority = intermediate_authority(root, "Appliance", now, 30)
+    pair = issue(authority, "Appliance", Leaf(client, "client", CLIENT), now, 7)
+    return pair.key_pem(), pem(pair.certificate) + pem(authority.certificate)
+
+
 def make_gateway(folder: Path) -> Gateway:
     """Certificates and configuration; alice may chat, bob may embed, carol is not named, mallory is revoked."""
     now = datetime.now(UTC)

@@ -15,6 +15,7 @@ import yaml
 SITE = Path(__file__).parents[2] / "ansible" / "appliance_site"
 ROLES = sorted(path for path in (SITE / "roles").iterdir() if path.is_dir())
 INVENTORIES = sorted(path for path in (SITE / "inventories").iterdir() if path.is_dir())
+PLAYBOOKS = sorted(SITE.glob("*.yml"))
 TASK_FILES = sorted(file for part in ("tasks", "handlers") for file in SITE.glob(f"roles/*/{part}/*.yml"))
 MOST_VARIABLES = 40
 
@@ -100,8 +101,8 @@ def test_files_that_are_written_have_an_owner_and_a_mode(file: Path) -> None:
                 assert {"owner", "group", "mode"} <= task[module].keys(), task["name"]
 
 
-def test_the_playbook_names_roles_that_exist_and_all_of_them() -> None:
-    named = {role["role"] for play in read(SITE / "site.yml") for role in play.get("roles", [])}
+def test_the_playbooks_name_roles_that_exist_and_all_of_them() -> None:
+    named = {role["role"] for file in PLAYBOOKS for play in read(file) for role in play.get("roles", [])}
     included = {
         task["ansible.builtin.include_role"]["name"]
         for file in TASK_FILES
@@ -123,8 +124,8 @@ def test_example_inventories_are_what_preflight_demands(inventory: Path) -> None
 
 
 @pytest.mark.parametrize("inventory", INVENTORIES, ids=lambda inventory: inventory.name)
-def test_the_playbook_parses_with_each_inventory(inventory: Path) -> None:
-    done = ansible("ansible-playbook", "--syntax-check", "--inventory", str(inventory), "site.yml")
+def test_the_playbooks_parse_with_each_inventory(inventory: Path) -> None:
+    done = ansible("ansible-playbook", "--syntax-check", "--inventory", str(inventory), *map(str, PLAYBOOKS))
     assert done.returncode == 0, done.stderr
     assert "ERROR" not in done.stderr
     assert "DEPRECATION" not in done.stderr
@@ -132,7 +133,7 @@ def test_the_playbook_parses_with_each_inventory(inventory: Path) -> None:
 
 @pytest.mark.integration
 def test_no_role_breaks_the_strictest_rules_of_ansible_lint() -> None:
-    done = ansible("ansible-lint", "--offline", "--profile=production", "--nocolor", "-q", "site.yml")
+    done = ansible("ansible-lint", "--offline", "--profile=production", "--nocolor", "-q", *map(str, PLAYBOOKS))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,0 +1,64 @@
+"""Asks the gateway with the stock OpenAI client, as a program of the site would.
+
+    client.py CERTIFICATES TASK [PROMPT]
+
+CERTIFICATES is a directory with client.pem and client.key, or "none"; TASK is chat or
+embedding.  Prints one line of JSON: the answer, or by whom and why it was refused.  Runs
+with the Python of the control environment, which has the client.
+"""
+
+import json
+import math
+import ssl
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2
+import openai  # type: ignore[import-not-found]  # it is in the bundle
+
+GATEWAY = "https://gpu1/v1"
+AUTHORITY = "/etc/appliance/pki/ca.pem"
+SENTENCE = "The cat sits on the mat."
+OTHERS = ("A feline is resting on a rug.", "Quarterly revenue grew by ten percent.")
+
+
+def main(certificates: str, task: str, prompt: str = "Good morning") -> int:
+    context = ssl.create_default_context(cafile=AUTHORITY)
+    if certificates != "none":
+        context.load_cert_chain(f"{certificates}/client.pem", f"{certificates}/client.key")
+    client = openai.OpenAI(
+        base_url=GATEWAY, api_key="unused", http_client=httpx2.Client(verify=context), max_retries=0, timeout=120
+    )
+    try:
+        print(json.dumps(_chat(client, prompt) if task == "chat" else _compare(client)))
+    except openai.APIStatusError as error:
+        refusal = {"status": error.status_code, "message": error.body["message"]}
+        print(json.dumps(refusal | {"id": error.response.headers["X-Request-Id"]}))
+        return 1
+    return 0
+
+
+def _chat(client: Any, prompt: str) -> dict[str, object]:
+    """The answer as it came, part by part."""
+    stream = client.chat.completions.create(
+        model="tiny-chat", messages=[{"role": "user", "content": prompt}], max_tokens=16, stream=True
+    )
+    parts = [part.choices[0].delta.content or "" for part in stream if part.choices]
+    return {"parts": parts, "id": stream.response.headers["X-Request-Id"]}
+
+
+def _compare(client: Any) -> dict[str, object]:
+    """How near two sentences are to one: the cosines of their embeddings with its own."""
+    answer = client.embeddings.create(model="all-minilm-l6-v2", input=[SENTENCE, *OTHERS])
+    vectors = [item.embedding for item in answer.data]
+    cosines = [_cosine(vectors[0], vector) for vector in vectors[1:]]
+    return {"sentence": SENTENCE, "others": dict(zip(OTHERS, cosines, strict=True))}
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True)) / math.hypot(*one) / math.hypot(*other)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
