@@ -22,7 +22,7 @@ class BundleFile(Content):
     path: BundlePath
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A name that was found below a directory; ``size`` in bytes."""
 

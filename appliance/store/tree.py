@@ -1,19 +1,18 @@
 """A directory tree that cannot be left.
 
-Every file is opened below the tree's own descriptor, one component after the other, and
-never through a link; what is hashed is what was opened.  A tree that changes meanwhile
-can be refused, but not lead outside.  Whoever wants the bytes that are hashed gets them
-from the same read, by a tap.
+Every file is opened below the tree's own descriptor and never through a link; what is
+hashed is what was opened.  What is no ordinary file is not opened at all, because opening
+a device has effects.  A tree that changes meanwhile can be refused, but not lead outside.
+Whoever wants the bytes that are hashed gets them from the same read, by a tap.
 """
 
-import hashlib
+import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from io import FileIO
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -22,20 +21,12 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Entry
 from appliance.model.limits import MAX_PATH_DEPTH, MAX_TREE_ENTRIES
 from appliance.model.progress import Progress
+from appliance.store.beneath import open_beneath
+from appliance.store.hashing import CHUNK, Hashing, Tap, unreadable
 
-CHUNK = 1024 * 1024
-# How far the kernel is asked to read ahead; measured in docs/benchmarks.md.
-_WINDOW = 64 * 1024 * 1024
-# A file is hashed by one thread.  With no more threads than cores, five equal files on two
-# cores leave one core idle for a sixth of the time; with a thread each, they end together.
-_LEAST_THREADS = 16
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK, opening a fifo that an attacker left would wait for ever.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-# Opened for each path that is hashed, in the thread that hashes it; takes every block, which
-# is valid during the call only.  Left by an exception when the file was not read to its end.
-Tap = Callable[[str], AbstractContextManager[Callable[[memoryview], None]]]
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+# Without O_NONBLOCK, opening a fifo that took a file's place a moment ago would wait for ever.
+_FILE = os.O_RDONLY | os.O_NONBLOCK
 
 
 class Tree:
@@ -45,6 +36,7 @@ class Tree:
         self.root = root
         self._progress = progress
         self._stop = threading.Event()
+        self._entries: Mapping[str, Entry] = {}
         try:
             self._descriptor = _open_top(root)
         except OSError as error:
@@ -60,43 +52,35 @@ class Tree:
     ) -> None:
         os.close(self._descriptor)
 
-    def listing(self) -> dict[str, Entry]:
+    def listing(self) -> Mapping[str, Entry]:
         """Everything below the tree by path.  Raises NotTrusted beyond any sane size."""
         found: dict[str, Entry] = {}
         pending = [""]
         while pending:
             folder = pending.pop()
-            descriptor = self._open(folder, _DIRECTORY)
-            try:
-                with os.scandir(descriptor) as entries:
-                    for entry in entries:
-                        path = f"{folder}/{entry.name}" if folder else entry.name
-                        status = entry.stat(follow_symlinks=False)
-                        found[path] = Entry(_kind(status.st_mode), status.st_size)
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(path)
-            except OSError as error:
-                raise _unreadable(folder or ".", error) from None
-            finally:
-                os.close(descriptor)
-            if len(found) > MAX_TREE_ENTRIES or folder.count("/") > MAX_PATH_DEPTH:
-                raise NotTrusted("tree-oversized", "more or deeper entries than any bundle has", where=folder)
+            if folder.count("/") >= MAX_PATH_DEPTH:
+                raise NotTrusted("tree-oversized", "a directory deeper than in any bundle", where=folder)
+            for name, entry in self._list(folder or ".", MAX_TREE_ENTRIES - len(found)):
+                path = f"{folder}/{name}" if folder else name
+                found[path] = entry
+                if entry.kind == "directory":
+                    pending.append(path)
+        self._entries = found
         return found
 
     def read(self, path: str, limit: int) -> bytes:
         """The whole of a file.  Raises NotTrusted for none, another type, or too much."""
-        descriptor = self._open_file(path)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            parts = []
-            length = 0
+        parts = []
+        length = 0
+        with self._opened(path) as descriptor:
             try:
-                while chunk := file.read(min(CHUNK, limit + 1 - length)):
+                while chunk := os.read(descriptor, min(CHUNK, limit + 1 - length)):
                     parts.append(chunk)
                     length += len(chunk)
-                    if length > limit:
-                        raise NotTrusted("file-oversized", f"the file is larger than {limit} bytes", where=path)
             except OSError as error:
-                raise _unreadable(path, error) from None
+                raise unreadable(path, error) from None
+        if length > limit:
+            raise NotTrusted("file-oversized", f"the file is larger than {limit} bytes", where=path)
         return b"".join(parts)
 
     def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterator[tuple[str, str]]:
@@ -105,83 +89,59 @@ class Tree:
         ``tap`` gets the bytes of each file while they are hashed.
         """
         sizes = {path: self._size(path) for path in paths}
-        largest_first = sorted(paths, key=lambda path: -sizes[path])
         self._stop.clear()
-        workers = max(_LEAST_THREADS, len(os.sched_getaffinity(0)))
-        with (
-            self._progress.task("Copying files" if tap else "Verifying files", sum(sizes.values())) as task,
-            ThreadPoolExecutor(workers) as pool,
-        ):
-            try:
-                yield from pool.map(
-                    lambda path: (path, self._digest(path, tap or _no_tap, task.advance)), largest_first
-                )
-            finally:
-                # Ctrl-C: the threads end at their next block, not at the end of their file.
-                self._stop.set()
-                pool.shutdown(cancel_futures=True)
+        with self._progress.task("Copying files" if tap else "Verifying files", sum(sizes.values())) as task:
+            hashing = Hashing(self._opened, task.advance, stop=self._stop)
+            yield from (replace(hashing, tap=tap) if tap else hashing).digests(sizes)
 
-    def _digest(self, path: str, tap: Tap, advance: Callable[[int], None]) -> str:
-        digest = hashlib.sha256()
-        buffer = memoryview(bytearray(CHUNK))
-        position = 0
-        with os.fdopen(self._open_file(path), "rb", buffering=0) as file, tap(path) as take:
-            while length := _read_block(file, buffer, position, path):
-                if self._stop.is_set():
-                    raise _Stopped
-                block = buffer[:length]
-                digest.update(block)
-                take(block)
-                position += length
-                advance(length)
-        return digest.hexdigest()
-
-    def _size(self, path: str) -> int:
-        descriptor = self._open_file(path)
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[int]:
+        self._size(path)
+        descriptor = self._open(path, _FILE)
         try:
-            return os.fstat(descriptor).st_size
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _not_a_file(path)
+            yield descriptor
         finally:
             os.close(descriptor)
 
-    def _open_file(self, path: str) -> int:
-        descriptor = self._open(path, _FILE)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    def _size(self, path: str) -> int:
+        """Size of what has to be an ordinary file; it is not opened."""
+        entry = self._entries.get(path) or self._look(path)
+        if entry.kind != "file":
+            raise _not_a_file(path)
+        return entry.size
+
+    def _look(self, path: str) -> Entry:
+        folder, _, name = path.rpartition("/")
+        descriptor = self._open(folder or ".", _DIRECTORY)
+        try:
+            return _entry(os.stat(name, dir_fd=descriptor, follow_symlinks=False))
+        except OSError as error:
+            raise _unopened(path, error) from None
+        finally:
             os.close(descriptor)
-            raise NotTrusted("file-type", "not an ordinary file", where=path)
-        return descriptor
+
+    def _list(self, folder: str, most: int) -> list[tuple[str, Entry]]:
+        found: list[tuple[str, Entry]] = []
+        descriptor = self._open(folder, _DIRECTORY)
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    if len(found) == most:
+                        raise NotTrusted("tree-oversized", "more entries than any bundle has", where=folder)
+                    found.append((entry.name, _entry(entry.stat(follow_symlinks=False))))
+        except OSError as error:
+            raise unreadable(folder, error) from None
+        finally:
+            os.close(descriptor)
+        return found
 
     def _open(self, path: str, flags: int) -> int:
-        components = path.split("/") if path else ["."]
-        descriptor = os.dup(self._descriptor)
-        for number, component in enumerate(components, start=1):
-            last = number == len(components)
-            try:
-                below = os.open(component, flags if last else _DIRECTORY, dir_fd=descriptor)
-            except FileNotFoundError:
-                raise NotTrusted("file-missing", "the file is missing", where=path, found="no file") from None
-            except OSError as error:
-                raise NotTrusted("file-type", f"the file cannot be opened: {error.strerror}", where=path) from None
-            finally:
-                os.close(descriptor)
-            descriptor = below
-        return descriptor
-
-
-class _Stopped(Exception):
-    """Ends a thread whose result nobody waits for any more."""
-
-
-def _no_tap(path: str) -> AbstractContextManager[Callable[[memoryview], None]]:
-    return nullcontext(lambda block: None)
-
-
-def _read_block(file: FileIO, buffer: memoryview, position: int, path: str) -> int:
-    try:
-        if position % _WINDOW == 0:
-            os.posix_fadvise(file.fileno(), position + CHUNK, _WINDOW, os.POSIX_FADV_WILLNEED)
-        return file.readinto(buffer) or 0
-    except OSError as error:
-        raise _unreadable(path, error) from None
+        try:
+            return open_beneath(self._descriptor, path, flags)
+        except OSError as error:
+            raise _unopened(path, error) from None
 
 
 def _open_top(root: Path) -> int:
@@ -194,9 +154,19 @@ def _open_top(root: Path) -> int:
     return descriptor
 
 
-def _unreadable(path: str, error: OSError) -> NotTrusted:
-    # A dying medium: what cannot be read is not what was signed.
-    return NotTrusted("file-unreadable", f"it cannot be read: {error.strerror}", where=path)
+def _unopened(path: str, error: OSError) -> NotTrusted:
+    if isinstance(error, FileNotFoundError):
+        return NotTrusted("file-missing", "the file is missing", where=path, found="no file")
+    reason = "it is a link, or lies behind one" if error.errno == errno.ELOOP else error.strerror
+    return NotTrusted("file-type", f"the file cannot be opened: {reason}", where=path)
+
+
+def _not_a_file(path: str) -> NotTrusted:
+    return NotTrusted("file-type", "not an ordinary file", where=path)
+
+
+def _entry(status: os.stat_result) -> Entry:
+    return Entry(_kind(status.st_mode), status.st_size)
 
 
 def _kind(mode: int) -> Literal["file", "directory", "link", "special"]:

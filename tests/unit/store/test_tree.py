@@ -11,6 +11,8 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Entry
 from appliance.model.progress import Silent
 from appliance.store import tree as module
+from appliance.store.beneath import open_beneath
+from appliance.store.hashing import Stopped
 from appliance.store.tree import Tree
 
 
@@ -88,6 +90,34 @@ def test_a_pipe_does_not_hold_the_reader_up(folder: Path) -> None:
     assert _refusal(folder, "pipe").reference == "file-type"
 
 
+def test_what_is_no_file_is_not_even_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening has effects: on a device, and on whoever waits at the other end of a pipe."""
+    os.mkfifo(folder / "models/pipe")
+    opened: list[str] = []
+
+    def watch(directory: int, path: str, flags: int) -> int:
+        opened.append(path)
+        return open_beneath(directory, path, flags)
+
+    monkeypatch.setattr(module, "open_beneath", watch)
+    with _opened(folder) as tree:
+        for use in (lambda: tree.read("models/pipe", 100), lambda: list(tree.digests(["models/pipe"]))):
+            with pytest.raises(NotTrusted, match="not an ordinary file"):
+                use()
+            tree.listing()  # the second time it is known from here
+    assert "models" in opened
+    assert "models/pipe" not in opened
+
+
+def test_a_file_that_becomes_a_pipe_after_it_was_listed_is_refused(folder: Path) -> None:
+    with _opened(folder) as tree:
+        tree.listing()
+        (folder / "note.txt").unlink()
+        os.mkfifo(folder / "note.txt")
+        with pytest.raises(NotTrusted, match="not an ordinary file"):
+            tree.read("note.txt", 100)
+
+
 def test_the_tree_is_the_directory_that_was_opened(folder: Path) -> None:
     """Whoever swaps the directory by name meanwhile changes nothing."""
     with _opened(folder) as tree:
@@ -124,7 +154,7 @@ def test_a_tap_learns_that_a_file_was_not_read_to_its_end(folder: Path) -> None:
 
         @contextmanager
         def tap(path: str) -> Iterator[Callable[[memoryview], None]]:
-            with pytest.raises(module._Stopped):
+            with pytest.raises(Stopped):
                 yield lambda block: tree._stop.set()  # as Ctrl-C does while the first block is written
             raise KeyboardInterrupt
 
