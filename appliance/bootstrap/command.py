@@ -16,17 +16,25 @@ from appliance.bootstrap.problem import BAD_INPUT, FAILED, INTERRUPTED, Problem,
 from appliance.bootstrap.programs import run
 from appliance.bootstrap.wheels import copy_wheels, find_wheels
 
+_IMPORT_OPTIONS = {
+    "--policy": "the site's policy; default: /etc/appliance/policy.yaml, if it is there",
+    "--override": "what the signers allow this site to do with a bundle that is refused",
+}
 _TO_CHANGE_FIRST = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class Options:
-    """``root`` is the operator's own root document; ``prefix`` and ``site`` are directories."""
+    """``root`` is the operator's own root document; ``prefix`` and ``site`` are directories.
+
+    ``further`` are options of the import that have a default there.
+    """
 
     bundle: Path
     root: Path
     prefix: Path
     site: Path
+    further: tuple[str | Path, ...]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,7 +74,7 @@ def bootstrap(options: Options) -> None:
         told = run(
             [
                 *(temporary / "bin/python", "-B", temporary / "bin/appliance", "import", options.bundle),
-                *("--root", options.root, "--site", options.site),
+                *("--root", options.root, "--site", options.site, *options.further),
             ]
         )
     imported = Path(told.splitlines()[-1])
@@ -94,8 +102,13 @@ def _parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--root", type=Path, required=True, help="the root document you trust; not the bundle's copy")
     parser.add_argument("--prefix", type=Path, default=Path("/opt/appliance"), help="default: %(default)s")
     parser.add_argument("--site", type=Path, default=Path("/srv/appliance"), help="default: %(default)s")
+    for name, text in _IMPORT_OPTIONS.items():
+        parser.add_argument(name, type=Path, help=text)
     found = parser.parse_args(arguments)
-    return Options(*(path.absolute() for path in (found.bundle, found.root, found.prefix, found.site)))
+    given = {name: getattr(found, name.removeprefix("--")) for name in _IMPORT_OPTIONS}
+    further = [word for name, path in given.items() if path for word in (name, path.absolute())]
+    bundle, root, prefix, site = (path.absolute() for path in (found.bundle, found.root, found.prefix, found.site))
+    return Options(bundle, root, prefix, site, tuple(further))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

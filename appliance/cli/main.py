@@ -39,6 +39,7 @@ app.command("switch")(site.switch)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(keys.root_app, name="root")
 app.add_typer(log.log_app, name="log")
+app.add_typer(site.state_app, name="state")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""``appliance import`` and ``appliance switch``."""
+"""``appliance import``, ``appliance switch`` and ``appliance state``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,11 +6,29 @@ from typing import Annotated
 import typer
 
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.model.override import Allowance
+from appliance.model.state import SiteState
 from appliance.steps import import_bundle as import_step
 from appliance.steps import switch as switch_step
+from appliance.steps.policy import POLICY_FILE, read_site_policy
+from appliance.steps.site_state import Memory
+from appliance.steps.verify import read_trusted
 from appliance.store.site import DEFAULT_SITE, Site
 
+state_app = typer.Typer(help="Show or renew what the site remembers.", no_args_is_help=True)
+
+_OVERRIDDEN: dict[Allowance, str] = {
+    "expired": "the bundle has expired",
+    "rollback": "the site has accepted a newer version",
+}
 SiteOption = Annotated[Path, typer.Option("--site", help="The site's directory.")]
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", help=f"The site's policy.  [default: {POLICY_FILE}, if it is there]")
+]
+OverrideOption = Annotated[
+    Path | None,
+    typer.Option("--override", help="What the signers allow this site to do with a bundle that is refused."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -18,44 +36,32 @@ def import_(
     bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The carried bundle; it may be read-only.")],
     root: Annotated[Path, typer.Option("--root", help="The root document you trust; not the bundle's own copy.")],
     site: SiteOption = DEFAULT_SITE,
+    policy: PolicyOption = None,
+    override: OverrideOption = None,
     switch: Annotated[
-        bool, typer.Option("--switch/--no-switch", help="Make it the current one, unless a newer one is.")
+        bool, typer.Option("--switch/--no-switch", help="Make it the current one, unless an override lets it go back.")
     ] = True,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
     """Take a bundle into the site, verified while it is copied.
 
-    A refused bundle changes nothing. The last line on standard output is the bundle's directory in the site.
+    A refused bundle changes nothing. What was accepted is remembered: an older version does not come in again.
+    The last line on standard output is the bundle's directory in the site.
 
     Example: `appliance import /media/carried/demo-1.0.0 --root release.root.json`
     """
     progress = TerminalProgress(quiet=quiet or as_json)
-    imported = import_step.import_bundle(bundle, root, Site(site), progress, switch=switch)
-    predicate = imported.bundle.statement.predicate
-    demo = any(signer.use == "demo" for signer in imported.bundle.signers)
+    imported = import_step.import_bundle(
+        bundle, root, Site(site), progress, demands=read_site_policy(policy), override=override, switch=switch
+    )
     if as_json:
-        out_json(
-            {
-                "ok": True,
-                "path": str(imported.path),
-                "name": predicate.name,
-                "version": predicate.version,
-                "files": predicate.files,
-                "bytes": predicate.bytes,
-                "written": imported.written,
-                "linked": imported.linked,
-                "switched": imported.switched,
-                "current": imported.current,
-                "sha256sums": imported.bundle.statement.subject[0].digest.sha256,
-                "signers": [signer.keyid for signer in imported.bundle.signers],
-                "demo": demo,
-            }
-        )
+        out_json(_summary(imported))
         return
     if not quiet:
         _tell(imported)
-    if demo:
+    _tell_overridden(imported.overridden)
+    if _is_demo(imported):
         err().print("[bold yellow]  this is a DEMO key: anybody may have made this bundle[/]")
     out(str(imported.path))
 
@@ -64,21 +70,97 @@ def switch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The bundle's name.")],
     version: Annotated[str, typer.Argument(metavar="VERSION", help="A version that the site holds.")],
     site: SiteOption = DEFAULT_SITE,
+    policy: PolicyOption = None,
+    override: OverrideOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a version that the site holds the current one: nothing is copied.
 
     Example: `appliance switch demo 1.0.0`
     """
-    switched = switch_step.switch(Site(site), name, version)
+    switched = switch_step.switch(Site(site), name, version, demands=read_site_policy(policy), override=override)
     if as_json:
         out_json(
-            {"ok": True, "path": str(switched.path), "previous": switched.previous, "changed": switched.changed},
+            {
+                "ok": True,
+                "path": str(switched.path),
+                "previous": switched.previous,
+                "changed": switched.changed,
+                "overridden": switched.overridden,
+            }
         )
         return
+    _tell_overridden(switched.overridden)
     was = switched.previous or "none"
     err().print(f"[green]{printable(name)} {printable(version)} is current[/], before: {printable(was)}")
     out(str(switched.path))
+
+
+@state_app.command("show")
+def show_state(site: SiteOption = DEFAULT_SITE, policy: PolicyOption = None, as_json: JsonOption = False) -> None:
+    """Show what the site has accepted: root documents, the highest version of each bundle, the latest time.
+
+    Example: `appliance state show`
+    """
+    _show_state(Memory(Site(site), read_site_policy(policy)).load(), as_json=as_json)
+
+
+@state_app.command("rebuild")
+def rebuild_state(
+    root: Annotated[Path, typer.Option("--root", help="The first root document you trust, which every bundle holds.")],
+    site: SiteOption = DEFAULT_SITE,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the state anew from the bundles that the site holds, after it was lost, damaged or rolled back.
+
+    Find out first why it was: versions that were accepted and are not held any more are forgotten.
+
+    Example: `appliance state rebuild --root release.root.json`
+    """
+    memory = Memory(Site(site), read_site_policy(policy))
+    _show_state(memory.rebuild(read_trusted(root), TerminalProgress(quiet=as_json)), as_json=as_json)
+
+
+def _show_state(state: SiteState, *, as_json: bool) -> None:
+    if as_json:
+        out_json({"ok": True, "state": state.model_dump(mode="json", by_alias=True)})
+        return
+    out(f"root documents: {len(state.roots)}" + (f", newest {state.roots[-1]}" if state.roots else ""))
+    for number, epoch in sorted(state.epochs.items()):
+        out(f"since root document {number}, until {epoch.time}:")
+        for name, bundle in sorted(epoch.bundles.items()):
+            out(f"  {name} {bundle.version}  SHA256SUMS {bundle.sha256sums}")
+    out(f"TPM counter: {'none' if state.counter is None else state.counter}")
+
+
+def _tell_overridden(overridden: tuple[Allowance, ...]) -> None:
+    for allowance in overridden:
+        err().print(f"[bold yellow]  allowed by an override only: {_OVERRIDDEN[allowance]}[/]")
+
+
+def _is_demo(imported: import_step.Imported) -> bool:
+    return any(signer.use == "demo" for signer in imported.bundle.signers)
+
+
+def _summary(imported: import_step.Imported) -> dict[str, object]:
+    predicate = imported.bundle.statement.predicate
+    return {
+        "ok": True,
+        "path": str(imported.path),
+        "name": predicate.name,
+        "version": predicate.version,
+        "files": predicate.files,
+        "bytes": predicate.bytes,
+        "written": imported.written,
+        "linked": imported.linked,
+        "switched": imported.switched,
+        "current": imported.current,
+        "sha256sums": imported.bundle.statement.subject[0].digest.sha256,
+        "signers": [signer.keyid for signer in imported.bundle.signers],
+        "overridden": imported.overridden,
+        "demo": _is_demo(imported),
+    }
 
 
 def _tell(imported: import_step.Imported) -> None:

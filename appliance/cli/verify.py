@@ -9,7 +9,9 @@ import typer
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
+from appliance.model.policy import DEFAULT_POLICY
 from appliance.steps import verify as verify_step
+from appliance.steps.policy import read_site_policy
 from appliance.steps.receipt import with_receipt
 from appliance.trust.verify import VerifiedBundle
 
@@ -17,6 +19,10 @@ from appliance.trust.verify import VerifiedBundle
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="DIR", help="The bundle.")],
     root: Annotated[Path, typer.Option("--root", help="The root document you trust; not the bundle's own copy.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", help="A site's policy to judge by as well."),
+    ] = None,
     receipt: Annotated[
         Path | None, typer.Option("--receipt", help="Write the result there, a refusal too, signed by --key.")
     ] = None,
@@ -31,7 +37,8 @@ def verify(
 
     Example: `appliance verify dist/demo-1.0.0 --root keys/release.root.json`
     """
-    check = partial(verify_step.verify, bundle, root, TerminalProgress(quiet=quiet or as_json))
+    demands = read_site_policy(policy) if policy else DEFAULT_POLICY
+    check = partial(verify_step.verify, bundle, root, TerminalProgress(quiet=quiet or as_json), demands=demands)
     if (receipt is None) != (key is None):
         raise BadInput("usage", "a receipt is signed: --receipt and --key go together")
     if receipt and key:

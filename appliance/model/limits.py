@@ -52,10 +52,14 @@ MAX_JSON_DEPTH = 32
 # Largest absolute value of a whole number: beyond it jq and JavaScript round silently.
 MAX_JSON_INTEGER = 2**53 - 1
 
-# What a site writes down: its log and whoever reads it hold these -----------------------------
+# What a site writes down and is given: it and whoever reads it hold these ----------------------
 
 # Of a line of a site's log: an inference host with 5,000 OS packages takes a quarter of it.
 MAX_LOG_LINE = 1 * MIB
+# Of state.json: some thousand names of bundles in a hundred epochs; a site has a handful.
+MAX_STATE = 16 * MIB
+# Of an override's reason, in characters: a person reads it.
+MAX_REASON = 500
 
 # What definitions and locks name: a build holds these --------------------------------------
 

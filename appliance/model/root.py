@@ -4,6 +4,7 @@ The idea is The Update Framework's root role (https://theupdateframework.io); th
 is a DSSE envelope in canonical JSON, so that openssl and jq can check it.
 """
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pydantic import Field, model_validator
@@ -98,3 +99,19 @@ class RootDocument(Strict):
     def canonical(self) -> bytes:
         """The payload of its envelope."""
         return canonical_json(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a root document comes from, as far as sites remember it.
+
+    ``documents`` has the SHA-256 of each payload of its chain, from version 1 to its own.
+    ``epoch`` is the version of the first document since which the release role (its keys
+    and threshold) has not changed.  ``began`` is when that one was created, ``created`` when
+    this one was, and neither is before what earlier documents say.
+    """
+
+    documents: tuple[str, ...]
+    epoch: int
+    began: str
+    created: str

@@ -7,10 +7,10 @@ as in Semantic Versioning 2.0.0, section 11 (https://semver.org).
 from appliance.model.names import check_version
 
 _NUMBERS = 4
-_Key = tuple[tuple[int, ...], int, tuple[tuple[int, int, str], ...]]
+VersionKey = tuple[tuple[int, ...], int, tuple[tuple[int, int, str], ...]]
 
 
-def version_key(version: str) -> _Key:
+def version_key(version: str) -> VersionKey:
     """Sorts versions from old to new.  Raises ValueError for what is no version."""
     numbers, dash, before = check_version(version).partition("-")
     parts = [int(part) for part in numbers.split(".")]

@@ -2,8 +2,8 @@
 
 Signatures, list and set of files are verified before anything is written.  Then each file
 is read from the medium once, hashed while it is written, and what comes out becomes a
-bundle of the site only when the verifier has accepted all of it.  docs/adr/0007-import.md
-gives the reasons.
+bundle of the site only when the verifier has accepted all of it and the site's state knows
+of it.  docs/adr/0007-import.md gives the reasons.
 """
 
 import hashlib
@@ -17,9 +17,12 @@ from appliance.errors import NotTrusted
 from appliance.model.bundle import SUMS
 from appliance.model.files import Entry
 from appliance.model.limits import MAX_SUMS
+from appliance.model.override import Allowance
+from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
-from appliance.model.versions import version_key
 from appliance.steps.evidence import accepted, record, record_root, refusals_recorded
+from appliance.steps.policy import read_override
+from appliance.steps.site_state import AS_HELD, Memory
 from appliance.steps.switch import make_current
 from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
@@ -37,7 +40,7 @@ class Imported:
 
     ``written`` says whether it was not there before, ``linked`` how many of its files are
     shared with other bundles.  ``switched`` says whether it has become the current one,
-    ``current`` which version is.
+    ``current`` which version is.  ``overridden`` is what only an override has allowed.
     """
 
     bundle: VerifiedBundle
@@ -46,34 +49,45 @@ class Imported:
     linked: int
     switched: bool
     current: str | None
+    overridden: tuple[Allowance, ...]
 
 
-def import_bundle(source: Path, root: Path, site: Site, progress: Progress, *, switch: bool = True) -> Imported:
-    """Import the bundle at ``source`` by the root document in ``root``.
+def import_bundle(
+    source: Path,
+    root: Path,
+    site: Site,
+    progress: Progress,
+    *,
+    demands: SitePolicy = DEFAULT_POLICY,
+    override: Path | None = None,
+    switch: bool = True,
+) -> Imported:
+    """Import the bundle at ``source`` by the root document in ``root`` and the site's ``demands``.
 
-    With ``switch`` it becomes the current one of its name, unless a newer one is.
-    Raises NotTrusted for whatever ``appliance verify`` refuses, and ``version-reused`` when
-    the site holds other content under this name and version; BadInput when the disk is too
-    small or another import is running.  Then nothing has changed but the log, which tells of
-    refusals too.
+    With ``switch`` it becomes the current one of its name, unless the override was needed to go back to it.
+    Raises NotTrusted for whatever ``appliance verify`` refuses, and for what the site's
+    policy or state forbid; BadInput when the disk is too small or another import is
+    running.  Then nothing has changed but the log, which tells of refusals too.
     """
     trusted = read_trusted(root)
+    memory = Memory(site, demands)
+    signed = read_override(override) if override else None
+    policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
     Log(site.root).check_end()
     with Tree(source, progress) as tree:
         with refusals_recorded(site, tree, trusted, progress):
-            taken = _take(tree, trusted, site, progress)
+            taken = _take(tree, trusted, site, memory, policy, progress)
         bundle = taken.bundle
         record(site, "import", accepted(bundle, trusted))
         record_root(site, bundle.root)
     head = bundle.statement.predicate
-    switched = switch and _may_switch(site, head.name, head.version, progress)
+    switched = switch and _may_switch(site, taken, progress)
     switched = switched and make_current(site, bundle.statement).changed
     return replace(taken, switched=switched, current=site.current_version(head.name))
 
 
-def _take(tree: Tree, trusted: bytes, site: Site, progress: Progress) -> Imported:
+def _take(tree: Tree, trusted: bytes, site: Site, memory: Memory, policy: Policy, progress: Progress) -> Imported:
     """Verify the bundle in ``tree`` and make it one of the site's; which is current stays."""
-    policy = Policy(now=datetime.now(UTC))
     reader = _Recorder(tree)
     listed = verify_list(reader, trusted, policy)
     head = listed.statement.predicate
@@ -84,12 +98,15 @@ def _take(tree: Tree, trusted: bytes, site: Site, progress: Progress) -> Importe
             with site.staging(head.name, head.version, listed.files) as staging:
                 bundle = _copy(tree, listed, reader.documents, staging, site, progress)
                 linked = len(staging.linked)
+                memory.accept(listed, policy)
+                staging.commit()
         else:
             _check_same(path, listed, progress)
             bundle = verify_files(listed, tree)
             with _held(path, progress) as held:
-                verify(held, trusted, policy)
-    return Imported(bundle, path, written, linked, switched=False, current=None)
+                verify(held, trusted, AS_HELD)
+            memory.accept(listed, policy)
+    return Imported(bundle, path, written, linked, switched=False, current=None, overridden=listed.overridden)
 
 
 class _Recorder:
@@ -136,7 +153,7 @@ def _copy(
     bundle = verify_files(listed, _Copier(tree, staging))
     for path, data in documents.items():
         staging.write(path, data)
-    staging.commit()
+    staging.settle()
     return bundle
 
 
@@ -188,10 +205,11 @@ def _held(path: Path, progress: Progress) -> Iterator[Tree]:
         ) from None
 
 
-def _may_switch(site: Site, name: str, version: str, progress: Progress) -> bool:
-    """An old bundle that turns up again, rightly signed, must not roll a site back."""
-    current = site.current_version(name)
-    if current is None or version_key(current) <= version_key(version):
+def _may_switch(site: Site, taken: Imported, progress: Progress) -> bool:
+    """Whether the bundle is newer than what is current, and not just allowed to be there."""
+    head = taken.bundle.statement.predicate
+    current = site.current_version(head.name)
+    if current is None or "rollback" not in taken.overridden:
         return True
-    progress.step(f"{current} stays current, it is newer; to go back: appliance switch {name} {version}")
+    progress.step(f"{current} stays current; to go back: appliance switch {head.name} {head.version}")
     return False

@@ -1,33 +1,51 @@
 """``appliance switch``: make another bundle that the site holds the current one.
 
 Going back is a switch and not a copy.  The bundle was verified when it came in and is not
-read again.
+read again; what depends on the day and on the site's policy is asked again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import BadInput
 from appliance.model.bundle import STATEMENT, Statement
 from appliance.model.events import BundleVersion
+from appliance.model.override import Allowance
+from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.steps.evidence import record_switch
+from appliance.steps.policy import read_override
+from appliance.steps.site_state import Memory
 from appliance.store.site import Site
+from appliance.trust.policy import Policy
 from appliance.trust.statement import parse_statement
 
 
 @dataclass(frozen=True)
 class Switched:
-    """The bundle that is current now, which version was before, and whether that changed."""
+    """The bundle that is current now, which version was before, and whether that changed.
+
+    ``overridden`` is what only an override has allowed.
+    """
 
     path: Path
     previous: str | None
     changed: bool
+    overridden: tuple[Allowance, ...] = ()
 
 
-def switch(site: Site, name: str, version: str) -> Switched:
+def switch(
+    site: Site,
+    name: str,
+    version: str,
+    *,
+    demands: SitePolicy = DEFAULT_POLICY,
+    override: Path | None = None,
+) -> Switched:
     """Make ``version`` the current one of ``name``.
 
-    Raises BadInput: ``name-unsafe``, ``bundle-not-imported``, ``site-malformed``.
+    Raises BadInput: ``name-unsafe``, ``bundle-not-imported``, ``site-malformed``; NotTrusted
+    when it has expired or the site's policy does not take it.
     """
     path = site.path(name, version)
     if path not in site.bundles():
@@ -39,7 +57,12 @@ def switch(site: Site, name: str, version: str) -> Switched:
             expected=f"one of: {held}" if held else "",
             hint="import it first: appliance import DIR --root ROOT.json",
         )
-    return make_current(site, _held(path, name, version))
+    statement = _held(path, name, version)
+    memory = Memory(site, demands)
+    signed = read_override(override) if override else None
+    policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
+    overridden = policy.check_switch(statement, memory.newest_root() if signed else None)
+    return replace(make_current(site, statement), overridden=overridden)
 
 
 def make_current(site: Site, held: Statement) -> Switched:

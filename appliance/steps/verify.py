@@ -1,10 +1,11 @@
-"""``appliance verify``: a bundle directory, a trusted root, the clock; nothing else."""
+"""``appliance verify``: a bundle directory, a trusted root, the clock, a policy if there is one; nothing else."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import BadInput
 from appliance.model.limits import MAX_ENVELOPE
+from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
 from appliance.store.tree import Tree
 from appliance.trust.policy import Policy
@@ -12,14 +13,14 @@ from appliance.trust.verify import VerifiedBundle
 from appliance.trust.verify import verify as verify_tree
 
 
-def verify(bundle: Path, root: Path, progress: Progress) -> VerifiedBundle:
-    """Verify a bundle by the root document in ``root``.
+def verify(bundle: Path, root: Path, progress: Progress, *, demands: SitePolicy = DEFAULT_POLICY) -> VerifiedBundle:
+    """Verify a bundle by the root document in ``root``, as a site with these ``demands`` and no memory would.
 
     Raises BadInput when one of them cannot be read, NotTrusted for everything else.
     """
     trusted = read_trusted(root)
     with Tree(bundle, progress) as tree:
-        return verify_tree(tree, trusted, Policy(now=datetime.now(UTC)))
+        return verify_tree(tree, trusted, Policy(now=datetime.now(UTC), demands=demands))
 
 
 def read_trusted(root: Path) -> bytes:

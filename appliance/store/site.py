@@ -3,7 +3,8 @@
 ``bundles/<name>-<version>`` is a whole bundle: it has that name from the moment all of it
 is verified and on the disk, and is never written to again.  While it is put together it is
 ``bundles/.<name>-<version>.importing``, which one process at a time may have.
-``current/<name>`` is a link to one of them, replaced by a rename.
+``current/<name>`` is a link to one of them, replaced by a rename.  ``state`` is the
+business of store/state.py.
 
 Believes that nobody but the site's operator can write here.  What may come in is for
 others to verify; here only names are checked.
@@ -32,6 +33,7 @@ class Site:
         self.root = root.absolute()
         self._bundles = self.root / "bundles"
         self._current = self.root / "current"
+        self.state = self.root / "state"
 
     def path(self, name: str, version: str) -> Path:
         """Where a bundle lies, or would.  Raises BadInput for an unsafe name or version."""

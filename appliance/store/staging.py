@@ -111,11 +111,14 @@ class Staging:
             self._write(file.fileno(), memoryview(data))
             self._settle(file.fileno())
 
-    def commit(self) -> Path:
-        """Make it a bundle of the site: whole, on the disk, under its own name."""
+    def settle(self) -> None:
+        """Bring all of it to the disk: what is left to do can hardly fail."""
+        self.path.chmod(FOLDER_MODE)
         for folder, _, _ in os.walk(self.path):
             sync(Path(folder))
-        self.path.chmod(FOLDER_MODE)
+
+    def commit(self) -> Path:
+        """Make it a bundle of the site, under its own name."""
         self.path.rename(self._target)
         sync(self._target.parent)
         return self._target

@@ -1,59 +1,176 @@
-"""What a verifier accepts beyond valid signatures: time and root versions.
+"""What is accepted beyond valid signatures: time, versions, and what a site demands and remembers.
 
-Times are compared with the clock that the caller states, as text: all have one form in
-UTC, so their order is that of their characters, and no date is too odd to be compared.
+Times are compared as text: all have one form in UTC, so their order is that of their
+characters, and no date is too odd to be compared.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import Predicate
+from appliance.model.bundle import Predicate, Statement
+from appliance.model.override import Allowance
+from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.root import RootDocument
+from appliance.model.state import SiteState
+from appliance.model.versions import version_key
+from appliance.trust import ratchet
+from appliance.trust.override import SignedOverride
+from appliance.trust.root import Root
 from appliance.trust.statement import format_time
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What one verification demands.
+    """How bundles are judged.
 
-    ``now`` is the time to judge expiry by (aware, UTC).  ``accepted_roots`` are the root
-    documents that whoever verifies has accepted before, version to SHA-256: all of them, for
-    two histories may end in one document.
+    ``now`` is the clock (aware, UTC), ``demands`` the site's policy.  ``state`` is what the
+    site remembers; None for an auditor, who remembers nothing and believes the clock.
     """
 
     now: datetime
-    accepted_roots: Mapping[int, str] = field(default_factory=dict)
+    demands: SitePolicy = DEFAULT_POLICY
+    state: SiteState | None = None
+    override: SignedOverride | None = None
 
-    def check_root(self, root: RootDocument) -> None:
-        """Raise NotTrusted (``root-expired``) for a root document past its time."""
-        if format_time(self.now) >= root.expires:
+    @property
+    def accepted_roots(self) -> dict[int, str]:
+        """Version to SHA-256 of the payload of every root document that was accepted before."""
+        return dict(enumerate(self.state.roots, start=1)) if self.state else {}
+
+    def check_root(self, root: Root) -> None:
+        """Check the newest root document of a chain that goes on from the accepted ones.
+
+        Raises NotTrusted: ``root-expired``, ``demo-key-refused``, ``profile-unmet``.
+        """
+        _check_root_expiry(root.document, self._time(root))
+        if self.demands.demo_keys == "refuse":
+            _check_no_demo_key(root.document)
+        if self.demands.profiles:
             raise NotTrusted(
-                "root-expired",
-                "the root document has expired",
-                where=f"trust/{root.version}.root.json",
-                expected=f"a time before {root.expires}",
-                found=format_time(self.now),
-                hint="check this machine's clock; otherwise the signers have to issue a new root",
+                "profile-unmet",
+                f"the site's policy demands the profile {self.demands.profiles[0]}, which cannot be checked yet",
+                where=f"trust/{root.document.version}.root.json",
             )
 
-    def check_statement(self, predicate: Predicate, root: RootDocument) -> None:
-        """Raise NotTrusted (``root-too-old``, ``bundle-expired``)."""
-        if predicate.minimum_root_version > root.version:
+    def release_threshold(self, root: Root) -> int:
+        """How many keys of the release role have to sign."""
+        return max(root.document.roles.release.threshold, self.demands.release_threshold)
+
+    def check_statement(self, statement: Statement, root: Root) -> tuple[Allowance, ...]:
+        """Check a bundle that is to come in; returns what the override alone allows.
+
+        Raises NotTrusted: ``root-too-old``, ``version-below-lowest``, ``root-expired``,
+        ``bundle-expired``, ``bundle-rollback``, ``version-reused``, ``override-*``.
+        """
+        head = statement.predicate
+        _check_root_version(head, root.document)
+        self._check_lowest(head)
+        time = self._time(root)
+        problems: dict[Allowance, NotTrusted | None] = {}
+        if self.state is not None:
+            time = max(time, head.created)  # whoever signed it knew that it was so late
+            _check_root_expiry(root.document, time)
+            ratchet.check_reuse(self.state, root.lineage, statement)
+            problems["rollback"] = ratchet.rollback(self.state, root.lineage, head)
+        problems["expired"] = _expiry(head, time)
+        return self._allow(problems, statement, root, time)
+
+    def check_switch(self, statement: Statement, root: Root | None) -> tuple[Allowance, ...]:
+        """Check a bundle that the site holds and that is to become current; returns as ``check_statement``.
+
+        ``root`` is the newest that the site has accepted, which an override needs.  An older
+        version is not refused: that the site holds it was decided before.
+        Raises NotTrusted: ``version-below-lowest``, ``bundle-expired``, ``override-*``.
+        """
+        head = statement.predicate
+        self._check_lowest(head)
+        time = max(format_time(self.now), ratchet.latest(self.state) if self.state else "")
+        return self._allow({"expired": _expiry(head, time)}, statement, root, time)
+
+    def _time(self, root: Root) -> str:
+        """The latest moment that is known to have been."""
+        clock = format_time(self.now)
+        return clock if self.state is None else max(clock, ratchet.latest_of(self.state, root.lineage))
+
+    def _check_lowest(self, head: Predicate) -> None:
+        lowest = self.demands.lowest_versions.get(head.name)
+        if lowest is not None and version_key(head.version) < version_key(lowest):
             raise NotTrusted(
-                "root-too-old",
-                "the bundle demands a newer root than its chain leads to",
-                where="trust/",
-                expected=f"at least version {predicate.minimum_root_version}",
-                found=f"version {root.version}",
-            )
-        if format_time(self.now) >= predicate.expires:
-            raise NotTrusted(
-                "bundle-expired",
-                "the bundle has expired",
+                "version-below-lowest",
+                "the site's policy does not take so old a version",
                 where="statement.json",
-                expected=f"a time before {predicate.expires}",
-                found=format_time(self.now),
-                hint="check this machine's clock; otherwise ask for a newer bundle",
+                expected=f"at least {head.name} {lowest}",
+                found=head.version,
+                hint="take a newer bundle; what is the lowest version, the policy's lowest_versions says",
             )
+
+    def _allow(
+        self,
+        problems: Mapping[Allowance, NotTrusted | None],
+        statement: Statement,
+        root: Root | None,
+        time: str,
+    ) -> tuple[Allowance, ...]:
+        """Raise the first problem that no override allows; an override that was given has to be good."""
+        allows: tuple[Allowance, ...] = ()
+        if self.override is not None and root is not None:
+            threshold = self.release_threshold(root)
+            self.override.check(statement, root, self.demands.site, threshold=threshold, time=time)
+            allows = self.override.content.allows
+        found = {allowance: problem for allowance, problem in problems.items() if problem is not None}
+        for allowance, problem in found.items():
+            if allowance not in allows:
+                raise problem
+        return tuple(found)
+
+
+def _check_root_expiry(root: RootDocument, time: str) -> None:
+    if time >= root.expires:
+        raise NotTrusted(
+            "root-expired",
+            "the root document has expired",
+            where=f"trust/{root.version}.root.json",
+            expected=f"a time before {root.expires}",
+            found=time,
+            hint="check this machine's clock; otherwise the signers have to issue a new root",
+        )
+
+
+def _check_no_demo_key(root: RootDocument) -> None:
+    for name, role in root.roles.items():
+        for keyid in role.keyids:
+            if root.keys[keyid].use == "demo":
+                raise NotTrusted(
+                    "demo-key-refused",
+                    f"a key of the {name.replace('_', ' ')} role was made to try things out, and the site's policy "
+                    "refuses such keys",
+                    where=f"trust/{root.version}.root.json",
+                    found=f"key {keyid}",
+                    hint="use a bundle and a root document of the signers' production keys",
+                )
+
+
+def _check_root_version(head: Predicate, root: RootDocument) -> None:
+    if head.minimum_root_version > root.version:
+        raise NotTrusted(
+            "root-too-old",
+            "the bundle demands a newer root than its chain leads to",
+            where="trust/",
+            expected=f"at least version {head.minimum_root_version}",
+            found=f"version {root.version}",
+        )
+
+
+def _expiry(head: Predicate, time: str) -> NotTrusted | None:
+    if time < head.expires:
+        return None
+    return NotTrusted(
+        "bundle-expired",
+        "the bundle has expired",
+        where="statement.json",
+        expected=f"a time before {head.expires}",
+        found=time,
+        hint="check this machine's clock; otherwise ask for a newer bundle, or the signers for an override",
+    )

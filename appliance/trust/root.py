@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from appliance.errors import NotTrusted
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_CHAIN, MAX_ENVELOPE
-from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA, RoleName, RootDocument
+from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA, Lineage, RoleName, RootDocument
 from appliance.trust.dsse import Envelope, decode_envelope, encode_envelope, pae
 from appliance.trust.keys import KeyType, PublicKey, Signer
 from appliance.trust.statement import format_time
@@ -34,15 +34,14 @@ _KEY_TYPES: Mapping[RoleName, KeyType] = {
 class Root:
     """A root document with its keys ready for use.
 
-    ``epoch`` is the version of the first document since which the release role (its keys
-    and threshold) has not changed; of a document that was read alone, its own version.
+    A document that was read alone has a lineage of its own, as if nothing had been before.
     """
 
     document: RootDocument
     envelope: Envelope
     data: bytes
     keys: Mapping[str, PublicKey]
-    epoch: int
+    lineage: Lineage
 
     def quorums(self, *names: RoleName) -> list[Quorum]:
         """Those of the named roles that the document has."""
@@ -95,7 +94,8 @@ def parse_root(data: bytes, where: str) -> Root:
         raise _malformed(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", where) from None
     except ValueError as error:
         raise _malformed(str(error), where) from None
-    return Root(document, envelope, data, keys, document.version)
+    lineage = Lineage((_digest(envelope),), document.version, document.created, document.created)
+    return Root(document, envelope, data, keys, lineage)
 
 
 def read_root(data: bytes, where: str) -> Root:
@@ -122,7 +122,7 @@ def walk_chain(
     """The newest root that ``trusted`` leads to.
 
     ``chain`` holds the bundle's documents in order, from version 1.  ``accepted`` holds what
-    was accepted before: version to SHA-256 of the document.  With ``post_quantum``, from the
+    was accepted before: version to SHA-256 of the payload.  With ``post_quantum``, from the
     trusted document on, each has to be co-signed as it is signed.
 
     Raises NotTrusted: ``root-malformed``, ``root-unknown`` when the chain does not hold
@@ -134,30 +134,20 @@ def walk_chain(
     anchor = read_root(trusted, trusted_name).document.version
     if not 1 <= len(chain) <= MAX_CHAIN:
         raise NotTrusted("root-chain", f"the root chain has {len(chain)} documents", where="trust/")
-    _check_known(chain, anchor, trusted, accepted)
+    _check_trusted(chain, anchor, trusted)
     roots: list[Root] = []
     for number, data in enumerate(chain, start=1):
         roots.append(_follow(roots[-1] if roots else None, data, number))
+    check_accepted(roots[-1].lineage.documents, accepted)
     if post_quantum:
         for number in range(anchor, len(roots) + 1):
             _check_co_signed(roots[max(anchor, number - 1) - 1 : number])
     return roots[-1]
 
 
-def _check_known(chain: Sequence[bytes], anchor: int, trusted: bytes, accepted: Mapping[int, str]) -> None:
-    """Whoever comes later with another history must not be believed, nor with a shorter one."""
-    known = max(anchor, *accepted, 0)
-    if known > len(chain):
-        raise NotTrusted(
-            "root-stale",
-            "the bundle's root chain is older than the trusted root"
-            if known == anchor
-            else "the bundle's root chain is older than one that was accepted before",
-            where="trust/",
-            expected=f"at least version {known}",
-            found=f"version {len(chain)}",
-            hint="the bundle was made before keys changed: ask the signers for one that carries the newest root",
-        )
+def _check_trusted(chain: Sequence[bytes], anchor: int, trusted: bytes) -> None:
+    if anchor > len(chain):
+        raise _stale("the trusted root", anchor, len(chain))
     if chain[anchor - 1] != trusted:
         raise NotTrusted(
             "root-unknown",
@@ -165,16 +155,42 @@ def _check_known(chain: Sequence[bytes], anchor: int, trusted: bytes, accepted: 
             where=_name(anchor),
             hint="use the root document that you got from the signers by another way, not the bundle's",
         )
+
+
+def check_accepted(documents: Sequence[str], accepted: Mapping[int, str]) -> None:
+    """Whoever comes later with another history must not be believed, nor with a shorter one.
+
+    Both are SHA-256 of payloads: who has signed a document is not compared, because anybody
+    can make another signature of an ECDSA signature, and it does not change what is said.
+    Raises NotTrusted: ``root-forked``, ``root-stale``.
+    """
     for version, digest in sorted(accepted.items()):
-        if (found := hashlib.sha256(chain[version - 1]).hexdigest()) != digest:
+        if version <= len(documents) and documents[version - 1] != digest:
             raise NotTrusted(
                 "root-forked",
                 "the bundle's root chain holds another document than the one that was accepted before",
                 where=_name(version),
-                expected=digest,
-                found=found,
+                expected=f"a payload with SHA-256 {digest}",
+                found=documents[version - 1],
                 hint="one version never has two contents: show both documents to the signers, and import nothing",
             )
+    if (known := max(accepted, default=0)) > len(documents):
+        raise _stale("one that was accepted before", known, len(documents))
+
+
+def _stale(than: str, expected: int, found: int) -> NotTrusted:
+    return NotTrusted(
+        "root-stale",
+        f"the bundle's root chain is older than {than}",
+        where="trust/",
+        expected=f"at least version {expected}",
+        found=f"version {found}",
+        hint="the bundle was made before keys changed: ask the signers for one that carries the newest root",
+    )
+
+
+def _digest(envelope: Envelope) -> str:
+    return hashlib.sha256(envelope.payload).hexdigest()
 
 
 def _follow(before: Root | None, data: bytes, number: int) -> Root:
@@ -204,9 +220,16 @@ def _follow(before: Root | None, data: bytes, number: int) -> Root:
             where=where,
             hint="a key that was revoked stays revoked: ask the signers for a right document",
         )
-    if before.document.roles.release != root.document.roles.release:
-        return root
-    return replace(root, epoch=before.epoch)
+    return replace(root, lineage=_lineage(before, root))
+
+
+def _lineage(before: Root, root: Root) -> Lineage:
+    documents = before.lineage.documents + root.lineage.documents
+    # A document that was made by a clock that was slow is not older than the one before it.
+    created = max(before.lineage.created, root.document.created)
+    if before.document.roles.release == root.document.roles.release:
+        return replace(before.lineage, documents=documents, created=created)
+    return Lineage(documents, root.document.version, created, created)
 
 
 def _check_co_signed(links: Sequence[Root]) -> None:

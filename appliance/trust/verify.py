@@ -27,6 +27,7 @@ from appliance.model.limits import (
     MAX_STATEMENT,
     MAX_SUMS,
 )
+from appliance.model.override import Allowance
 from appliance.model.root import RELEASE_ROLES, RoleName
 from appliance.trust.dsse import decode_signature_file
 from appliance.trust.policy import Policy
@@ -99,6 +100,7 @@ class VerifiedList:
     files is that list.  Only ``verify_list`` can make one.
 
     ``files`` are the listed files: the digest that was signed, the size that was found.
+    ``overridden`` is what only an override allows of it.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class VerifiedList:
         statement: Statement,
         root: Root,
         signers: tuple[Signer, ...],
+        overridden: tuple[Allowance, ...],
         digests: Mapping[str, str],
         listing: Mapping[str, Entry],
     ) -> None:
@@ -115,6 +118,7 @@ class VerifiedList:
         self.statement = statement
         self.root = root
         self.signers = signers
+        self.overridden = overridden
         self.digests = digests
         self.listing = listing
 
@@ -142,10 +146,10 @@ def verify_list(reader: BundleReader, trusted_root: bytes, policy: Policy) -> Ve
     """
     listing = reader.listing()
     root = verify_root(reader, listing, trusted_root, policy)
-    statement, signers = _verify_statement(reader, listing, root, policy)
+    statement, signers, overridden = _verify_statement(reader, listing, root, policy)
     digests = _verify_sums(reader, statement)
     _verify_set(listing, digests, statement)
-    return VerifiedList(_SEAL, statement, root, signers, digests, listing)
+    return VerifiedList(_SEAL, statement, root, signers, overridden, digests, listing)
 
 
 def verify_files(listed: VerifiedList, reader: BundleReader) -> VerifiedBundle:
@@ -166,7 +170,7 @@ def verify_root(reader: BundleReader, listing: Mapping[str, Entry], trusted_root
     count = _count_roots({path.split("/", 1)[1] for path in listing if path.startswith(f"{ROOTS}/")})
     chain = [reader.read(f"{ROOTS}/{number}{_ROOT_SUFFIX}", MAX_ENVELOPE) for number in range(1, count + 1)]
     root = walk_chain(trusted_root, chain, accepted=policy.accepted_roots)
-    policy.check_root(root.document)
+    policy.check_root(root)
     return root
 
 
@@ -192,7 +196,7 @@ def _count_roots(names: set[str]) -> int:
 
 def _verify_statement(
     reader: BundleReader, listing: Mapping[str, Entry], root: Root, policy: Policy
-) -> tuple[Statement, tuple[Signer, ...]]:
+) -> tuple[Statement, tuple[Signer, ...], tuple[Allowance, ...]]:
     data = reader.read(STATEMENT, MAX_STATEMENT)
     signers = []
     for name in _signature_names(listing):
@@ -200,12 +204,12 @@ def _verify_statement(
         content = reader.read(f"{SIGNATURES}/{name}", MAX_SIGNATURE_FILE)
         signers.append(check_signature(content, data, keyid, root))
     release = tally("release role", root.document.roles.release, [signer.keyid for signer in signers])
-    if not release.met:
+    if len(release.signed) < (threshold := policy.release_threshold(root)):
         raise NotTrusted(
             "signatures-missing",
             "too few signers of the release role have signed the bundle",
             where=f"{SIGNATURES}/",
-            expected=f"{release.threshold} signatures",
+            expected=f"{threshold} signatures",
             found=str(len(release.signed)),
             hint="the bundle is not complete: ask the missing signers" if signers else "the bundle is not signed",
         )
@@ -215,8 +219,7 @@ def _verify_statement(
         raise NotTrusted(
             "statement-malformed", f"this is no statement that we know: {error}", where=STATEMENT
         ) from None
-    policy.check_statement(statement.predicate, root.document)
-    return statement, tuple(signers)
+    return statement, tuple(signers), policy.check_statement(statement, root)
 
 
 def check_signature(content: bytes, statement: bytes, keyid: str, root: Root) -> Signer:

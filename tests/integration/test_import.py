@@ -26,7 +26,12 @@ holder, name = sys.argv[1].split(".")
 setattr({"Staging": staging.Staging, "Site": site.Site}[holder], name, stop)
 sys.exit(run(sys.argv[2:]))
 """
-COPIED_NOTHING, COPIED_ALL, NOT_SWITCHED = "Staging.check_room", "Staging.commit", "Site.switch"
+COPIED_NOTHING, COPIED_ALL, REMEMBERED, NOT_SWITCHED = (
+    "Staging.check_room",
+    "Staging.settle",
+    "Staging.commit",
+    "Site.switch",
+)
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def end_at(moment: str, number: signal.Signals, written: Written, site: Path) ->
         return process.wait(timeout=60)
 
 
-@pytest.mark.parametrize("moment", [COPIED_NOTHING, COPIED_ALL, NOT_SWITCHED])
+@pytest.mark.parametrize("moment", [COPIED_NOTHING, COPIED_ALL, REMEMBERED, NOT_SWITCHED])
 def test_the_next_import_goes_on_where_one_was_killed(moment: str, carried: Written, tmp_path: Path) -> None:
     site = tmp_path / "site"
     assert take(carried, site).returncode == 0

@@ -55,6 +55,17 @@ def test_a_directory_that_is_no_bundle_changes_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "root.json"]
 
 
+def test_what_the_import_is_to_be_told_is_handed_on(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[command.Options] = []
+    monkeypatch.setattr(command, "bootstrap", told.append)
+    assert main(arguments) == 0
+    assert main([*arguments, "--policy", "my policy.yaml", "--override", "/media/override.json"]) == 0
+    assert [options.further for options in told] == [
+        (),
+        ("--policy", Path("my policy.yaml").absolute(), "--override", Path("/media/override.json")),
+    ]
+
+
 @pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 2), (errno.EROFS, 2), (errno.EACCES, 2), (errno.EIO, 1)])
 def test_what_the_system_refuses_has_an_exit_code(
     number: int, code: int, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

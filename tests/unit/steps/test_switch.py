@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput
+from appliance.model.progress import Silent
+from appliance.steps.import_bundle import import_bundle
 from appliance.steps.switch import switch
 from appliance.store.site import Site
 from tests.support.bundles import Recipe
@@ -14,9 +16,9 @@ from tests.support.sites import snapshot, version
 def site(tmp_path: Path) -> Site:
     """Holds versions 1.0.0 and 2.0.0 of the small bundle."""
     site = Site(tmp_path / "a site")
-    (site.root / "bundles").mkdir(parents=True)
     for number in ("1.0.0", "2.0.0"):
-        version(number).write(tmp_path).path.rename(site.path("tiny", number))
+        carried = version(number).write(tmp_path / number)
+        import_bundle(carried.path, carried.trusted, site, Silent(), switch=False)
     return site
 
 

@@ -96,7 +96,7 @@ def test_an_epoch_lasts_as_long_as_the_same_people_sign_bundles() -> None:
         root_document(6, both, threshold=1, change=two, revoked=retired),
         root_document(7, (*both, FIRST_PQ), threshold=1, change=two, revoked=retired),
     ]
-    epochs = [walk_chain(chain[0], chain[:length]).epoch for length in range(1, 8)]
+    epochs = [walk_chain(chain[0], chain[:length]).lineage.epoch for length in range(1, 8)]
     assert epochs == [1, 1, 3, 3, 5, 6, 6]
 
 

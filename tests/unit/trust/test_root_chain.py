@@ -23,7 +23,7 @@ from tests.support.bundles import (
     root_chain,
     root_document,
 )
-from tests.support.forging import put
+from tests.support.forging import payload_of, put
 
 _PEOPLE = (1, 2, 3, 4)
 
@@ -119,7 +119,7 @@ def test_a_chain_is_followed_exactly_when_the_model_follows_it(chain: list[Link]
         return
     newest = walk_chain(trusted, documents)
     assert newest.data == documents[-1]
-    assert newest.epoch == epoch
+    assert newest.lineage.epoch == epoch
 
 
 @given(_chains(), _chains(), st.data())
@@ -139,7 +139,7 @@ def test_who_has_accepted_a_history_accepts_no_other(ours: list[Link], theirs: l
 
 
 def _digest(link: Link) -> str:
-    return hashlib.sha256(_document(link)).hexdigest()
+    return hashlib.sha256(payload_of(_document(link))).hexdigest()
 
 
 def _refusal(chain: Sequence[Link], trusted: bytes, accepted: Mapping[int, str]) -> str:

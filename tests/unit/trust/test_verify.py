@@ -150,7 +150,7 @@ def test_nobody_else_makes_a_verified_bundle(tmp_path: Path) -> None:
         VerifiedBundle(object(), bundle.statement, bundle.root, bundle.signers)
     unfinished = VerifiedBundle(module._SEAL, bundle.statement, bundle.root, bundle.signers)
     with pytest.raises(TypeError, match="alone"):
-        VerifiedList(object(), bundle.statement, bundle.root, bundle.signers, bundle.digests, {})
+        VerifiedList(object(), bundle.statement, bundle.root, bundle.signers, (), bundle.digests, {})
     with pytest.raises(TypeError, match="not verified to the end"):
         _ = unfinished.index
 

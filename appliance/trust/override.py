@@ -1,0 +1,96 @@
+"""Overrides: made, signed, and checked against the one site and bundle that they are for.
+
+Signed by as many of the release role of the newest root as a bundle is; so a thief of some
+keys gets no further with an override than with a bundle, and revoking them ends both.
+"""
+
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from appliance.errors import NotTrusted
+from appliance.model.bundle import Statement
+from appliance.model.jsonform import canonical_json, parse_canonical
+from appliance.model.limits import MAX_ENVELOPE
+from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, Override
+from appliance.trust.dsse import Envelope, decode_envelope
+from appliance.trust.root import Root
+from appliance.trust.threshold import count, require
+
+
+@dataclass(frozen=True)
+class SignedOverride:
+    """An override that was read, whoever has signed it; ``where`` names its file."""
+
+    content: Override
+    envelope: Envelope
+    where: str
+
+    def check(self, statement: Statement, root: Root, site: str | None, *, threshold: int, time: str) -> None:
+        """Check that it is for this bundle on this site, now, and by enough of the release role.
+
+        Raises NotTrusted: ``override-site``, ``override-bundle``, ``override-expired``,
+        ``override-signature``, ``override-threshold``.
+        """
+        self._check_signed(root, threshold)
+        if self.content.site != site:
+            raise NotTrusted(
+                "override-site",
+                "the override is for another site",
+                where=self.where,
+                expected=site or "a site whose policy gives it a name",
+                found=self.content.site,
+                hint="the key `site` in the policy is the name that signers address overrides to",
+            )
+        head = statement.predicate
+        expected = (head.name, head.version, statement.subject[0].digest.sha256)
+        found = (self.content.name, self.content.version, self.content.sha256sums)
+        if found != expected:
+            raise NotTrusted(
+                "override-bundle",
+                "the override is for another bundle",
+                where=self.where,
+                expected=" ".join(expected),
+                found=" ".join(found),
+            )
+        if time >= self.content.expires:
+            raise NotTrusted(
+                "override-expired",
+                "the override has expired",
+                where=self.where,
+                expected=f"a time before {self.content.expires}",
+                found=time,
+                hint="check this machine's clock; otherwise ask the signers for another one",
+            )
+
+    def _check_signed(self, root: Root, threshold: int) -> None:
+        quorums = [
+            replace(quorum, role=quorum.role.model_copy(update={"threshold": threshold}))
+            for quorum in root.quorums("release")
+        ]
+        require(
+            count(self.envelope, quorums, subject="override", where=self.where), subject="override", where=self.where
+        )
+
+
+def override_payload(override: Override) -> bytes:
+    """What signers sign: canonical JSON."""
+    return canonical_json(override.model_dump(mode="json", by_alias=True))
+
+
+def read_override(data: bytes, where: str) -> SignedOverride:
+    """Read an override.  Raises NotTrusted (``override-malformed``)."""
+    try:
+        envelope = decode_envelope(data, OVERRIDE_PAYLOAD_TYPE)
+        parse_canonical(envelope.payload, limit=MAX_ENVELOPE)
+        override = Override.model_validate_json(envelope.payload)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _malformed(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", where) from None
+    except ValueError as error:
+        raise _malformed(str(error), where) from None
+    return SignedOverride(override, envelope, where)
+
+
+def _malformed(problem: str, where: str) -> NotTrusted:
+    return NotTrusted("override-malformed", f"this is no override: {problem}", where=where)
