@@ -23,7 +23,7 @@ TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg g
 
 .PHONY: help
 help: ## Show this text
-	@echo 'make TARGET [BUNDLE=bundles/x.yaml] [OUT=dir] [KEY=key.pem] [ROOT=root.json]'
+	@echo 'make TARGET [BUNDLE=bundles/x.yaml] [OUT=dir] [KEY=key.pem] [ROOT=root.json|chain-directory]'
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 16
 
 .PHONY: bundle

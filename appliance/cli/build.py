@@ -12,9 +12,9 @@ from appliance.errors import BadInput
 from appliance.model.pkcs11 import is_pkcs11_uri
 from appliance.steps import build as build_step
 from appliance.steps import lock as lock_step
+from appliance.steps.chain import read_chain
 from appliance.steps.documents import lock_path
 from appliance.steps.keys import root_path
-from appliance.steps.sign import read_chain
 from appliance.store.cache import Cache
 
 DefinitionArgument = Annotated[Path, typer.Argument(metavar="DEFINITION", help="The definition, bundles/NAME.yaml.")]
@@ -103,6 +103,7 @@ def build(
                 "bytes": built.size,
                 "written": built.written,
                 "signed_by": built.signed_by,
+                "complete": not built.missing,
                 "renewed": list(built.renewed),
             }
         )
@@ -132,5 +133,10 @@ def _tell(built: build_step.Built) -> None:
         )
     if built.signed_by:
         console.print(f"signed by key {built.signed_by}")
-    else:
-        console.print(f"[yellow]not signed yet:[/] appliance sign {printable(str(built.path))} --key KEY.pem")
+    for role in built.missing:
+        lacking = role.threshold - len(role.signed)
+        console.print(
+            f"[yellow]{role.name}: {lacking} more of {len(role.missing)} have to sign:[/] "
+            f"appliance sign {printable(str(built.path))} --key KEY.pem",
+            soft_wrap=True,
+        )

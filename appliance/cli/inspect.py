@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.cli.output import err, out_json, printable, size
+from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.model.memory import GIB, MemoryPlan
 from appliance.steps import inspect as inspect_step
 from appliance.steps.plan import Plan, PlannedArtifact, PlannedServing, plan_definition, plan_lock, plan_serving
@@ -61,11 +62,10 @@ def _show_claim(claim: inspect_step.Claim) -> None:
         table.add_row(name, str(len(artifact.files)), total, licence, source)
     console.print(table)
     _show_serving(console, plan_serving(claim.index.serving))
-    console.print(f"\nroot version {claim.root_version}, {claim.threshold} signatures needed")
-    for keyid, label in claim.signers:
-        console.print(f"  [green]signed[/]   {keyid}  {printable(label)}", soft_wrap=True)
-    for keyid, label in claim.missing:
-        console.print(f"  [yellow]missing[/]  {keyid}  {printable(label)}", soft_wrap=True)
+    console.print(f"\nsignatures by root version {claim.root_version}")
+    show_tallies(console, claim.tallies, claim.labels)
+    for path, problem in claim.strays:
+        console.print(f"  [red]refused[/] {printable(path)}: {printable(problem)}", soft_wrap=True)
     if claim.demo:
         console.print("[bold yellow]this bundle's root holds DEMO keys: not for production[/]")
     err().print("not verified: run appliance verify DIR --root ROOT.json")
@@ -142,16 +142,24 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
+def _keys(claim: inspect_step.Claim, keyids: Sequence[str]) -> list[dict[str, str]]:
+    return [{"keyid": keyid, "label": claim.labels[keyid]} for keyid in keyids]
+
+
 def _claim_as_json(claim: inspect_step.Claim) -> dict[str, object]:
+    release = claim.tallies[0]
     return {
         "ok": True,
         "verified": False,
         "statement": claim.predicate.model_dump(mode="json"),
         "bundle": claim.index.model_dump(mode="json", by_alias=True),
         "serving": _serving_as_json(plan_serving(claim.index.serving)),
-        "signers": [{"keyid": keyid, "label": label} for keyid, label in claim.signers],
-        "missing": [{"keyid": keyid, "label": label} for keyid, label in claim.missing],
-        "threshold": claim.threshold,
+        "signers": _keys(claim, release.signed),
+        "missing": _keys(claim, release.missing),
+        "threshold": release.threshold,
+        "complete": all(role.met for role in claim.tallies) and not claim.strays,
+        "roles": tallies_as_json(claim.tallies, claim.labels),
+        "refused": [{"path": path, "what": problem} for path, problem in claim.strays],
         "root_version": claim.root_version,
         "demo": claim.demo,
     }

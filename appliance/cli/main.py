@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 
 from appliance import __version__
-from appliance.cli import build, inspect, keys, log, receipt, site, verify
+from appliance.cli import build, inspect, keys, log, receipt, root, sign, site, verify
 from appliance.cli.output import err, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
@@ -30,14 +30,14 @@ app = typer.Typer(
 )
 app.command("lock")(build.lock)
 app.command("build")(build.build)
-app.command("sign")(keys.sign)
+app.command("sign")(sign.sign)
 app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
 app.command("receipt")(receipt.receipt)
 app.command("import")(site.import_)
 app.command("switch")(site.switch)
 app.add_typer(keys.keys_app, name="keys")
-app.add_typer(keys.root_app, name="root")
+app.add_typer(root.root_app, name="root")
 app.add_typer(log.log_app, name="log")
 app.add_typer(site.state_app, name="state")
 

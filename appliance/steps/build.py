@@ -22,6 +22,8 @@ from appliance.steps.seal import plan, seal
 from appliance.steps.sign import sign_bundle
 from appliance.store.cache import Cache
 from appliance.trust.keys import Signer
+from appliance.trust.root import walk_chain
+from appliance.trust.threshold import Tally
 
 # Indexes, directories, and what a file system keeps for itself.
 _SPARE_BYTES = 64 * 1024 * 1024
@@ -29,13 +31,17 @@ _SPARE_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Built:
-    """What a build has made; ``written`` is False when an equal bundle was there."""
+    """What a build has made; ``written`` is False when an equal bundle was there.
+
+    ``missing`` are the roles of which more keys have to sign.
+    """
 
     path: Path
     files: int
     size: int
     written: bool
     signed_by: str | None
+    missing: tuple[Tally, ...]
     renewed: tuple[str, ...]
 
 
@@ -54,6 +60,7 @@ def build(
     Raises Stale, BadInput and NotTrusted; nothing half-made is left at the target, and
     what was fetched stays in the cache for the next run.
     """
+    walk_chain(roots[-1], roots)  # hours of fetching are not for a chain that no verifier follows
     definition = read_definition(definition_path)
     renewed: list[str] = []
     locked = _current_lock(definition, cache, progress, renew=renew, renewed=renewed)
@@ -73,8 +80,16 @@ def build(
     progress.step("Sealing")
     planned = plan(locked, cache, context)
     written = seal(target, planned, roots, cache, _creation_time())
-    signer = sign_bundle(target, key, roots) if key else None
-    return Built(target, len(planned.files), planned.size, written, signer, tuple(renewed))
+    signed = sign_bundle(target, [key] if key else [], roots=roots)
+    return Built(
+        target,
+        files=len(planned.files),
+        size=planned.size,
+        written=written,
+        signed_by=key.public.keyid if key else None,
+        missing=tuple(role for role in signed.tallies if not role.met),
+        renewed=tuple(renewed),
+    )
 
 
 def _current_lock(definition: Definition, cache: Cache, progress: Progress, *, renew: bool, renewed: list[str]) -> Lock:

@@ -4,56 +4,75 @@ Sizes and names are read from the bundle's own documents, so the result is a cla
 ``appliance verify`` is what makes it a fact.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from appliance.errors import BadInput
-from appliance.model.bundle import INDEX, SIGNATURES, STATEMENT, BundleIndex, Predicate
+from appliance.errors import BadInput, NotTrusted
+from appliance.model.bundle import INDEX, ROOTS, SIGNATURES, STATEMENT, BundleIndex, Predicate
 from appliance.model.jsonform import strict_json
-from appliance.model.limits import MAX_INDEX, MAX_STATEMENT
+from appliance.model.limits import MAX_INDEX, MAX_SIGNATURE_FILE, MAX_STATEMENT
 from appliance.model.progress import Silent
-from appliance.steps.sign import read_chain
+from appliance.model.root import RELEASE_ROLES
+from appliance.steps.chain import labels, read_chain
 from appliance.store.tree import Tree
-from appliance.trust.root import walk_chain
+from appliance.trust.root import Root, walk_chain
 from appliance.trust.statement import parse_statement
+from appliance.trust.threshold import Tally, tally
+from appliance.trust.verify import check_signature
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the bundle says.  ``signers``: key id and label, in the release role or not."""
+    """What the bundle says, and who has signed it by the bundle's own root.
+
+    ``tallies`` count signatures that hold; ``strays`` are files among them that no verifier
+    accepts, with the reason.  ``labels`` are what people call the keys.
+    """
 
     index: BundleIndex
     predicate: Predicate
-    signers: tuple[tuple[str, str], ...]
-    missing: tuple[tuple[str, str], ...]
-    threshold: int
+    tallies: tuple[Tally, ...]
+    strays: tuple[tuple[str, str], ...]
+    labels: Mapping[str, str]
     root_version: int
     demo: bool
 
 
 def inspect(bundle: Path) -> Claim:
     """Read the documents of a bundle.  Raises BadInput (``bundle-unreadable``)."""
+    chain = read_chain(bundle / ROOTS)
+    root = walk_chain(chain[-1], chain)
     with Tree(bundle, Silent()) as tree:
         try:
-            predicate = parse_statement(tree.read(STATEMENT, MAX_STATEMENT)).predicate
+            statement = tree.read(STATEMENT, MAX_STATEMENT)
+            predicate = parse_statement(statement).predicate
             data = tree.read(INDEX, MAX_INDEX)
             strict_json(data, limit=MAX_INDEX)
             index = BundleIndex.model_validate_json(data)
         except (ValueError, ValidationError) as error:
             raise BadInput("bundle-unreadable", f"this is no bundle that we know: {error}", where=str(bundle)) from None
-        present = {path.split("/")[1].split(".")[0] for path in tree.listing() if path.startswith(f"{SIGNATURES}/")}
-    chain = read_chain(bundle / "trust")
-    root = walk_chain(chain[-1], chain).document
-    role = root.roles.release
-    labels = {keyid: entry.label for keyid, entry in root.keys.items()}
+        signers, strays = _signatures(tree, statement, root)
     return Claim(
         index=index,
         predicate=predicate,
-        signers=tuple((keyid, labels.get(keyid, "unknown key")) for keyid in sorted(present)),
-        missing=tuple((keyid, labels[keyid]) for keyid in role.keyids if keyid not in present),
-        threshold=role.threshold,
-        root_version=root.version,
-        demo=any(root.keys[keyid].use == "demo" for keyid in role.keyids),
+        tallies=tuple(tally(one.name, one.role, signers) for one in root.quorums(*RELEASE_ROLES)),
+        strays=tuple(strays),
+        labels=labels(root),
+        root_version=root.document.version,
+        demo=any(root.document.keys[keyid].use == "demo" for keyid in root.document.roles.release.keyids),
     )
+
+
+def _signatures(tree: Tree, statement: bytes, root: Root) -> tuple[list[str], list[tuple[str, str]]]:
+    """The ids of the keys whose signature files hold, and the others with what is wrong."""
+    signers, strays = [], []
+    for path in sorted(path for path in tree.listing() if path.startswith(f"{SIGNATURES}/")):
+        keyid = path.removeprefix(f"{SIGNATURES}/").removesuffix(".sigstore.json")
+        try:
+            signers.append(check_signature(tree.read(path, MAX_SIGNATURE_FILE), statement, keyid, root).keyid)
+        except NotTrusted as error:
+            strays.append((path, error.what))
+    return signers, strays

@@ -1,18 +1,17 @@
-"""``appliance keys`` and ``appliance root``: make keys, read them, make a first root."""
+"""``appliance keys``: make keys and read them."""
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadInput
+from appliance.model.limits import MAX_LABEL
 from appliance.store.whole import write_whole
-from appliance.trust.keys import PrivateKey, PublicKey, Signer
-from appliance.trust.root import Root, new_root, read_root
+from appliance.trust.issue import NewKey
+from appliance.trust.keys import KeyType, PrivateKey, PublicKey
 
 Use = Literal["production", "demo"]
-DEMO_LABEL = "DEMO KEY - NOT FOR PRODUCTION"
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class KeyFiles:
     keyid: str
 
 
-def new_key(path: Path, passphrase: bytes | None) -> KeyFiles:
+def new_key(path: Path, passphrase: bytes | None, key_type: KeyType = "ecdsa-p256") -> KeyFiles:
     """Make a key pair: ``path`` (PKCS#8, mode 0600) and ``<stem>.pub.pem`` beside it.
 
     Raises BadInput (``key-exists``): a private key is never overwritten.
@@ -35,7 +34,7 @@ def new_key(path: Path, passphrase: bytes | None) -> KeyFiles:
             raise BadInput(
                 "key-exists", "the file exists and is not overwritten", where=str(existing), hint="choose another name"
             )
-    key = PrivateKey.generate()
+    key = PrivateKey.generate(key_type)
     write_whole(path, key.pem(passphrase), mode=0o600, replace=False)
     write_whole(public_path, key.public.pem(), mode=0o644)
     return KeyFiles(path, public_path, key.public.keyid)
@@ -75,46 +74,12 @@ def write_public_key(path: Path, key: PublicKey) -> None:
         write_whole(path, key.pem(), mode=0o644, replace=False)
 
 
-def new_root_document(
-    path: Path, public_keys: list[Path], signer: Signer, *, threshold: int, use: Use, years: int
-) -> Root:
-    """Write root version 1 with these keys in both roles, signed by ``signer``.
-
-    Raises BadInput (``root-exists``, ``root-signer``).  A threshold above one needs
-    signatures that one signer alone cannot give; it is refused here.
-    """
-    if os.path.lexists(path):
-        raise BadInput(
-            "root-exists", "the file exists and is not overwritten", where=str(path), hint="choose another name"
-        )
-    keys = [(file, read_public_key(file)) for file in public_keys]
-    if signer.public.keyid not in {key.keyid for _, key in keys}:
-        raise BadInput("root-signer", "the signing key is not among the keys of the root", where=str(path))
-    if threshold != 1:
-        raise BadInput(
-            "root-threshold-unreachable",
-            "a root with a threshold above 1 needs more signers",
-            where=str(path),
-            expected="1",
-            found=str(threshold),
-        )
-    now = datetime.now(UTC)
-    labelled = [(DEMO_LABEL if use == "demo" else _label(file), use, key) for file, key in keys]
-    data = new_root(
-        labelled, threshold=threshold, created=now, expires=now + timedelta(days=365 * years), signer=signer
-    )
-    write_whole(path, data, mode=0o644)
-    return read_root(data, str(path))
-
-
-def read_root_document(path: Path) -> Root:
-    """Read one root document.  Raises BadInput or NotTrusted."""
-    return read_root(_read(path), str(path))
-
-
-def _label(path: Path) -> str:
+def key_for_root(path: Path, key: PublicKey, use: Use) -> NewKey:
+    """A key as root documents hold it; what people call it is the name of its file."""
     name = path.name.removesuffix(".pem").removesuffix(".pub")
-    return "".join(character if " " <= character <= "~" else "?" for character in name)[:100] or "key"
+    label = f"DEMO KEY - NOT FOR PRODUCTION ({name})" if use == "demo" else name
+    shown = "".join(character if " " <= character <= "~" else "?" for character in label)
+    return NewKey(shown[:MAX_LABEL] or "key", use, key)
 
 
 def _read(path: Path) -> bytes:

@@ -108,12 +108,13 @@ def seal(target: Path, planned: Plan, roots: Sequence[bytes], cache: Cache, crea
     """Make ``target`` hold exactly ``planned``.  Returns whether anything was written.
 
     An equal bundle that is there already stays as it is, with its statement and its
-    signatures.  Raises BadInput (``bundle-exists``) for other content at ``target``, and
+    signatures.  Raises BadInput (``bundle-exists``) for other content or roots at ``target``, and
     (``build-running``) when another build works on the same bundle.
     """
     with _staging(target) as staging:
         if os.path.lexists(target):
             _check_equal(target, planned, cache)
+            _check_chain(target, roots)
             return False
         _check_room(staging, planned, cache)
         _link_all(staging, planned.files, cache)
@@ -286,6 +287,18 @@ def _check_equal(target: Path, planned: Plan, cache: Cache) -> None:
     for path, content in planned.files.items():
         if not _is_same_file(target / path, content, cache):
             raise other
+
+
+def _check_chain(target: Path, roots: Sequence[bytes]) -> None:
+    """Its signatures were made for the chain that it carries: with another it would be another bundle."""
+    found = {path.name: path.read_bytes() for path in (target / ROOTS).iterdir()}
+    if found != {f"{number}.root.json": root for number, root in enumerate(roots, start=1)}:
+        raise BadInput(
+            "bundle-exists",
+            "the output exists and carries another root chain",
+            where=str(target / ROOTS),
+            hint="keep it and choose another output with --out, or remove it, build again and have it signed again",
+        )
 
 
 def _is_same_file(path: Path, content: Content, cache: Cache) -> bool:

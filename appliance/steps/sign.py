@@ -1,22 +1,27 @@
-"""``appliance sign``: add one signer's signature file.
+"""``appliance sign``: signatures for bundles, made here or elsewhere.
 
-A signer needs ``statement.json`` alone.  Where the whole bundle is there, the signature
-is checked against its root before it is written.
+A signer needs ``statement.json`` alone.  Where the whole bundle is there, a signature is
+checked against its root before it is written, whoever made it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.bundle import SIGNATURES, STATEMENT, SUMS, Statement
-from appliance.model.limits import MAX_STATEMENT
+from appliance.model.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS, Statement
+from appliance.model.limits import MAX_STATEMENT, MAX_SUMS
+from appliance.model.root import RELEASE_ROLES
+from appliance.steps.chain import labels, read_chain
+from appliance.store.staging import make_directory
 from appliance.store.whole import write_whole
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file, pae
-from appliance.trust.keys import Signer
-from appliance.trust.root import walk_chain
+from appliance.trust.collect import find_signer, no_signature
+from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
+from appliance.trust.keys import PublicKey, Signer
+from appliance.trust.root import Root, walk_chain
 from appliance.trust.statement import parse_statement
+from appliance.trust.threshold import Tally, tally
 from appliance.trust.verify import check_signature
 
 
@@ -29,78 +34,129 @@ class Signed:
     path: Path
 
 
+@dataclass(frozen=True)
+class SignedBundle:
+    """What a bundle has come to: the signature files that were asked for, and who has signed."""
+
+    statement: Statement
+    paths: tuple[Path, ...]
+    tallies: tuple[Tally, ...]
+    labels: Mapping[str, str]
+
+
 def sign_statement(statement_path: Path, key: Signer, out: Path | None = None) -> Signed:
     """Sign a statement; the file goes to ``out``, a directory (default: beside it)."""
-    data = _read_statement(statement_path)
+    data = _read(statement_path, MAX_STATEMENT)
     statement = _parse(data, statement_path)
     keyid = key.public.keyid
     content = encode_signature_file(keyid, data, key.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
     folder = out or statement_path.parent
     if not folder.is_dir():
         raise BadInput("directory-unreadable", "not a directory", where=str(folder))
-    path = folder / f"{keyid}.sigstore.json"
+    path = signature_path(folder, keyid)
     write_whole(path, content, mode=0o644)
     return Signed(statement, keyid, path)
 
 
-def sign_bundle(bundle: Path, key: Signer, roots: Sequence[bytes] | None = None) -> str:
-    """Sign the statement of a bundle directory; returns the key id.
+def sign_bundle(
+    bundle: Path,
+    signers: Sequence[Signer],
+    additions: Mapping[str, bytes] | None = None,
+    roots: Sequence[bytes] | None = None,
+) -> SignedBundle:
+    """Put signatures into a bundle directory: of ``signers``, and those that were made elsewhere.
 
-    A signature of this key that holds stays as it is.  Raises BadInput
-    (``key-not-in-root``) when the bundle's own root would not accept the key.
+    ``additions`` are signature files or bare signatures, by the names of their files.  A
+    signature of the same key that is there and holds stays as it is.  Raises BadInput
+    (``key-not-in-root``) when the bundle's own root would not accept a key, and NotTrusted for
+    what does not hold; then nothing has changed.
     """
-    data = _read_statement(bundle / STATEMENT)
+    data = _read(bundle / STATEMENT, MAX_STATEMENT)
     statement = _parse(data, bundle / STATEMENT)
-    if hashlib.sha256((bundle / SUMS).read_bytes()).hexdigest() != statement.subject[0].digest.sha256:
+    if hashlib.sha256(_read(bundle / SUMS, MAX_SUMS)).hexdigest() != statement.subject[0].digest.sha256:
         raise NotTrusted(
             "sums-mismatch", "SHA256SUMS is not the list that the statement names", where=str(bundle / SUMS)
         )
-    chain = roots or read_chain(bundle / "trust")
+    chain = roots or read_chain(bundle / ROOTS)
     root = walk_chain(chain[-1], chain)
-    keyid = key.public.keyid
-    path = bundle / SIGNATURES / f"{keyid}.sigstore.json"
-    if keyid not in root.document.roles.release.keyids:
-        raise BadInput(
-            "key-not-in-root",
-            "the bundle's root does not let this key sign bundles",
-            where=f"key {keyid}",
-            expected=f"one of {', '.join(root.document.roles.release.keyids)}",
-            hint="sign with a key of the root, or build with the root that holds this key",
-        )
+    contents = dict(_checked(content, data, root, name) for name, content in (additions or {}).items())
+    for signer in signers:
+        keyid = signer.public.keyid
+        if keyid not in releasing_keys(root):
+            raise _not_in_root(keyid, root)
+        if not _holds(bundle, keyid, data, root):
+            contents[keyid] = encode_signature_file(keyid, data, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
+            check_signature(contents[keyid], data, keyid, root)
+    make_directory(bundle / SIGNATURES)  # a copy by git or zip has lost it while it was empty
+    for keyid, content in contents.items():
+        if not _holds(bundle, keyid, data, root):
+            write_whole(signature_path(bundle / SIGNATURES, keyid), content, mode=0o644)
+    asked = dict.fromkeys([*contents, *(signer.public.keyid for signer in signers)])
+    return SignedBundle(
+        statement,
+        tuple(signature_path(bundle / SIGNATURES, keyid) for keyid in asked),
+        tally_bundle(bundle, data, root),
+        labels(root),
+    )
+
+
+def tally_bundle(bundle: Path, statement: bytes, root: Root) -> tuple[Tally, ...]:
+    """Who has signed a bundle, for each role that may."""
+    signers = [keyid for keyid in releasing_keys(root) if _holds(bundle, keyid, statement, root)]
+    return tuple(tally(quorum.name, quorum.role, signers) for quorum in root.quorums(*RELEASE_ROLES))
+
+
+def releasing_keys(root: Root) -> dict[str, PublicKey]:
+    """The keys that may sign bundles."""
+    return {keyid: one.keys[keyid] for one in root.quorums(*RELEASE_ROLES) for keyid in one.role.keyids}
+
+
+def signature_path(folder: Path, keyid: str) -> Path:
+    """The signature file of a key."""
+    return folder / f"{keyid}.sigstore.json"
+
+
+def _checked(content: bytes, statement: bytes, root: Root, name: str) -> tuple[str, bytes]:
+    """The key id and the signature file of what was made elsewhere."""
+    keys = releasing_keys(root)
+    if found := find_signer(content, pae(STATEMENT_PAYLOAD_TYPE, statement), keys):
+        return found[0], encode_signature_file(found[0], statement, found[1])
+    if not content.startswith(b"{"):
+        raise no_signature(keys, name)
     try:
-        check_signature(path.read_bytes(), data, keyid, root)
+        keyid = decode_signature_file(content).signatures[0][0]
+    except ValueError as error:
+        raise NotTrusted("signature-malformed", f"this is no signature file: {error}", where=name) from None
+    check_signature(content, statement, keyid, root, where=name)
+    return keyid, content
+
+
+def _holds(bundle: Path, keyid: str, statement: bytes, root: Root) -> bool:
+    try:
+        check_signature(signature_path(bundle / SIGNATURES, keyid).read_bytes(), statement, keyid, root)
     except (FileNotFoundError, NotTrusted):
-        content = encode_signature_file(keyid, data, key.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
-        check_signature(content, data, keyid, root)
-        write_whole(path, content, mode=0o644)
-    return keyid
+        return False
+    return True
 
 
-def read_chain(source: Path) -> list[bytes]:
-    """Root documents from one file, or from a directory with 1.root.json, 2.root.json ..."""
-    try:
-        if not source.is_dir():
-            return [source.read_bytes()]
-        chain: list[bytes] = []
-        while (path := source / f"{len(chain) + 1}.root.json").exists():
-            chain.append(path.read_bytes())
-    except OSError as error:
-        raise BadInput(
-            "root-unreadable", f"the root document cannot be read: {error.strerror}", where=str(source)
-        ) from None
-    if not chain:
-        raise BadInput("root-unreadable", "there is no 1.root.json", where=str(source))
-    return chain
+def _not_in_root(keyid: str, root: Root) -> BadInput:
+    return BadInput(
+        "key-not-in-root",
+        "the bundle's root does not let this key sign bundles",
+        where=f"key {keyid}",
+        expected=f"one of {', '.join(releasing_keys(root))}",
+        hint="sign with a key of the root, or build with the root that holds this key",
+    )
 
 
-def _read_statement(path: Path) -> bytes:
+def _read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_STATEMENT + 1)
+            return file.read(limit + 1)
     except OSError as error:
         raise BadInput(
             "statement-unreadable",
-            f"the statement cannot be read: {error.strerror}",
+            f"what is to be signed cannot be read: {error.strerror}",
             where=str(path),
             hint="give a bundle or its statement.json",
         ) from None

@@ -8,19 +8,17 @@ document, and every other that was accepted before, and goes on from there.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from types import MappingProxyType
 
 from pydantic import ValidationError
 
 from appliance.errors import NotTrusted
-from appliance.model.jsonform import canonical_json, parse_canonical
+from appliance.model.jsonform import parse_canonical
 from appliance.model.limits import MAX_CHAIN, MAX_ENVELOPE
-from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA, Lineage, RoleName, RootDocument
-from appliance.trust.dsse import Envelope, decode_envelope, encode_envelope, pae
-from appliance.trust.keys import KeyType, PublicKey, Signer
-from appliance.trust.statement import format_time
-from appliance.trust.threshold import Quorum, count, require, tally, valid_signers
+from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_ROLES, Lineage, RoleName, RootDocument
+from appliance.trust.dsse import Envelope, decode_envelope
+from appliance.trust.keys import KeyType, PublicKey
+from appliance.trust.threshold import Quorum, Tally, count, require, tally, valid_signers
 
 _KEY_TYPES: Mapping[RoleName, KeyType] = {
     "root": "ecdsa-p256",
@@ -52,30 +50,20 @@ class Root:
         ]
 
 
-def new_root(
-    keys: Sequence[tuple[str, str, PublicKey]],
-    *,
-    threshold: int,
-    created: datetime,
-    expires: datetime,
-    signer: Signer,
-) -> bytes:
-    """A first root document: every key (label, use, key) in both roles, signed by ``signer``."""
-    keyids = sorted(key.keyid for _, _, key in keys)
-    role = {"keyids": keyids, "threshold": threshold}
-    payload = canonical_json(
-        {
-            "schema": ROOT_SCHEMA,
-            "version": 1,
-            "created": format_time(created),
-            "expires": format_time(expires),
-            "keys": {key.keyid: {"label": label, "use": use, "spki": key.spki()} for label, use, key in keys},
-            "roles": {"root": role, "release": role},
-            "revoked": [],
-        }
-    )
-    signature = signer.sign(pae(ROOT_PAYLOAD_TYPE, payload))
-    return encode_envelope(Envelope(ROOT_PAYLOAD_TYPE, payload, ((signer.public.keyid, signature),)))
+@dataclass(frozen=True)
+class LinkTallies:
+    """How far the thresholds are met that a link of the chain has to meet.
+
+    Every verifier wants those of ``signing``, one that demands CNSA 2.0 also the others.
+    """
+
+    signing: tuple[Tally, ...]
+    co_signing: tuple[Tally, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nobody has to sign any more."""
+        return all(tally.met for tally in (*self.signing, *self.co_signing))
 
 
 def parse_root(data: bytes, where: str) -> Root:
@@ -206,11 +194,7 @@ def _follow(before: Root | None, data: bytes, number: int) -> Root:
             found=f"version {version}",
             hint="the chain was put together wrongly: carry it again from where the roots are kept",
         )
-    links = [root] if before is None else [before, root]
-    needed = [quorum for link in links for quorum in link.quorums("root")]
-    co_signers = [quorum for link in links for quorum in link.quorums("root_post_quantum")]
-    tallies = count(root.envelope, [*needed, *co_signers], subject="root", where=where)
-    require(tallies[: len(needed)], subject="root", where=where)
+    require(count_link(before, root, where).signing, subject="root", where=where)
     if before is None:
         return root
     if forgotten := sorted(set(before.document.revoked) - set(root.document.revoked)):
@@ -230,6 +214,24 @@ def _lineage(before: Root, root: Root) -> Lineage:
     if before.document.roles.release == root.document.roles.release:
         return replace(before.lineage, documents=documents, created=created)
     return Lineage(documents, root.document.version, created, created)
+
+
+def count_link(before: Root | None, root: Root, where: str) -> LinkTallies:
+    """Who has signed ``root``, which follows ``before``, as both ask for it.
+
+    Raises NotTrusted (``root-signature``) for a signature that neither has a use for.  Where
+    ``before`` is not at hand, only what ``root`` asks for itself is known and counted.
+    """
+    links = [root] if before is None else [before, root]
+    signing, co_signing = ([quorum for link in links for quorum in link.quorums(name)] for name in ROOT_ROLES)
+    if before is None and root.document.version > 1:
+        signers = valid_signers(root.envelope, root.keys)
+        own = [
+            tuple(tally(quorum.name, quorum.role, signers) for quorum in quorums) for quorums in (signing, co_signing)
+        ]
+        return LinkTallies(*own)
+    tallies = count(root.envelope, [*signing, *co_signing], subject="root", where=where)
+    return LinkTallies(tallies[: len(signing)], tallies[len(signing) :])
 
 
 def _check_co_signed(links: Sequence[Root]) -> None:

@@ -222,13 +222,15 @@ def _verify_statement(
     return statement, tuple(signers), policy.check_statement(statement, root)
 
 
-def check_signature(content: bytes, statement: bytes, keyid: str, root: Root) -> Signer:
+def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *, where: str = "") -> Signer:
     """Check one signature file over ``statement`` by a key that may sign bundles.
+
+    ``where`` names the file if it is not in its place.
 
     Raises NotTrusted: ``signature-malformed``, ``signature-unknown-key``,
     ``signature-other-statement`` or ``signature-invalid``.
     """
-    where = f"{SIGNATURES}/{keyid}{_SIGNATURE_SUFFIX}"
+    where = where or f"{SIGNATURES}/{keyid}{_SIGNATURE_SUFFIX}"
     try:
         envelope = decode_signature_file(content)
     except ValueError as error:

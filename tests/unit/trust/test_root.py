@@ -4,7 +4,7 @@ import pytest
 
 from appliance.errors import NotTrusted
 from appliance.model.limits import MAX_CHAIN
-from appliance.trust.root import new_root, read_root, walk_chain
+from appliance.trust.root import read_root, walk_chain
 from tests.support.bundles import (
     FIRST,
     FIRST_PQ,
@@ -12,41 +12,11 @@ from tests.support.bundles import (
     RETIRED,
     SECOND,
     STRANGER,
-    key,
     keyid,
     root_chain,
     root_document,
 )
 from tests.support.forging import put
-
-
-def test_a_new_root_names_its_keys_in_both_roles() -> None:
-    data = new_root(
-        [("one", "production", key(FIRST).public), ("two", "demo", key(SECOND).public)],
-        threshold=1,
-        created=NOW,
-        expires=NOW + timedelta(days=365),
-        signer=key(FIRST),
-    )
-    root = read_root(data, "root.json")
-    assert root.document.version == 1
-    assert root.document.keys[keyid(SECOND)].use == "demo"
-    assert set(root.document.roles.root.keyids) == set(root.document.roles.release.keyids) == set(root.keys)
-    assert walk_chain(data, [data]) == root
-
-
-def test_a_root_that_its_signer_cannot_vouch_for_is_useless() -> None:
-    data = new_root(
-        [("one", "production", key(FIRST).public)],
-        threshold=1,
-        created=NOW,
-        expires=NOW + timedelta(days=365),
-        signer=key(STRANGER),
-    )
-    with pytest.raises(NotTrusted) as caught:
-        read_root(data, "root.json")
-    assert caught.value.reference == "root-threshold"
-    assert (caught.value.expected, caught.value.found) == ("1 valid signatures", "0")
 
 
 @pytest.mark.parametrize("trusted", [0, 1])

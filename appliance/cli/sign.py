@@ -1,0 +1,166 @@
+"""``appliance sign``: signatures for bundles and root documents, made here or elsewhere."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.output import err, out, out_json
+from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
+from appliance.cli.tallies import show_tallies, tallies_as_json
+from appliance.errors import BadInput
+from appliance.model.limits import MAX_ENVELOPE
+from appliance.model.root import ROOT_PAYLOAD_TYPE
+from appliance.steps.root import sign_root
+from appliance.steps.sign import sign_bundle, sign_statement
+from appliance.trust.keys import Signer
+
+
+def sign(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TARGET [FILE...]", help="What is signed, and with --add the files that bring signatures to it."
+        ),
+    ],
+    key: Annotated[list[str] | None, typer.Option("--key", help=f"{KEY_HELP} Repeatable.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Put in signatures that were made elsewhere: FILE...")] = False,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the signature file goes when signing a statement alone.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Add signatures, now or later, made here or on another machine.
+
+    TARGET is a bundle, whose signatures go to its sigs/; statement.json alone, whose signature file goes to --out; or a
+    root document, which is written again with the signature in it. FILE is a signature file, a copy of the same root
+    document with other signatures, or a bare signature by openssl or pkcs11-tool. Nothing goes in that does not hold.
+
+    Examples: `appliance sign statement.json --key keys/second.pem --out .`,
+    `appliance sign dist/demo-1.0.0 --add second.sigstore.json third.sig`
+    """
+    target, additions = _split(paths, add=add)
+    if not key and not additions:
+        raise BadInput("usage", "nothing to sign with", hint="give --key KEY.pem, or --add and files with signatures")
+    contents = {str(path): _read(path) for path in additions}
+    signers = [load_signer(one, passphrase_file) for one in key or ()]
+    if target.is_dir():
+        _sign_bundle(target, signers, contents, as_json=as_json)
+    elif _payload_type(_read(target)) == ROOT_PAYLOAD_TYPE:
+        _sign_root(target, signers, contents, as_json=as_json)
+    else:
+        _sign_statement(target, signers, additions, out_dir, as_json=as_json)
+
+
+def _split(paths: Sequence[Path], *, add: bool) -> tuple[Path, list[Path]]:
+    """The target, and what is added to it: a bundle wherever it stands, otherwise the first."""
+    folders = [path for path in paths if path.is_dir()]
+    target = folders[0] if len(folders) == 1 else paths[0]
+    others = list(paths)
+    others.remove(target)
+    if others and not add:
+        raise BadInput(
+            "usage",
+            "one thing is signed at a time",
+            found=", ".join(str(path) for path in paths),
+            hint="to put in signatures that were made elsewhere, say --add",
+        )
+    return target, others
+
+
+def _sign_bundle(bundle: Path, signers: Sequence[Signer], additions: dict[str, bytes], *, as_json: bool) -> None:
+    signed = sign_bundle(bundle, signers, additions)
+    complete = all(role.met for role in signed.tallies)
+    if as_json:
+        out_json(
+            {
+                "ok": True,
+                "target": str(bundle),
+                **_signatures(signed.paths),
+                "complete": complete,
+                "roles": tallies_as_json(signed.tallies, signed.labels),
+            }
+        )
+        return
+    console = err()
+    predicate = signed.statement.predicate
+    console.print(f"{predicate.name} {predicate.version}, {'complete' if complete else '[yellow]not complete yet[/]'}")
+    show_tallies(console, signed.tallies, signed.labels)
+    for path in signed.paths:
+        out(str(path))
+
+
+def _sign_root(path: Path, signers: Sequence[Signer], additions: dict[str, bytes], *, as_json: bool) -> None:
+    link = sign_root(path, signers, additions)
+    tallies = (*link.tallies.signing, *link.tallies.co_signing)
+    if as_json:
+        out_json(
+            {
+                "ok": True,
+                "target": str(path),
+                "complete": link.tallies.complete,
+                "roles": tallies_as_json(tallies, link.labels),
+            }
+        )
+        return
+    console = err()
+    state = "complete" if link.tallies.complete else "[yellow]not complete yet[/]"
+    console.print(f"root document version {link.root.document.version}, {state}")
+    show_tallies(console, tallies, link.labels)
+    out(str(path))
+
+
+def _sign_statement(
+    path: Path, signers: Sequence[Signer], additions: Sequence[Path], out_dir: Path | None, *, as_json: bool
+) -> None:
+    if additions:
+        raise BadInput(
+            "usage",
+            "signatures are added to the whole bundle, whose root says who may sign",
+            where=str(path),
+            hint="appliance sign BUNDLE --add FILE",
+        )
+    signed = [sign_statement(path, signer, out_dir) for signer in signers]
+    predicate, sums = signed[0].statement.predicate, signed[0].statement.subject[0].digest.sha256
+    if as_json:
+        out_json({"ok": True, "target": str(path), **_signatures([one.path for one in signed])})
+        return
+    err().print(f"signed {predicate.name} {predicate.version}, SHA256SUMS {sums}")
+    for one in signed:
+        out(str(one.path))
+
+
+def _signatures(paths: Sequence[Path]) -> dict[str, object]:
+    """All of them, and the one by itself where there is one."""
+    fields: dict[str, object] = {
+        "keyids": [path.name.split(".")[0] for path in paths],
+        "signatures": [str(path) for path in paths],
+    }
+    if len(paths) == 1:
+        fields |= {"keyid": paths[0].name.split(".")[0], "signature": str(paths[0])}
+    return fields
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_ENVELOPE + 1)
+    except OSError as error:
+        raise BadInput(
+            "statement-unreadable",
+            f"the file cannot be read: {error.strerror}",
+            where=str(path),
+            hint="give a bundle, its statement.json or a root document, and files with signatures",
+        ) from None
+
+
+def _payload_type(data: bytes) -> object:
+    """What an envelope says that it holds; its reader judges it strictly afterwards."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value.get("payloadType") if isinstance(value, dict) else None
