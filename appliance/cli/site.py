@@ -78,7 +78,9 @@ def switch(
 
     Example: `appliance switch demo 1.0.0`
     """
-    switched = switch_step.switch(Site(site), name, version, demands=read_site_policy(policy), override=override)
+    switched = switch_step.switch(
+        Site(site), name, version, TerminalProgress(quiet=as_json), demands=read_site_policy(policy), override=override
+    )
     if as_json:
         out_json(
             {
@@ -102,7 +104,8 @@ def show_state(site: SiteOption = DEFAULT_SITE, policy: PolicyOption = None, as_
 
     Example: `appliance state show`
     """
-    _show_state(Memory(Site(site), read_site_policy(policy)).load(), as_json=as_json)
+    memory = Memory(Site(site), read_site_policy(policy), TerminalProgress(quiet=as_json))
+    _show_state(memory.load(), as_json=as_json)
 
 
 @state_app.command("rebuild")
@@ -118,8 +121,8 @@ def rebuild_state(
 
     Example: `appliance state rebuild --root release.root.json`
     """
-    memory = Memory(Site(site), read_site_policy(policy))
-    _show_state(memory.rebuild(read_trusted(root), TerminalProgress(quiet=as_json)), as_json=as_json)
+    memory = Memory(Site(site), read_site_policy(policy), TerminalProgress(quiet=as_json))
+    _show_state(memory.rebuild(read_trusted(root)), as_json=as_json)
 
 
 def _show_state(state: SiteState, *, as_json: bool) -> None:

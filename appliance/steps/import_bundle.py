@@ -70,7 +70,7 @@ def import_bundle(
     running.  Then nothing has changed but the log, which tells of refusals too.
     """
     trusted = read_trusted(root)
-    memory = Memory(site, demands)
+    memory = Memory(site, demands, progress)
     signed = read_override(override) if override else None
     policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
     Log(site.root).check_end()

@@ -3,21 +3,29 @@
 The state knows of a bundle before the site shows it: docs/adr/0012-site-state.md.
 """
 
+import hashlib
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.model.counter import Counter
 from appliance.model.policy import SitePolicy
 from appliance.model.progress import Progress
 from appliance.model.state import SiteState
 from appliance.store.site import Site
 from appliance.store.state import StateFile
 from appliance.store.tree import Tree
+from appliance.tools.tpm import FIRST_INDEX, INDEXES, TpmCounter
 from appliance.trust import ratchet
 from appliance.trust.policy import Policy
 from appliance.trust.root import Root, check_accepted, read_root
 from appliance.trust.verify import VerifiedList, verify_list
 
+_Result = TypeVar("_Result")
 # Earlier than anything that is signed expires: whether what a site holds is whole does not depend on the day.
 _ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 AS_HELD = Policy(now=_ANY_DAY)
@@ -26,15 +34,15 @@ AS_HELD = Policy(now=_ANY_DAY)
 class Memory:
     """The state of one site, under the site's policy."""
 
-    def __init__(self, site: Site, demands: SitePolicy) -> None:
+    def __init__(self, site: Site, demands: SitePolicy, progress: Progress) -> None:
         self._site = site
-        self._file = StateFile(site.state)
-        if demands.tpm == "required":
-            raise NotTrusted("tpm-missing", "the policy demands a TPM", where=demands.tpm_device)
+        self._demands = demands
+        self._progress = progress
+        self._file = StateFile(site.state, self._counter(), untied=demands.tpm == "off")
 
     def load(self) -> SiteState:
-        """The state; an empty one for a site that holds nothing.  Raises NotTrusted (``state-*``, ``tpm-*``)."""
-        return self._known(self._file.load())
+        """The state; an empty one for a site that holds nothing.  Raises NotTrusted (``state-*``, ``tpm-missing``)."""
+        return self._known(self._with_or_without_tpm(lambda file: file.load()))
 
     def accept(self, listed: VerifiedList, policy: Policy) -> None:
         """Remember a bundle that is to come in, judged once more by what the site knows now."""
@@ -47,9 +55,9 @@ class Memory:
             now.check_statement(listed.statement, listed.root)
             return ratchet.accept(state, listed.root.lineage, listed.statement)
 
-        self._file.update(change)
+        self._with_or_without_tpm(lambda file: file.update(change))
 
-    def rebuild(self, trusted: bytes, progress: Progress) -> SiteState:
+    def rebuild(self, trusted: bytes) -> SiteState:
         """Make the state anew from the bundles that the site holds, and from what is left of it.
 
         Raises NotTrusted when one of them does not verify.
@@ -57,13 +65,13 @@ class Memory:
         with self._site.importing():
             state = self._file.remains() or SiteState()
             for path in self._site.bundles():
-                progress.step(f"reading {path.name}")
-                with Tree(path, progress) as tree:
+                self._progress.step(f"reading {path.name}")
+                with Tree(path, self._progress) as tree:
                     listed = verify_list(tree, trusted, AS_HELD)
                 documents = listed.root.lineage.documents
                 check_accepted(documents, dict(enumerate(state.roots[: len(documents)], start=1)))
                 state = ratchet.accept(state, listed.root.lineage, listed.statement)
-            self._file.replace(state)
+            self._with_or_without_tpm(lambda file: file.replace(state))
         return state
 
     def newest_root(self) -> Root:
@@ -83,6 +91,25 @@ class Memory:
             where=str(self._site.root),
             hint="import the newest bundle again",
         )
+
+    def _counter(self) -> Counter | None:
+        device = Path(self._demands.tpm_device)
+        if self._demands.tpm == "off" or (self._demands.tpm == "auto" and not device.exists()):
+            return None
+        # One for each site of a host: two indexes, at a place that its path gives.
+        digest = hashlib.sha256(os.fsencode(self._site.root.resolve())).digest()
+        return TpmCounter(device, FIRST_INDEX + int.from_bytes(digest[:4], "big") % (INDEXES // 2) * 2)
+
+    def _with_or_without_tpm(self, act: Callable[[StateFile], _Result]) -> _Result:
+        """Do without a TPM that cannot be used, if the policy leaves that open and the state is not tied to it."""
+        try:
+            return act(self._file)
+        except BadInput as error:
+            if error.reference != "tpm-unusable" or self._demands.tpm == "required":
+                raise
+            self._progress.step(f"what the site remembers is not tied to a TPM: {error}")
+            self._file = StateFile(self._site.state)
+            return act(self._file)
 
     def _known(self, state: SiteState | None) -> SiteState:
         if state is not None:

@@ -13,6 +13,7 @@ from appliance.model.bundle import STATEMENT, Statement
 from appliance.model.events import BundleVersion
 from appliance.model.override import Allowance
 from appliance.model.policy import DEFAULT_POLICY, SitePolicy
+from appliance.model.progress import Progress
 from appliance.steps.evidence import record_switch
 from appliance.steps.policy import read_override
 from appliance.steps.site_state import Memory
@@ -38,6 +39,7 @@ def switch(
     site: Site,
     name: str,
     version: str,
+    progress: Progress,
     *,
     demands: SitePolicy = DEFAULT_POLICY,
     override: Path | None = None,
@@ -58,7 +60,7 @@ def switch(
             hint="import it first: appliance import DIR --root ROOT.json",
         )
     statement = _held(path, name, version)
-    memory = Memory(site, demands)
+    memory = Memory(site, demands, progress)
     signed = read_override(override) if override else None
     policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
     overridden = policy.check_switch(statement, memory.newest_root() if signed else None)

@@ -15,11 +15,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.model.counter import Counter
 from appliance.model.limits import MAX_STATE
 from appliance.model.state import SiteState
 from appliance.store.staging import sync
@@ -27,30 +26,6 @@ from appliance.store.staging import sync
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _REBUILD = "then make it anew from the bundles that the site holds: appliance state rebuild"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A counter's value; ``binding`` once a state was written that only this value makes good."""
-
-    value: int
-    binding: bool
-
-
-class Counter(Protocol):
-    """A number that goes up and never down."""
-
-    def read(self) -> Reading | None:
-        """The value, or None where the counter was never started."""
-
-    def start(self) -> int:
-        """Make the counter; returns its first value, which cannot be known before."""
-
-    def increment(self) -> int:
-        """Raise it by one; returns the new value."""
-
-    def bind(self) -> None:
-        """From now on only a state that names the value is good."""
 
 
 class StateFile:
@@ -87,12 +62,14 @@ class StateFile:
             old = self._settle()
             new = change(old)
             if new != old or not self._is_tied(old):
+                self._pass_over(old)
                 self._write(new)
             return new
 
     def replace(self, state: SiteState) -> None:
         """Write ``state`` whatever is there, which somebody has decided who may."""
         with self._made(), self._locked(fcntl.LOCK_EX):
+            self._pass_over(None)
             self._write(state)
 
     def remains(self) -> SiteState | None:
@@ -143,6 +120,18 @@ class StateFile:
         if reading is None:
             return self._counter is None and (state is None or state.counter is None)
         return reading.binding and state is not None and state.counter == reading.value
+
+    def _pass_over(self, old: SiteState | None) -> None:
+        """Use up the counter's value that a killed run has written a next state for.
+
+        Somebody may have a copy of that, and it would pass beside the one that is written now.
+        """
+        if self._counter is None or not os.path.lexists(self._next):
+            return
+        if old is not None:
+            self._write(old)
+        elif self._counter.read():
+            self._counter.increment()
 
     def _write(self, state: SiteState) -> None:
         count = None

@@ -51,7 +51,7 @@ def site_with_history(folder: Path) -> Site:
     (second.path / "extra").write_bytes(b"")
     with pytest.raises(NotTrusted):
         import_bundle(second.path, second.trusted, site, Silent())
-    switch(site, "tiny", "1.0.0")
+    switch(site, "tiny", "1.0.0", Silent())
     return site
 
 

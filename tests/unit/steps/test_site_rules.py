@@ -76,7 +76,7 @@ def test_an_older_bundle_does_not_come_in_again(site: Site, carry: Callable[...,
     error = refused(lambda: take(old, site), site)
     assert (error.reference, error.expected, error.found) == ("bundle-rollback", "at least tiny 2.0.0", "1.0.0")
     assert "appliance switch tiny 1.0.0" in error.hint
-    assert switch(site, "tiny", "1.0.0").changed  # what is held was accepted once
+    assert switch(site, "tiny", "1.0.0", Silent()).changed  # what is held was accepted once
 
 
 def test_a_version_whose_bundle_was_removed_is_remembered(site: Site, carry: Callable[..., Written]) -> None:
@@ -144,12 +144,12 @@ def test_a_bundle_cannot_have_been_made_after_its_root_expired(site: Site, carry
 def test_a_site_whose_memory_is_gone_says_so(site: Site, carry: Callable[..., Written]) -> None:
     take(carry("2.0.0"), site)
     take(carry("1.0.0", statement=put("predicate/name", "other"), index=put("name", "other")), site)
-    before = Memory(site, NAMED).load()
+    before = Memory(site, NAMED, Silent()).load()
     (site.state / "state.json").unlink()
     newer = carry("3.0.0")
-    for act in (lambda: take(newer, site), lambda: switch(site, "tiny", "2.0.0")):
+    for act in (lambda: take(newer, site), lambda: switch(site, "tiny", "2.0.0", Silent())):
         assert refused(act, site).reference == "state-missing"
-    assert Memory(site, NAMED).rebuild(read_trusted(newer.trusted), Silent()) == before
+    assert Memory(site, NAMED, Silent()).rebuild(read_trusted(newer.trusted)) == before
     assert refused(lambda: take(carry("1.0.0"), site), site).reference == "bundle-rollback"
     assert take(newer, site).switched
 
@@ -157,7 +157,7 @@ def test_a_site_whose_memory_is_gone_says_so(site: Site, carry: Callable[..., Wr
 def test_a_memory_made_anew_keeps_what_is_left_of_the_old_one(site: Site, carry: Callable[..., Written]) -> None:
     take(carry("1.0.0"), site)
     shutil.rmtree(take(carry("2.0.0"), site).path)
-    Memory(site, NAMED).rebuild(read_trusted(carry("1.0.0").trusted), Silent())
+    Memory(site, NAMED, Silent()).rebuild(read_trusted(carry("1.0.0").trusted))
     assert refused(lambda: take(carry("1.5.0"), site), site).reference == "bundle-rollback"
 
 
@@ -202,12 +202,12 @@ def test_a_held_version_below_the_lowest_does_not_become_current(site: Site, car
     take(carry("1.0.0"), site)
     take(carry("2.0.0"), site)
     raised = demand(lowest_versions={"tiny": "1.5"}, site=SITE)
-    error = refused(lambda: switch(site, "tiny", "1.0.0", demands=raised), site)
+    error = refused(lambda: switch(site, "tiny", "1.0.0", Silent(), demands=raised), site)
     assert error.reference == "version-below-lowest"
     override = write_override(carry("1.0.0"), "expired", "rollback")
-    assert refused(lambda: switch(site, "tiny", "1.0.0", demands=raised, override=override), site).reference == (
-        "version-below-lowest"
-    )
+    assert refused(
+        lambda: switch(site, "tiny", "1.0.0", Silent(), demands=raised, override=override), site
+    ).reference == ("version-below-lowest")
 
 
 # Overrides -------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_an_override_lets_an_old_bundle_in_and_leaves_current_to_people(
     assert (imported.written, imported.switched, imported.current) == (True, False, "2.0.0")
     assert imported.overridden == ("rollback",)
     assert refused(lambda: take(old, site), site).reference == "bundle-rollback"  # nothing was taken back
-    assert switch(site, "tiny", "1.0.0").changed
+    assert switch(site, "tiny", "1.0.0", Silent()).changed
 
 
 def test_an_override_lets_an_expired_bundle_in_and_become_current(site: Site, carry: Callable[..., Written]) -> None:
@@ -236,8 +236,8 @@ def test_an_override_lets_an_expired_bundle_in_and_become_current(site: Site, ca
     assert (again.written, again.overridden) == (False, ("expired",))
 
     take(carry("2.0.0"), site)
-    assert refused(lambda: switch(site, "tiny", "1.0.0", demands=NAMED), site).reference == "bundle-expired"
-    back = switch(site, "tiny", "1.0.0", demands=NAMED, override=override)
+    assert refused(lambda: switch(site, "tiny", "1.0.0", Silent(), demands=NAMED), site).reference == "bundle-expired"
+    back = switch(site, "tiny", "1.0.0", Silent(), demands=NAMED, override=override)
     assert (back.changed, back.overridden) == (True, ("expired",))
 
 
@@ -312,10 +312,10 @@ def test_keys_that_were_revoked_since_sign_no_override(site: Site, carry: Callab
     override = write_override(old, "expired")
     take(old, site, demands=NAMED, override=override)
     take(carry("2.0.0", roots=ROTATED, signers=(FIRST, STRANGER)), site)
-    error = refused(lambda: switch(site, "tiny", "1.0.0", demands=NAMED, override=override), site)
+    error = refused(lambda: switch(site, "tiny", "1.0.0", Silent(), demands=NAMED, override=override), site)
     assert error.reference == "override-signature"
     override = write_override(old, "expired", signers=(FIRST, STRANGER))
-    assert switch(site, "tiny", "1.0.0", demands=NAMED, override=override).changed
+    assert switch(site, "tiny", "1.0.0", Silent(), demands=NAMED, override=override).changed
 
 
 def test_a_switch_that_needs_a_root_document_which_is_gone_says_so(site: Site, carry: Callable[..., Written]) -> None:
@@ -323,7 +323,7 @@ def test_a_switch_that_needs_a_root_document_which_is_gone_says_so(site: Site, c
     override = write_override(old, "expired")
     take(old, site, demands=NAMED, override=override)
     shutil.rmtree(take(carry("2.0.0", roots=ROTATED, signers=(FIRST, STRANGER)), site).path)
-    error = refused(lambda: switch(site, "tiny", "1.0.0", demands=NAMED, override=override), site)
+    error = refused(lambda: switch(site, "tiny", "1.0.0", Silent(), demands=NAMED, override=override), site)
     assert error.reference == "root-unreadable"
 
 
@@ -332,7 +332,7 @@ def test_two_runs_that_have_read_the_same_memory_do_not_pass_each_other(
 ) -> None:
     """The second is judged once more by what the first has written meanwhile."""
     old, new = carry("1.0.0"), carry("2.0.0")
-    empty = Memory(site, NAMED).load()
+    empty = Memory(site, NAMED, Silent()).load()
     take(new, site)
     with monkeypatch.context() as patch:
         patch.setattr(Memory, "load", lambda self: empty)

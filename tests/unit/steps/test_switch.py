@@ -25,16 +25,16 @@ def site(tmp_path: Path) -> Site:
 def refusal(site: Site, name: str, number: str) -> BadInput:
     before = snapshot(site.root)
     with pytest.raises(BadInput) as caught:
-        switch(site, name, number)
+        switch(site, name, number, Silent())
     assert snapshot(site.root) == before
     return caught.value
 
 
 def test_going_back_is_a_switch(site: Site) -> None:
-    assert switch(site, "tiny", "2.0.0").previous is None
-    back = switch(site, "tiny", "1.0.0")
+    assert switch(site, "tiny", "2.0.0", Silent()).previous is None
+    back = switch(site, "tiny", "1.0.0", Silent())
     assert (back.previous, back.changed, back.path.name) == ("2.0.0", True, "tiny-1.0.0")
-    assert not switch(site, "tiny", "1.0.0").changed
+    assert not switch(site, "tiny", "1.0.0", Silent()).changed
 
 
 def test_what_the_site_does_not_hold_is_told_with_what_it_does(site: Site) -> None:
