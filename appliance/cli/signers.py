@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
 from appliance.errors import BadInput
 from appliance.model.pkcs11 import Pkcs11Uri, is_pkcs11_uri, parse_pkcs11_uri
@@ -65,10 +66,10 @@ def new_passphrase(file: Path | None) -> bytes:
     return passphrase
 
 
-def _pin(uri: Pkcs11Uri, file: Path | None) -> str:
+def _pin(uri: Pkcs11Uri, file: Path | None) -> SecretStr:
     pin = _given_pin(uri, file)
     if pin is None and sys.stdin.isatty():
-        pin = str(typer.prompt(f"PIN for {uri.shown}", hide_input=True, err=True))
+        pin = SecretStr(typer.prompt(f"PIN for {uri.shown}", hide_input=True, err=True))
     if not pin:
         raise BadInput(
             "token-pin-missing",
@@ -79,11 +80,11 @@ def _pin(uri: Pkcs11Uri, file: Path | None) -> str:
     return pin
 
 
-def _given_pin(uri: Pkcs11Uri, file: Path | None) -> str | None:
+def _given_pin(uri: Pkcs11Uri, file: Path | None) -> SecretStr | None:
     """What the URI says goes first: with several keys, each has its own PIN."""
     pin = _given(uri.pin_source or file)
     try:
-        return None if pin is None else pin.decode()
+        return None if pin is None else SecretStr(pin.decode())
     except UnicodeDecodeError:
         raise BadInput("token-pin-malformed", "the PIN is not UTF-8", where=uri.shown) from None
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from appliance.errors import BadInput, Failed
 from appliance.model.pkcs11 import Pkcs11Uri
 from appliance.trust.keys import PublicKey
@@ -42,7 +44,7 @@ class TokenSigner:
         return signature
 
 
-def token_signer(uri: Pkcs11Uri, pin: str) -> TokenSigner:
+def token_signer(uri: Pkcs11Uri, pin: SecretStr) -> TokenSigner:
     """Log in once, to know before hours of work that the key is there and the PIN is right."""
     if uri.type not in (None, "private"):
         raise BadInput(
@@ -52,7 +54,7 @@ def token_signer(uri: Pkcs11Uri, pin: str) -> TokenSigner:
     return TokenSigner(key, _public(key.spki))
 
 
-def token_public_key(uri: Pkcs11Uri, pin: str | None) -> PublicKey:
+def token_public_key(uri: Pkcs11Uri, pin: SecretStr | None) -> PublicKey:
     """The public key that ``uri`` names; ``pin`` for tokens that show nothing before login."""
     return _public(_client().read_public_key(_module(uri), uri, pin))
 

@@ -12,7 +12,7 @@ with EC keys has.  Whoever signs with it checks the signature; this file does no
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from pkcs11.exceptions import (
     TokenNotPresent,
     TokenNotRecognised,
 )
+from pydantic import SecretStr
 
 from appliance.errors import ApplianceError, BadInput, Failed
 from appliance.model.pkcs11 import Pkcs11Uri, uri_part
@@ -50,7 +51,7 @@ class TokenKey:
     uri: Pkcs11Uri
     module: Path
     spki: bytes
-    pin: str = field(repr=False)
+    pin: SecretStr
 
     def sign(self, message: bytes) -> bytes:
         """An ASN.1 DER signature over ``message`` with SHA-256.
@@ -62,7 +63,7 @@ class TokenKey:
             with _session(self.module, self.uri, self.pin) as session:
                 key = _private_key(session, self.uri)
                 # Such a key, PIV's 9c for one, wants the PIN for each signature (CKU_CONTEXT_SPECIFIC).
-                again = self.pin if _attribute(key, Attribute.ALWAYS_AUTHENTICATE) else None
+                again = self.pin.get_secret_value() if _attribute(key, Attribute.ALWAYS_AUTHENTICATE) else None
                 signature = key.sign(hashlib.sha256(message).digest(), mechanism=Mechanism.ECDSA, pin=again)
         except BadInput as error:
             if error.reference == "token-missing":
@@ -72,7 +73,7 @@ class TokenKey:
         return encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
 
 
-def find_key(module: Path, uri: Pkcs11Uri, pin: str) -> TokenKey:
+def find_key(module: Path, uri: Pkcs11Uri, pin: SecretStr) -> TokenKey:
     """Log in and find the one private key that ``uri`` names.
 
     Raises BadInput: ``pkcs11-module``, ``token-missing``, ``token-ambiguous``,
@@ -84,7 +85,7 @@ def find_key(module: Path, uri: Pkcs11Uri, pin: str) -> TokenKey:
         return TokenKey(uri, module, _public_half(session, _private_key(session, uri), uri), pin)
 
 
-def read_public_key(module: Path, uri: Pkcs11Uri, pin: str | None) -> bytes:
+def read_public_key(module: Path, uri: Pkcs11Uri, pin: SecretStr | None) -> bytes:
     """The SPKI DER of the key that ``uri`` names, from its public key object or its certificate.
 
     Logs in only when the token shows nothing without, and ``pin`` is given.  Raises as
@@ -104,13 +105,13 @@ def read_public_key(module: Path, uri: Pkcs11Uri, pin: str | None) -> bytes:
 
 
 @contextmanager
-def _session(module: Path, uri: Pkcs11Uri, pin: str | None) -> Iterator[Any]:
+def _session(module: Path, uri: Pkcs11Uri, pin: SecretStr | None) -> Iterator[Any]:
     try:
         library = pkcs11.lib(str(module))
     except PKCS11Error as error:
         raise BadInput("pkcs11-module", f"the PKCS#11 module cannot be loaded: {error}", where=str(module)) from None
     try:
-        yield _find_token(library, uri).open(user_pin=pin)
+        yield _find_token(library, uri).open(user_pin=pin.get_secret_value() if pin else None)
     except PKCS11Error as error:
         raise _explained(error, uri) from None
     finally:

@@ -9,16 +9,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from pydantic import SecretStr
 
 from appliance.errors import ApplianceError
 from appliance.model.pkcs11 import parse_pkcs11_uri
 from appliance.steps.tokens import TokenSigner, token_public_key, token_signer
 from appliance.trust.keys import PrivateKey
 from tests.support.bundles import NOW
-from tests.support.softhsm import MODULE, PIN, SoftHsm
+from tests.support.softhsm import MODULE, SoftHsm
+from tests.support.softhsm import PIN as PIN_TEXT
 
 pytestmark = pytest.mark.integration
 
+PIN = SecretStr(PIN_TEXT)
 MESSAGE = b"DSSEv1 1 x 1 y"
 
 
@@ -53,11 +56,11 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHsm:
     return made
 
 
-def signer(uri: str, pin: str = PIN) -> TokenSigner:
+def signer(uri: str, pin: SecretStr = PIN) -> TokenSigner:
     return token_signer(parse_pkcs11_uri(uri), pin)
 
 
-def refusal(uri: str, pin: str = PIN) -> ApplianceError:
+def refusal(uri: str, pin: SecretStr = PIN) -> ApplianceError:
     with pytest.raises(ApplianceError) as caught:
         signer(uri, pin)
     return caught.value
@@ -181,7 +184,7 @@ def test_a_public_key_that_cannot_be_used_says_why(hsm: SoftHsm, object_path: st
 @pytest.mark.parametrize("pin", ["0000", "x", "9" * 300])
 def test_a_wrong_pin_is_tried_once(own: SoftHsm, pin: str) -> None:
     own.new_key()
-    assert refusal(own.uri(), pin).reference == "token-pin-wrong"
+    assert refusal(own.uri(), SecretStr(pin)).reference == "token-pin-wrong"
     assert signer(own.uri()).sign(MESSAGE)  # and the module is fit for the right one
 
 
