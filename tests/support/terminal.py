@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_PATIENCE = 60.0  # seconds without a word
+_PATIENCE = 30.0  # seconds without a word
 
 
 def at_a_terminal(
@@ -21,19 +21,19 @@ def at_a_terminal(
     answer goes out when the program has turned the echo off: what was typed before is thrown away.
     """
     ours, theirs = pty.openpty()
-    try:
-        with subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *command],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=cwd,
-            env={**env, "TERM": "dumb"},
-        ) as process:
-            os.close(theirs)
+    with subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=cwd,
+        env={**env, "TERM": "dumb"},
+    ) as process:
+        os.close(theirs)
+        try:
             seen = _converse(ours, prompt.encode(), answer.encode() + b"\n")
-    finally:
-        os.close(ours)
+        finally:
+            os.close(ours)  # hangs up, which ends whoever still waits for an answer
     return process.returncode, seen.decode(errors="replace").replace("\r\n", "\n")
 
 
