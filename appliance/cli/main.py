@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 
 from appliance import __version__
-from appliance.cli import build, inspect, keys, log, receipt, root, sign, site, verify
+from appliance.cli import build, inspect, keys, log, override, receipt, root, sign, site, verify
 from appliance.cli.output import err, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
@@ -39,6 +39,7 @@ app.command("switch")(site.switch)
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(root.root_app, name="root")
 app.add_typer(log.log_app, name="log")
+app.add_typer(override.override_app, name="override")
 app.add_typer(site.state_app, name="state")
 
 

@@ -1,4 +1,4 @@
-"""``appliance sign``: signatures for bundles and root documents, made here or elsewhere."""
+"""``appliance sign``: signatures for bundles, root documents and overrides, made here or elsewhere."""
 
 import json
 from collections.abc import Sequence
@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from appliance.cli.output import err, out, out_json
+from appliance.cli.override import show_standing
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.errors import BadInput
 from appliance.model.limits import MAX_ENVELOPE
+from appliance.model.override import OVERRIDE_PAYLOAD_TYPE
 from appliance.model.root import ROOT_PAYLOAD_TYPE
+from appliance.steps import override as override_step
 from appliance.steps.root import sign_root
 from appliance.steps.sign import sign_bundle, sign_statement
 from appliance.trust.keys import Signer
@@ -27,6 +30,9 @@ def sign(
     ],
     key: Annotated[list[str] | None, typer.Option("--key", help=f"{KEY_HELP} Repeatable.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Put in signatures that were made elsewhere: FILE...")] = False,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="For an override: the newest root document, or its chain.")
+    ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where the signature file goes when signing a statement alone.")
     ] = None,
@@ -36,8 +42,9 @@ def sign(
     """Add signatures, now or later, made here or on another machine.
 
     TARGET is a bundle, whose signatures go to its sigs/; statement.json alone, whose signature file goes to --out; or a
-    root document, which is written again with the signature in it. FILE is a signature file, a copy of the same root
-    document with other signatures, or a bare signature by openssl or pkcs11-tool. Nothing goes in that does not hold.
+    root document or an override, which is written again with the signature in it. FILE is a signature file, a copy of
+    the same document with other signatures, or a bare signature by openssl or pkcs11-tool. Nothing goes in that does
+    not hold.
 
     Examples: `appliance sign statement.json --key keys/second.pem --out .`,
     `appliance sign dist/demo-1.0.0 --add second.sigstore.json third.sig`
@@ -49,8 +56,10 @@ def sign(
     signers = [load_signer(one, passphrase_file) for one in key or ()]
     if target.is_dir():
         _sign_bundle(target, signers, contents, as_json=as_json)
-    elif _payload_type(_read(target)) == ROOT_PAYLOAD_TYPE:
+    elif (payload_type := _payload_type(_read(target))) == ROOT_PAYLOAD_TYPE:
         _sign_root(target, signers, contents, as_json=as_json)
+    elif payload_type == OVERRIDE_PAYLOAD_TYPE:
+        show_standing(override_step.sign(target, signers, contents, root=root), as_json=as_json)
     else:
         _sign_statement(target, signers, additions, out_dir, as_json=as_json)
 

@@ -14,6 +14,7 @@ from appliance.model.bundle import TIME_PATTERN, SumsDigest
 from appliance.model.jsonform import canonical_json
 from appliance.model.log import Entry, Head
 from appliance.model.names import Name, Sha256, Version
+from appliance.model.override import Allowance
 
 Text = Annotated[str, Field(max_length=1000, pattern=r"\A[ -~]*\z")]
 
@@ -82,6 +83,34 @@ class Switch(BundleVersion):
     previous: Version | None
 
 
+class Overridden(BundleVersion):
+    """Details of ``override``: a bundle that was refused and let in or made current all the same.
+
+    ``used`` is what nothing but the override has allowed; the rest is what the signers have
+    signed, and the ids of their keys.
+    """
+
+    used: tuple[Allowance, ...]
+    site: Name
+    allows: tuple[Allowance, ...]
+    reason: Text
+    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    keyids: tuple[Sha256, ...]
+
+
+class Rebuilt(Strict):
+    """Details of ``rebuild``: what the site remembers was made anew.
+
+    ``kept`` says whether the old state could still be read and has its share in it.
+    ``bundles`` are the highest versions of the newest epoch, ``roots`` how many root documents there are.
+    """
+
+    kept: bool
+    roots: int
+    bundles: tuple[BundleVersion, ...]
+
+
 class RootChange(RootVersion):
     """Details of ``root``: a newest root document that this log did not know."""
 
@@ -116,11 +145,13 @@ class Install(Strict):
     packages: dict[Text, Text]
 
 
-Details = Verification | Switch | RootChange | Install
+Details = Verification | Switch | Overridden | Rebuilt | RootChange | Install
 _FORMS: Mapping[str, type[Details]] = {
     "import": Verification,
     "verify": Verification,
     "switch": Switch,
+    "override": Overridden,
+    "rebuild": Rebuilt,
     "root": RootChange,
     "install": Install,
 }

@@ -1,6 +1,15 @@
 """A log's entries as sentences for people: one line each, nothing but printable ASCII."""
 
-from appliance.model.events import BundleVersion, Install, RootChange, Switch, Verification, details_of
+from appliance.model.events import (
+    BundleVersion,
+    Install,
+    Overridden,
+    Rebuilt,
+    RootChange,
+    Switch,
+    Verification,
+    details_of,
+)
 from appliance.model.log import Entry
 
 
@@ -11,6 +20,11 @@ def sentence(entry: Entry) -> str:
             return verification_sentence(verification)
         case Switch() as switch:
             return f"{_bundle(switch)} is current, before: {switch.previous or 'none'}"
+        case Overridden() as override:
+            return f"an override lets {_bundle(override)} pass ({', '.join(override.used)}): {override.reason}"
+        case Rebuilt() as rebuilt:
+            bundles = ", ".join(_bundle(bundle) for bundle in rebuilt.bundles) or "no bundle"
+            return f"what the site remembers was made anew: {bundles}, {rebuilt.roots} root documents"
         case RootChange() as root:
             before = f"version {root.previous.version}" if root.previous else "none"
             return f"root document version {root.version} is the newest, before: {before}"

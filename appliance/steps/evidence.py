@@ -17,6 +17,8 @@ from appliance.model.bundle import SUMS, SumsDigest
 from appliance.model.events import (
     BundleVersion,
     Install,
+    Overridden,
+    Rebuilt,
     Receipt,
     Refusal,
     RootChange,
@@ -28,7 +30,9 @@ from appliance.model.events import (
 )
 from appliance.model.limits import MAX_SUMS
 from appliance.model.log import Event, Line, ascii_text
+from appliance.model.override import Allowance
 from appliance.model.progress import Progress
+from appliance.model.state import SiteState
 from appliance.steps.site_key import receipts_folder, site_key
 from appliance.store.log import Details, Log
 from appliance.store.site import Site
@@ -36,6 +40,7 @@ from appliance.store.staging import make_directory
 from appliance.store.tree import Tree
 from appliance.store.whole import write_whole
 from appliance.trust.evidence import sign_receipt
+from appliance.trust.override import SignedOverride
 from appliance.trust.root import Root
 from appliance.trust.statement import format_time
 from appliance.trust.sums import digest_of
@@ -131,6 +136,28 @@ def record_switch(site: Site, bundle: BundleVersion, previous: str | None, *, ch
         return Switch(**bundle.model_dump(), previous=previous).model_dump(mode="json")
 
     Log(site.root).append_made("switch", make, time=now())
+
+
+def record_override(site: Site, override: SignedOverride, used: tuple[Allowance, ...]) -> None:
+    """Write down that a bundle is let in, or made current, by an override alone; each time anew."""
+    content = override.content
+    details = Overridden(
+        used=used,
+        keyids=tuple(keyid for keyid, _ in override.envelope.signatures),
+        **content.model_dump(exclude={"schema_"}),
+    )
+    Log(site.root).append("override", details.model_dump(mode="json"), time=now())
+
+
+def record_rebuild(site: Site, state: SiteState, *, kept: bool) -> None:
+    """Write down that what the site remembers was made anew."""
+    newest = state.epochs[max(state.epochs)].bundles if state.epochs else {}
+    bundles = tuple(
+        BundleVersion(name=name, version=bundle.version, sha256sums=bundle.sha256sums)
+        for name, bundle in sorted(newest.items())
+    )
+    details = Rebuilt(kept=kept, roots=len(state.roots), bundles=bundles)
+    Log(site.root).append("rebuild", details.model_dump(mode="json"), time=now())
 
 
 def record_root(site: Site, root: Root) -> None:

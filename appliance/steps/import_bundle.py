@@ -20,7 +20,7 @@ from appliance.model.limits import MAX_SUMS
 from appliance.model.override import Allowance
 from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
-from appliance.steps.evidence import accepted, record, record_root, refusals_recorded
+from appliance.steps.evidence import accepted, record, record_override, record_root, refusals_recorded
 from appliance.steps.policy import read_override
 from appliance.steps.site_state import AS_HELD, Memory
 from appliance.steps.switch import make_current
@@ -78,6 +78,8 @@ def import_bundle(
         with refusals_recorded(site, tree, trusted, progress):
             taken = _take(tree, trusted, site, memory, policy, progress)
         bundle = taken.bundle
+        if signed and taken.overridden:
+            record_override(site, signed, taken.overridden)
         record(site, "import", accepted(bundle, trusted))
         record_root(site, bundle.root)
     head = bundle.statement.predicate

@@ -16,6 +16,7 @@ from appliance.model.counter import Counter
 from appliance.model.policy import SitePolicy
 from appliance.model.progress import Progress
 from appliance.model.state import SiteState
+from appliance.steps.evidence import record_rebuild
 from appliance.store.site import Site
 from appliance.store.state import StateFile
 from appliance.store.tree import Tree
@@ -63,7 +64,8 @@ class Memory:
         Raises NotTrusted when one of them does not verify.
         """
         with self._site.importing():
-            state = self._file.remains() or SiteState()
+            remains = self._file.remains()
+            state = remains or SiteState()
             for path in self._site.bundles():
                 self._progress.step(f"reading {path.name}")
                 with Tree(path, self._progress) as tree:
@@ -72,6 +74,7 @@ class Memory:
                 check_accepted(documents, dict(enumerate(state.roots[: len(documents)], start=1)))
                 state = ratchet.accept(state, listed.root.lineage, listed.statement)
             self._with_or_without_tpm(lambda file: file.replace(state))
+            record_rebuild(self._site, state, kept=remains is not None)
         return state
 
     def newest_root(self) -> Root:

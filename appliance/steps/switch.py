@@ -14,7 +14,7 @@ from appliance.model.events import BundleVersion
 from appliance.model.override import Allowance
 from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
-from appliance.steps.evidence import record_switch
+from appliance.steps.evidence import record_override, record_switch
 from appliance.steps.policy import read_override
 from appliance.steps.site_state import Memory
 from appliance.store.site import Site
@@ -64,6 +64,8 @@ def switch(
     signed = read_override(override) if override else None
     policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
     overridden = policy.check_switch(statement, memory.newest_root() if signed else None)
+    if signed and overridden:
+        record_override(site, signed, overridden)
     return replace(make_current(site, statement), overridden=overridden)
 
 

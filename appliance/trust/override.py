@@ -26,13 +26,11 @@ class SignedOverride:
     envelope: Envelope
     where: str
 
-    def check(self, statement: Statement, root: Root, site: str | None, *, threshold: int, time: str) -> None:
-        """Check that it is for this bundle on this site, now, and by enough of the release role.
+    def check(self, statement: Statement, site: str | None, time: str) -> None:
+        """Check that it is for this bundle on this site, now.
 
-        Raises NotTrusted: ``override-site``, ``override-bundle``, ``override-expired``,
-        ``override-signature``, ``override-threshold``.
+        Raises NotTrusted: ``override-site``, ``override-bundle``, ``override-expired``.
         """
-        self._check_signed(root, threshold)
         if self.content.site != site:
             raise NotTrusted(
                 "override-site",
@@ -63,14 +61,17 @@ class SignedOverride:
                 hint="check this machine's clock; otherwise ask the signers for another one",
             )
 
-    def _check_signed(self, root: Root, threshold: int) -> None:
-        quorums = [
-            replace(quorum, role=quorum.role.model_copy(update={"threshold": threshold}))
-            for quorum in root.quorums("release")
-        ]
-        require(
-            count(self.envelope, quorums, subject="override", where=self.where), subject="override", where=self.where
-        )
+    def check_signed(self, root: Root, threshold: int, *, post_quantum: bool) -> None:
+        """Check that ``threshold`` keys of the release role have signed it.
+
+        With ``post_quantum`` it has to be co-signed as a bundle is.  Raises NotTrusted:
+        ``override-signature``, ``override-threshold``.
+        """
+        (release,) = root.quorums("release")
+        raised = replace(release, role=release.role.model_copy(update={"threshold": threshold}))
+        co_signers = root.quorums("release_post_quantum")
+        tallies = count(self.envelope, [raised, *co_signers], subject="override", where=self.where)
+        require(tallies if post_quantum else tallies[:1], subject="override", where=self.where)
 
 
 def override_payload(override: Override) -> bytes:

@@ -116,8 +116,8 @@ class Policy:
         """Raise the first problem that no override allows; an override that was given has to be good."""
         allows: tuple[Allowance, ...] = ()
         if self.override is not None and root is not None:
-            threshold = self.release_threshold(root)
-            self.override.check(statement, root, self.demands.site, threshold=threshold, time=time)
+            self.override.check_signed(root, self.release_threshold(root), post_quantum=bool(self.demands.profiles))
+            self.override.check(statement, self.demands.site, time)
             allows = self.override.content.allows
         found = {allowance: problem for allowance, problem in problems.items() if problem is not None}
         for allowance, problem in found.items():

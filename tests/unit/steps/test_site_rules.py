@@ -15,6 +15,7 @@ from appliance.steps.import_bundle import Imported, import_bundle
 from appliance.steps.site_state import Memory
 from appliance.steps.switch import Switched, switch
 from appliance.steps.verify import read_trusted, verify
+from appliance.store.log import Log
 from appliance.store.site import Site
 from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, Recipe, Written, root_chain, root_document
 from tests.support.forging import put
@@ -150,6 +151,7 @@ def test_a_site_whose_memory_is_gone_says_so(site: Site, carry: Callable[..., Wr
     for act in (lambda: take(newer, site), lambda: switch(site, "tiny", "2.0.0", Silent())):
         assert refused(act, site).reference == "state-missing"
     assert Memory(site, NAMED, Silent()).rebuild(read_trusted(newer.trusted)) == before
+    assert [line.entry.event for line in Log(site.root).lines()][-1] == "rebuild"
     assert refused(lambda: take(carry("1.0.0"), site), site).reference == "bundle-rollback"
     assert take(newer, site).switched
 
