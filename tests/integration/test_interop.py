@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bad_bundles import CASES
+from tests.corpus.builder.build import write
+from tests.corpus.builder.cases import load_cases
 from tests.support.bundles import FIRST, SCRIPT, SECOND, STRANGER, Recipe, Written, key, keyid
 from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.script_rules import accepted_by_python, rule_arguments, some_paths, sums_lines
@@ -86,6 +87,8 @@ def test_a_changed_byte_is_seen_by_hand(bundle: Written, path: str) -> None:
 
 # Debian 12 has no cosign; in Debian 13 it is one more program that does nothing unless it is asked.
 _SYSTEMS = {"bookworm": ("jq", "openssl"), "trixie": ("jq", "openssl", "cosign")}
+# What differs by a name or by one file differs in the same way everywhere.
+_BY_NAME = ("additions", "paths", "tamper")
 
 
 @pytest.fixture(scope="module", params=_SYSTEMS)
@@ -111,14 +114,14 @@ def test_the_script_needs_nothing_but_a_bare_system(bare: DebianRoot, bundle: Wr
 def test_bare_systems_refuse_bad_bundles(bare: DebianRoot, tmp_path: Path) -> None:
     """jq of Debian 12 and of Debian 13 write some numbers differently: both have to judge.
 
-    Where this machine's own tools are those of the system, test_tamper.py has judged already
-    and a part of the table is enough.
+    Where this machine's own tools are those of the system, test_corpus_script.py has judged
+    already and a part of the corpus is enough.
     """
     same = bare.path.name.startswith(f"debian-{platform.freedesktop_os_release().get('VERSION_CODENAME')}-")
-    table = [(name, case) for name, case in CASES.items() if not name.startswith("path:")]
-    cases = dict(table[::8] if same else table)
-    for number, case in enumerate(cases.values()):
-        case.write(tmp_path / f"{number}")
+    table = [case for case in load_cases().values() if case.alone and case.group not in _BY_NAME]
+    cases = table[::8] if same else table
+    for number, case in enumerate(cases):
+        write(case, tmp_path / f"{number}")
     tmp_path.chmod(0o755)
     script = """
     seq 0 "$1" | xargs --max-procs=2 --replace sh -c \
@@ -130,8 +133,8 @@ def test_bare_systems_refuse_bad_bundles(bare: DebianRoot, tmp_path: Path) -> No
         user=0,
     )
     verdicts = dict(line.split() for line in result.stdout.splitlines())
-    found = {name: int(verdicts[str(number)]) for number, name in enumerate(cases)}
-    assert found == {name: 3 if case.script else 0 for name, case in cases.items()}
+    found = {case.id: int(verdicts[str(number)]) for number, case in enumerate(cases)}
+    assert found == {case.id: case.told("verify.sh").exit_code for case in cases}
 
 
 def test_bare_systems_accept_the_same_paths_as_python(bare: DebianRoot, tmp_path: Path) -> None:

@@ -126,6 +126,12 @@ def sign_root(payload: bytes, signers: tuple[int, ...]) -> bytes:
     return encode_envelope(Envelope(ROOT_PAYLOAD_TYPE, payload, signatures))
 
 
+def payload_of(data: bytes) -> bytes:
+    """What a root document's envelope or a signature file holds."""
+    value = json.loads(data)
+    return base64.b64decode(value.get("dsseEnvelope", value)["payload"])
+
+
 @cache
 def root_chain() -> tuple[bytes, bytes]:
     """Version 1 with a key that version 2 replaces and revokes."""

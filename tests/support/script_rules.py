@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from appliance.model.names import path_problem
 from appliance.trust.sums import UNLISTED
-from tests.support.bad_lists import PATHS
+from tests.corpus.builder.build import recipe_of
+from tests.corpus.builder.cases import group
 from tests.support.bundles import FILES, SCRIPT
 
 # As many odd things as ordinary ones; paths of few pieces, so that most have one fault or none.
@@ -35,9 +36,10 @@ def some_paths() -> list[str]:
     """Thousands of paths, the same in every run, and those of the attack list."""
     generator = random.Random(1)  # noqa: S311 - nothing secret about them
     paths = ["".join(generator.choices(_PIECES, k=generator.randint(1, 5))) for _ in range(4000)]
-    for case in PATHS:
-        added = set(case.recipe.files) - set(FILES) or {case.recipe.sums(b"")[66:-1].decode(errors="replace")}
-        if case.script and "\n" not in min(added):
+    for case in group("paths"):
+        recipe = recipe_of(case)
+        added = set(recipe.files) - set(FILES) or {recipe.sums(b"")[66:-1].decode(errors="replace")}
+        if not case.told("verify.sh").accepted and "\n" not in min(added):
             paths += added
     return paths
 

@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from appliance.model.override import OVERRIDE_PAYLOAD_TYPE
 from appliance.trust.dsse import pae
-from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, Recipe, Written, key, keyid
-from tests.support.forging import payload_of
+from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, Recipe, Written, key, keyid, payload_of
 from tests.support.people import Desk
 
 MADE = "tiny-1.0.0.plant-7.override.json"

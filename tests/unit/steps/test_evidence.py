@@ -19,7 +19,7 @@ from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.trust.evidence import ReceiptStatement, open_receipt
 from tests.support.bundles import FIRST, SECOND, STRANGER, Recipe, Written, keyid, root_chain
-from tests.support.forging import signature_of
+from tests.support.forging import sign_with
 from tests.support.site_log import receipts, site_with_history
 from tests.support.sites import version
 
@@ -90,7 +90,7 @@ def test_a_receipt_says_what_by_whom_and_where_in_the_log(carried: Written, site
 
 def test_a_receipt_of_a_refused_bundle_says_nothing_that_was_not_verified(carried: Written, site: Site) -> None:
     take(carried, site)
-    signature_of(STRANGER)(carried)
+    sign_with(STRANGER, carried)
     with pytest.raises(NotTrusted):
         take(carried, site)
     said = receipt(site).predicate.verification

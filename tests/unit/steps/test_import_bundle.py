@@ -15,9 +15,8 @@ from appliance.steps.import_bundle import Imported, import_bundle
 from appliance.steps.verify import verify
 from appliance.store import staging as staging_module
 from appliance.store.site import Site
-from tests.support.bad_bundles import CASES
 from tests.support.bundles import FILES, STRANGER, Recipe, Written
-from tests.support.forging import Case, signature_of
+from tests.support.forging import sign_with
 from tests.support.sites import holdings, version
 
 WEIGHTS = "models/tiny/model.safetensors"
@@ -86,13 +85,6 @@ def test_the_imported_directory_is_the_bundle(carried: Written, site: Site) -> N
     }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_what_a_verifier_refuses_leaves_no_trace(case: Case, tmp_path: Path) -> None:
-    site = Site(tmp_path / "srv/a site")
-    refused(case.write(tmp_path / "on a medium"), site)
-    assert not site.root.parent.exists()
-
-
 @pytest.mark.parametrize("path", [*FILES, "bundle.json", "verify.sh", "SHA256SUMS", "statement.json"])
 def test_bytes_that_changed_on_the_way_leave_no_trace(path: str, carried: Written, site: Site) -> None:
     data = (carried.path / path).read_bytes()
@@ -109,7 +101,7 @@ def test_nothing_is_written_before_list_and_set_are_verified(
     (carried.path / "models/extra").write_bytes(b"x")
     assert refused(carried, site).reference == "file-unlisted"
     (carried.path / "models/extra").unlink()
-    signature_of(STRANGER)(carried)
+    sign_with(STRANGER, carried)
     assert refused(carried, site).reference == "signature-unknown-key"
 
 

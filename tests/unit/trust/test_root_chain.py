@@ -20,10 +20,11 @@ from tests.support.bundles import (
     SECOND_PQ,
     Change,
     keyid,
+    payload_of,
     root_chain,
     root_document,
 )
-from tests.support.forging import payload_of, put
+from tests.support.forging import put
 
 _PEOPLE = (1, 2, 3, 4)
 

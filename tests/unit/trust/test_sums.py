@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from appliance.model.names import collision_key, path_problem
 from appliance.trust import sums
 from appliance.trust.sums import digest_of, format_sums, parse_sums
-from tests.support.bad_lists import LINES, PATHS
+from tests.corpus.builder.build import recipe_of
+from tests.corpus.builder.cases import Case, group
 from tests.support.bundles import FILES, sums_of
-from tests.support.forging import Case
 
 _DIGEST = hashlib.sha256(b"").hexdigest()
 _COMPONENT = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=8)
@@ -35,10 +35,10 @@ def test_no_bytes_at_all_make_it_fail_in_another_way(data: bytes) -> None:
         parse_sums(data)
 
 
-@pytest.mark.parametrize("case", [*PATHS, *LINES], ids=lambda case: str(case.name))
+@pytest.mark.parametrize("case", [*group("paths"), *group("list")], ids=lambda case: str(case.id))
 def test_a_list_that_may_not_be_is_refused_with_a_reason(case: Case) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        parse_sums(case.recipe.sums(sums_of(case.recipe.files)))
+        parse_sums(recipe_of(case).documents()["SHA256SUMS"])
 
 
 def test_the_reason_names_the_line() -> None:

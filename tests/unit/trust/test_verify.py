@@ -12,11 +12,9 @@ from appliance.store.tree import Tree
 from appliance.trust import verify as module
 from appliance.trust.policy import Policy
 from appliance.trust.verify import VerifiedBundle, VerifiedList, verify
-from tests.support.bad_bundles import CASES
 from tests.support.bundles import (
     FILES,
     FIRST,
-    FIRST_PQ,
     NOW,
     RETIRED,
     SCRIPT,
@@ -24,25 +22,15 @@ from tests.support.bundles import (
     Recipe,
     key,
     keyid,
-    root_chain,
     root_document,
 )
-from tests.support.forging import Case, put
+from tests.support.forging import put
 
 
 def _refused(recipe: Recipe, folder: Path) -> NotTrusted:
     with pytest.raises(NotTrusted) as caught:
         recipe.write(folder).verify()
     return caught.value
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_a_bundle_that_is_wrong_in_one_thing_is_refused_for_that(case: Case, tmp_path: Path) -> None:
-    with pytest.raises(NotTrusted) as caught:
-        case.write(tmp_path).verify()
-    assert caught.value.reference == case.reference
-    assert caught.value.exit_code == 3
-    assert caught.value.where
 
 
 def test_a_whole_bundle_tells_who_signed_what(tmp_path: Path) -> None:
@@ -56,42 +44,9 @@ def test_a_whole_bundle_tells_who_signed_what(tmp_path: Path) -> None:
     assert set(bundle.digests) == {*FILES, "bundle.json", "verify.sh"}
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        Recipe(trusted=root_chain()[1]),
-        Recipe(roots=(root_document(1, (FIRST, SECOND)),)),
-        Recipe(roots=(root_document(1, (FIRST, SECOND), threshold=1),), signers=(SECOND,)),
-        Recipe(statement=put("predicate/minimum_root_version", 2)),
-        Recipe(statement=put("predicate/previous", "0.9.0")),
-        Recipe(files={}),
-        Recipe(files={**FILES, "verify.sh": SCRIPT.read_bytes()}),
-        Recipe(omitted=("verify.sh",)),
-        Recipe(roots=(root_document(1, (FIRST, FIRST_PQ), threshold=1),), signers=(FIRST, FIRST_PQ)),
-        Recipe(roots=(root_document(1, (FIRST, FIRST_PQ), threshold=1),), signers=(FIRST,)),
-        Recipe(
-            roots=(
-                root_document(1, (FIRST, SECOND), expires=NOW - timedelta(days=1)),
-                root_document(2, (FIRST, SECOND)),
-            )
-        ),
-    ],
-    ids=[
-        "newest root trusted",
-        "one root",
-        "one signer",
-        "needs root 2",
-        "has a previous version",
-        "hardly any file",
-        "script explained too",
-        "no script",
-        "co-signed",
-        "co-signer has not signed yet",
-        "older root expired",
-    ],
-)
-def test_whole_bundles_are_accepted(recipe: Recipe, tmp_path: Path) -> None:
-    assert recipe.write(tmp_path).verify().statement.predicate.version == "1.0.0"
+def test_a_bundle_may_explain_the_script_too(tmp_path: Path) -> None:
+    written = Recipe(files={**FILES, "verify.sh": SCRIPT.read_bytes()}).write(tmp_path)
+    assert "verify.sh" in {file.path for file in written.verify().index.shared}
 
 
 def test_a_demo_key_is_told_from_others(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Root chains: what each document says, who signs it, and what is edited before and after."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from tests.corpus.builder.cases import Data
+from tests.corpus.builder.words import number_of
+from tests.support.bundles import key, keyid, payload_of, root_document, sign_root
+
+Edits = Mapping[str, Sequence[Callable[[bytes], bytes]]]
+
+
+class Document(Data):
+    """One root document: ``keys`` in both roles, each role with ``threshold`` (default: all keys).
+
+    ``also`` sign it beside the keys, ``by`` instead of them.
+    """
+
+    keys: tuple[str, ...]
+    threshold: int | None = None
+    release: tuple[str, ...] = ()
+    release_threshold: int | None = Field(None, alias="release threshold")
+    by: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    revoked: tuple[str, ...] = ()
+    version: int | None = None
+
+    def make(self, position: int, edits: Edits) -> bytes:
+        """The signed document at ``position`` of a chain."""
+        keys = tuple(map(number_of, self.keys))
+        signers = tuple(map(number_of, self.by or (*self.keys, *self.also)))
+        data = root_document(
+            self.version or position,
+            keys,
+            signed_by=signers,
+            threshold=self.threshold or sum(1 for person in self.keys if not person.endswith("-pq")),
+            revoked=tuple(map(number_of, self.revoked)),
+            change=self._release,
+        )
+        if before := edits.get(f"root {position}"):
+            data = sign_root(_apply(before, payload_of(data)), signers)
+        return _apply(edits.get(f"root {position} envelope", ()), data)
+
+    def _release(self, document: dict[str, Any]) -> None:
+        role = document["roles"]["release"]
+        if self.release:
+            numbers = tuple(map(number_of, self.release))
+            role["keyids"] = sorted(map(keyid, numbers))
+            role["threshold"] = len(numbers)
+            for number in numbers:
+                entry = {"label": f"signer {number}", "use": "production", "spki": key(number).public.spki()}
+                document["keys"][keyid(number)] = entry
+        if self.release_threshold is not None:
+            role["threshold"] = self.release_threshold
+
+
+def make_chain(documents: Sequence[Document], edits: Edits) -> tuple[bytes, ...]:
+    """All documents, signed."""
+    return tuple(document.make(position, edits) for position, document in enumerate(documents, start=1))
+
+
+def _apply(edits: Sequence[Callable[[bytes], bytes]], data: bytes) -> bytes:
+    for edit in edits:
+        data = edit(data)
+    return data

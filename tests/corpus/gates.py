@@ -1,0 +1,24 @@
+"""What judges content before it gets into a bundle: the commands and checks of those who build."""
+
+from pathlib import Path
+
+from appliance.artifacts.image_documents import Document
+from appliance.artifacts.wheelfile import check_wheel
+from appliance.errors import ApplianceError
+from tests.corpus.builder.cases import Subject
+from tests.support.in_process import ask
+
+
+def judge(subject: Subject, path: Path) -> tuple[int, str]:
+    """Exit code and reference for what ``write_content`` has made at ``path``."""
+    if subject == "weights":
+        answer = ask("lock", path, "--cache", path.parent / "cache")
+        return answer.code, answer.reference
+    try:
+        if subject == "wheel":
+            check_wheel(path, path.name)
+        else:
+            Document.read(path.read_bytes(), path.name).image(path.name)
+    except ApplianceError as error:
+        return error.exit_code, error.reference
+    return 0, ""
