@@ -40,6 +40,7 @@ app.add_typer(keys.keys_app, name="keys")
 app.add_typer(root.root_app, name="root")
 app.add_typer(log.log_app, name="log")
 app.add_typer(override.override_app, name="override")
+app.add_typer(site.policy_app, name="policy")
 app.add_typer(site.state_app, name="state")
 
 

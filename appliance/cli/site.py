@@ -1,9 +1,10 @@
-"""``appliance import``, ``appliance switch`` and ``appliance state``."""
+"""``appliance import``, ``switch``, ``state`` and ``policy``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
 from appliance.model.override import Allowance
@@ -16,6 +17,7 @@ from appliance.steps.verify import read_trusted
 from appliance.store.site import DEFAULT_SITE, Site
 
 state_app = typer.Typer(help="Show or renew what the site remembers.", no_args_is_help=True)
+policy_app = typer.Typer(help="Show what the site demands.", no_args_is_help=True)
 
 _OVERRIDDEN: dict[Allowance, str] = {
     "expired": "the bundle has expired",
@@ -96,6 +98,24 @@ def switch(
     was = switched.previous or "none"
     err().print(f"[green]{printable(name)} {printable(version)} is current[/], before: {printable(was)}")
     out(str(switched.path))
+
+
+@policy_app.command("show")
+def show_policy(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help=f"A policy.  [default: {POLICY_FILE}, if it is there]")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a site's policy and show all of it, with the defaults of what it leaves out.
+
+    Example: `appliance policy show /etc/appliance/policy.yaml`
+    """
+    demands = read_site_policy(file).model_dump(mode="json", by_alias=True)
+    if as_json:
+        out_json({"ok": True, "policy": demands})
+        return
+    out(yaml.safe_dump(demands, sort_keys=False).rstrip())
 
 
 @state_app.command("show")

@@ -103,7 +103,15 @@ def test_policy_and_override_are_files_that_people_name(
     assert "version-below-lowest" in capsys.readouterr().err
     assert run(["verify", str(carried.path), "--root", str(carried.trusted), *named]) == 3
     assert run(["verify", str(carried.path), "--root", str(carried.trusted)]) == 0
+    capsys.readouterr()
+    assert run(["policy", "show", str(policy)]) == 0
+    shown = capsys.readouterr().out
+    assert "lowest_versions:\n  tiny: 2.0.0\n" in shown
+    assert "demo_keys: allow\n" in shown
+    policy.write_text(shown)  # what is shown is a policy again
+    assert take(carried, tmp_path / "site", *named) == 3
     policy.write_text("schema: appliance.policy/v1\nsites: x\n")
+    assert run(["policy", "show", str(policy)]) == 2
     assert take(carried, tmp_path / "site", *named) == 2
 
     policy.write_text(f"schema: appliance.policy/v1\nsite: {SITE}\n")
