@@ -9,7 +9,7 @@ import typer
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
-from appliance.model.policy import DEFAULT_POLICY
+from appliance.model.policy import DEFAULT_POLICY, Profile
 from appliance.steps import verify as verify_step
 from appliance.steps.policy import read_site_policy
 from appliance.steps.receipt import with_receipt
@@ -22,6 +22,9 @@ def verify(
     policy: Annotated[
         Path | None,
         typer.Option("--policy", help="A site's policy to judge by as well."),
+    ] = None,
+    profile: Annotated[
+        Profile | None, typer.Option("--profile", help="Demand what this profile asks for as well.")
     ] = None,
     receipt: Annotated[
         Path | None, typer.Option("--receipt", help="Write the result there, a refusal too, signed by --key.")
@@ -38,6 +41,8 @@ def verify(
     Example: `appliance verify dist/demo-1.0.0 --root keys/release.root.json`
     """
     demands = read_site_policy(policy) if policy else DEFAULT_POLICY
+    if profile and profile not in demands.profiles:
+        demands = demands.model_copy(update={"profiles": (*demands.profiles, profile)})
     check = partial(verify_step.verify, bundle, root, TerminalProgress(quiet=quiet or as_json), demands=demands)
     if (receipt is None) != (key is None):
         raise BadInput("usage", "a receipt is signed: --receipt and --key go together")

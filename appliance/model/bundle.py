@@ -25,6 +25,8 @@ VERIFY_SCRIPT = "verify.sh"
 LOG_SCRIPT = "evidence/check-log.sh"
 SIGNATURES = "sigs"
 ROOTS = "trust"
+# For the profile CNSA 2.0; the SHA-384 of the list itself is the end of its name.
+SHA384_LIST = "evidence/SHA384SUMS"
 
 
 class BundleArtifact(Strict):

@@ -11,6 +11,7 @@ from pydantic import Field
 from appliance.model.base import Strict
 from appliance.model.limits import MAX_ROOT_VERSION
 from appliance.model.names import Name, Version
+from appliance.model.policy import Profile
 from appliance.model.serving import ServingProfile
 
 DEFINITION_SCHEMA: Literal["appliance.definition/v1"] = "appliance.definition/v1"
@@ -21,7 +22,7 @@ class Head(Strict):
 
     ``expires_after_days`` counts from the day of sealing; ``previous`` is the version
     this one follows; ``serving`` tells how each model is to be served, by the name that
-    clients ask for.
+    clients ask for.  ``profile`` makes the bundle fit for sites that demand it.
     """
 
     schema_: Literal["appliance.definition/v1"] = Field(alias="schema")
@@ -31,4 +32,5 @@ class Head(Strict):
     expires_after_days: int = Field(default=365, ge=1, le=3650)
     previous: Version | None = None
     minimum_root_version: int = Field(default=1, ge=1, le=MAX_ROOT_VERSION)
+    profile: Profile | None = None
     serving: dict[Name, ServingProfile] = {}

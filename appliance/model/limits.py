@@ -34,6 +34,8 @@ MAX_SPKI = 8192
 MAX_FILES = 1_000_000
 # Of SHA256SUMS: that many lines of 268 bytes.
 MAX_SUMS = 256 * MIB
+# Of a list of SHA-384: that many lines of 300 bytes.
+MAX_SHA384_LIST = 288 * MIB
 # Of bundle.json: that many files of 268 bytes.
 MAX_INDEX = 256 * MIB
 # Names below a bundle: that many files, with a directory for each.

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from appliance.artifacts import KINDS, Context
 from appliance.errors import BadInput, Stale
+from appliance.model.definition import Head
 from appliance.model.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.steps.documents import Definition, lock_path, read_definition, read_lock, write_lock
 from appliance.steps.lock import lock as make_lock
 from appliance.steps.seal import plan, seal
-from appliance.steps.sign import sign_bundle
+from appliance.steps.sign import check_may_sign, sign_bundle
 from appliance.store.cache import Cache
 from appliance.trust.keys import Signer
 from appliance.trust.root import walk_chain
@@ -60,8 +61,8 @@ def build(
     Raises Stale, BadInput and NotTrusted; nothing half-made is left at the target, and
     what was fetched stays in the cache for the next run.
     """
-    walk_chain(roots[-1], roots)  # hours of fetching are not for a chain that no verifier follows
     definition = read_definition(definition_path)
+    _check_roots(definition.head, roots, key)
     renewed: list[str] = []
     locked = _current_lock(definition, cache, progress, renew=renew, renewed=renewed)
     context = Context(definition_path.parent, cache, progress)
@@ -90,6 +91,20 @@ def build(
         missing=tuple(role for role in signed.tallies if not role.met),
         renewed=tuple(renewed),
     )
+
+
+def _check_roots(head: Head, roots: Sequence[bytes], key: Signer | None) -> None:
+    """Hours of fetching are not for a bundle that no verifier would follow to its signers."""
+    profile = head.profile == "cnsa-2.0"
+    root = walk_chain(roots[-1], roots, post_quantum=profile)
+    if profile and root.document.roles.release_post_quantum is None:
+        raise BadInput(
+            "release-not-co-signed",
+            "the definition asks for the profile cnsa-2.0, and the root has no keys that co-sign bundles",
+            hint="make them (appliance keys new --type ml-dsa-87) and add them: appliance root rotate CHAIN --add ...",
+        )
+    if key is not None:
+        check_may_sign(key, root)
 
 
 def _current_lock(definition: Definition, cache: Cache, progress: Progress, *, renew: bool, renewed: list[str]) -> Lock:

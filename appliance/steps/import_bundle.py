@@ -20,6 +20,7 @@ from appliance.model.limits import MAX_SUMS
 from appliance.model.override import Allowance
 from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
+from appliance.model.taps import Tap, both
 from appliance.steps.evidence import accepted, record, record_override, record_root, refusals_recorded
 from appliance.steps.policy import read_override
 from appliance.steps.site_state import AS_HELD, Memory
@@ -125,8 +126,8 @@ class _Recorder:
         self.documents[path] = self._tree.read(path, limit)
         return self.documents[path]
 
-    def digests(self, paths: Sequence[str]) -> Iterable[tuple[str, str]]:
-        return self._tree.digests(paths)
+    def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterable[tuple[str, str]]:
+        return self._tree.digests(paths, tap)
 
 
 class _Copier:
@@ -142,19 +143,20 @@ class _Copier:
     def read(self, path: str, limit: int) -> bytes:
         return self._tree.read(path, limit)
 
-    def digests(self, paths: Sequence[str]) -> Iterable[tuple[str, str]]:
-        return self._tree.digests(paths, self._staging.receive)
+    def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterable[tuple[str, str]]:
+        return self._tree.digests(paths, both(self._staging.receive, tap))
 
 
 def _copy(
     tree: Tree, listed: VerifiedList, documents: Mapping[str, bytes], staging: Staging, site: Site, progress: Progress
 ) -> VerifiedBundle:
-    staging.link(_held_files(site, set(listed.digests.values())), progress)
+    staging.link(_held_files(site, set(listed.digests.values())), progress, listed.sha384)
     staging.check_room()
     staging.make_folders()
     bundle = verify_files(listed, _Copier(tree, staging))
     for path, data in documents.items():
-        staging.write(path, data)
+        if path not in listed.digests:
+            staging.write(path, data)
     staging.settle()
     return bundle
 

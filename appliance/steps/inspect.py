@@ -19,9 +19,9 @@ from appliance.model.root import RELEASE_ROLES
 from appliance.steps.chain import labels, read_chain
 from appliance.store.tree import Tree
 from appliance.trust.root import Root, walk_chain
+from appliance.trust.signatures import check_signature
 from appliance.trust.statement import parse_statement
 from appliance.trust.threshold import Tally, tally
-from appliance.trust.verify import check_signature
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from appliance.model.bundle import (
 from appliance.model.files import BundleFile, Content
 from appliance.model.lock import Lock
 from appliance.steps.documents import lock_text
+from appliance.steps.sha384 import sha384_list
 from appliance.store.cache import CHUNK, SEALED_MODE, Cache, remove_tree
 from appliance.store.whole import write_whole
 from appliance.trust.statement import build_statement
@@ -101,6 +102,9 @@ def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
         content = Content(sha256=file.sha256, size=file.size)
         if files.setdefault(file.path, content) != content:
             raise Failed("layout-conflict", "two artifacts lay different files at one path", where=file.path)
+    if lock.bundle.profile == "cnsa-2.0":
+        path, data = sha384_list(files, cache, context.progress)
+        files[path] = cache.put(data)
     return Plan(lock, files, format_sums({path: content.sha256 for path, content in files.items()}))
 
 

@@ -20,9 +20,9 @@ from appliance.trust.collect import find_signer, no_signature
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.root import Root, walk_chain
+from appliance.trust.signatures import check_signature
 from appliance.trust.statement import parse_statement
 from appliance.trust.threshold import Tally, tally
-from appliance.trust.verify import check_signature
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,8 @@ def sign_bundle(
     root = walk_chain(chain[-1], chain)
     contents = dict(_checked(content, data, root, name) for name, content in (additions or {}).items())
     for signer in signers:
+        check_may_sign(signer, root)
         keyid = signer.public.keyid
-        if keyid not in releasing_keys(root):
-            raise _not_in_root(keyid, root)
         if not _holds(bundle, keyid, data, root):
             contents[keyid] = encode_signature_file(keyid, data, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
             check_signature(contents[keyid], data, keyid, root)
@@ -109,6 +108,18 @@ def tally_bundle(bundle: Path, statement: bytes, root: Root) -> tuple[Tally, ...
 def releasing_keys(root: Root) -> dict[str, PublicKey]:
     """The keys that may sign bundles."""
     return {keyid: one.keys[keyid] for one in root.quorums(*RELEASE_ROLES) for keyid in one.role.keyids}
+
+
+def check_may_sign(signer: Signer, root: Root) -> None:
+    """Raise BadInput (``key-not-in-root``) for a key whose signature no verifier would accept."""
+    if (keyid := signer.public.keyid) not in (keys := releasing_keys(root)):
+        raise BadInput(
+            "key-not-in-root",
+            "the bundle's root does not let this key sign bundles",
+            where=f"key {keyid}",
+            expected=f"one of {', '.join(keys)}",
+            hint="sign with a key of the root, or build with the root that holds this key",
+        )
 
 
 def signature_path(folder: Path, keyid: str) -> Path:
@@ -137,16 +148,6 @@ def _holds(bundle: Path, keyid: str, statement: bytes, root: Root) -> bool:
     except (FileNotFoundError, NotTrusted):
         return False
     return True
-
-
-def _not_in_root(keyid: str, root: Root) -> BadInput:
-    return BadInput(
-        "key-not-in-root",
-        "the bundle's root does not let this key sign bundles",
-        where=f"key {keyid}",
-        expected=f"one of {', '.join(releasing_keys(root))}",
-        hint="sign with a key of the root, or build with the root that holds this key",
-    )
 
 
 def _read(path: Path, limit: int) -> bytes:

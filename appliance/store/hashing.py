@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from appliance.errors import NotTrusted
+from appliance.model.taps import Tap
 
 CHUNK = 1024 * 1024
 # How far the kernel is asked to read ahead.
@@ -29,9 +30,6 @@ _OPENING = 64 * 1024
 
 # Gives a descriptor of the file at a path, opened for reading.
 Opened = Callable[[str], AbstractContextManager[int]]
-# Opened for each path that is hashed, in the thread that hashes it; takes every block, which
-# is valid during the call only.  Left by an exception when the file was not read to its end.
-Tap = Callable[[str], AbstractContextManager[Callable[[memoryview], None]]]
 
 
 def _no_tap(path: str) -> AbstractContextManager[Callable[[memoryview], None]]:

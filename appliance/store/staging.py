@@ -15,6 +15,7 @@ from pathlib import Path
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content
 from appliance.model.progress import Progress
+from appliance.model.taps import Sha384
 from appliance.store.tree import Tree
 
 FILE_MODE = 0o444
@@ -39,14 +40,19 @@ class Staging:
         """Paths of the files that are shared with other bundles."""
         return self._linked
 
-    def link(self, sources: Mapping[str, Path], progress: Progress) -> None:
+    def link(self, sources: Mapping[str, Path], progress: Progress, sha384: Mapping[str, str] | None = None) -> None:
         """Share the site's files that are equal; ``sources`` are candidates by SHA-256.
 
-        What is linked is what is hashed, so a source that was damaged is not shared.
+        What is linked is what is hashed, so a source that was damaged is not shared.  With
+        ``sha384``, by path, that has to be equal too.
         """
         tried = [path for path, content in self._files.items() if self._link(path, sources.get(content.sha256))]
         with Tree(self.path, progress) as tree:
-            damaged = {path for path, found in tree.digests(tried) if found != self._files[path].sha256}
+            tap = Sha384()
+            found = dict(tree.digests(tried, tap if sha384 else None))
+        damaged = {path for path in tried if found[path] != self._files[path].sha256}
+        if sha384:
+            damaged |= {path for path in tried if tap.found[path] != sha384[path]}
         for path in damaged:
             progress.step(f"damaged on this site, not shared: {sources[self._files[path].sha256]}")
             (self.path / path).unlink()
@@ -82,7 +88,7 @@ class Staging:
 
     @contextmanager
     def receive(self, path: str) -> Iterator[Callable[[memoryview], None]]:
-        """Take the bytes of a listed file, block by block; a ``store.tree.Tap``."""
+        """Take the bytes of a listed file, block by block; a ``model.taps.Tap``."""
         if path in self._linked:
             yield lambda block: None
             return

@@ -21,8 +21,9 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Entry
 from appliance.model.limits import MAX_PATH_DEPTH, MAX_TREE_ENTRIES
 from appliance.model.progress import Progress
+from appliance.model.taps import Tap
 from appliance.store.beneath import open_beneath
-from appliance.store.hashing import CHUNK, Hashing, Tap, unreadable
+from appliance.store.hashing import CHUNK, Hashing, unreadable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 # Without O_NONBLOCK, opening a fifo that took a file's place a moment ago would wait for ever.

@@ -39,20 +39,19 @@ class Policy:
         """Version to SHA-256 of the payload of every root document that was accepted before."""
         return dict(enumerate(self.state.roots, start=1)) if self.state else {}
 
+    @property
+    def post_quantum(self) -> bool:
+        """Whether the profile CNSA 2.0 is demanded (trust/profile.py)."""
+        return "cnsa-2.0" in self.demands.profiles
+
     def check_root(self, root: Root) -> None:
         """Check the newest root document of a chain that goes on from the accepted ones.
 
-        Raises NotTrusted: ``root-expired``, ``demo-key-refused``, ``profile-unmet``.
+        Raises NotTrusted: ``root-expired``, ``demo-key-refused``.
         """
         _check_root_expiry(root.document, self._time(root))
         if self.demands.demo_keys == "refuse":
             _check_no_demo_key(root.document)
-        if self.demands.profiles:
-            raise NotTrusted(
-                "profile-unmet",
-                f"the site's policy demands the profile {self.demands.profiles[0]}, which cannot be checked yet",
-                where=f"trust/{root.document.version}.root.json",
-            )
 
     def release_threshold(self, root: Root) -> int:
         """How many keys of the release role have to sign."""

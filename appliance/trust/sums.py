@@ -2,31 +2,34 @@
 
 A line is 64 lower-case hexadecimal digits, two spaces, the path, a newline; lines are
 sorted by the path's bytes (LC_ALL=C).  Backslash escapes never occur because the paths
-that would need them are refused.
+that would need them are refused.  A list of SHA-384 is the same with 96 digits.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from appliance.model.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS
-from appliance.model.limits import MAX_FILES, MAX_SUMS
-from appliance.model.names import check_sha256, collision_key, path_problem
+from appliance.model.limits import MAX_FILES, MAX_SHA384_LIST, MAX_SUMS
+from appliance.model.names import collision_key, path_problem
 
 # What SHA256SUMS cannot list: itself, and what is added after it was signed.
 UNLISTED = (SUMS, STATEMENT, SIGNATURES, ROOTS)
 
 
 def format_sums(digests: Mapping[str, str]) -> bytes:
-    """Write the digests (path to SHA-256).  Raises ValueError for a path that may not be."""
+    """Write the digests (path to digest).  Raises ValueError for a path that may not be."""
     _check_paths(digests)
     ordered = sorted(digests, key=lambda path: path.encode())
     return b"".join(b"%b  %b\n" % (digests[path].encode(), path.encode()) for path in ordered)
 
 
-def parse_sums(data: bytes) -> dict[str, str]:
-    """Read SHA256SUMS: path to SHA-256, in the file's order.  Raises ValueError."""
-    if len(data) > MAX_SUMS:
-        raise ValueError(f"is larger than {MAX_SUMS} bytes")
+def parse_sums(data: bytes, *, digits: Literal[64, 96] = 64) -> dict[str, str]:
+    """Read a list: path to digest of so many hexadecimal digits, in the file's order.  Raises ValueError."""
+    limit = MAX_SUMS if digits == 64 else MAX_SHA384_LIST
+    if len(data) > limit:
+        raise ValueError(f"is larger than {limit} bytes")
     if not data.endswith(b"\n"):
         raise ValueError("does not end with a newline")
     digests: dict[str, str] = {}
@@ -34,17 +37,23 @@ def parse_sums(data: bytes) -> dict[str, str]:
     for number, line in enumerate(data[:-1].split(b"\n"), start=1):
         if number > MAX_FILES:
             raise ValueError(f"lists more than {MAX_FILES} files")
-        digest, separator, raw = line[:64], line[64:66], line[66:]
+        digest, separator, raw = line[:digits], line[digits : digits + 2], line[digits + 2 :]
         if separator != b"  " or raw <= last:
-            reason = "is not '<sha256>  <path>'" if separator != b"  " else "is not sorted, or a path is there twice"
+            reason = "is not '<digest>  <path>'" if separator != b"  " else "is not sorted, or a path is there twice"
             raise ValueError(f"line {number} {reason}")
         try:
-            digests[raw.decode()] = check_sha256(digest.decode("ascii", "replace"))
+            digests[raw.decode()] = _check_digest(digest.decode("ascii", "replace"), digits)
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
         last = raw
     _check_paths(digests)
     return digests
+
+
+def _check_digest(text: str, digits: int) -> str:
+    if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", text):
+        raise ValueError(f"{text!r} is no digest: {digits} lower-case hexadecimal digits")
+    return text
 
 
 def _check_paths(paths: Iterable[str]) -> None:

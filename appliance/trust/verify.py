@@ -9,7 +9,6 @@ makes and which everything on a site takes.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -22,24 +21,23 @@ from appliance.model.limits import (
     MAX_CHAIN,
     MAX_ENVELOPE,
     MAX_INDEX,
+    MAX_SHA384_LIST,
     MAX_SIGNATURE_FILE,
-    MAX_SIGNATURES,
     MAX_STATEMENT,
     MAX_SUMS,
 )
 from appliance.model.override import Allowance
-from appliance.model.root import RELEASE_ROLES, RoleName
-from appliance.trust.dsse import decode_signature_file
+from appliance.model.taps import Sha384, Tap
 from appliance.trust.policy import Policy
+from appliance.trust.profile import check_co_signed, differing, list_path, list_paths, read_list
 from appliance.trust.root import Root, walk_chain
+from appliance.trust.signatures import SIGNATURE_SUFFIX, Signer, check_signature, signature_names
 from appliance.trust.statement import parse_statement
 from appliance.trust.sums import UNLISTED, digest_of, parse_sums
 from appliance.trust.threshold import tally
 
-_SIGNATURE_SUFFIX = ".sigstore.json"
 _ROOT_SUFFIX = ".root.json"
 _ROOT_NAME = re.compile(r"[1-9][0-9]{0,6}\.root\.json")
-_HEX = set("0123456789abcdef")
 
 
 class BundleReader(Protocol):
@@ -51,21 +49,8 @@ class BundleReader(Protocol):
     def listing(self) -> Mapping[str, Entry]:
         """Everything below the bundle, directories too, by path."""
 
-    def digests(self, paths: Sequence[str]) -> Iterable[tuple[str, str]]:
-        """Path and SHA-256 of each file, in any order.  Raises NotTrusted."""
-
-
-@dataclass(frozen=True)
-class Signer:
-    """A key of ``role`` whose signature over the statement holds.
-
-    Only the role ``release`` counts towards its threshold; ``release_post_quantum`` co-signs.
-    """
-
-    keyid: str
-    label: str
-    use: str
-    role: RoleName = "release"
+    def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterable[tuple[str, str]]:
+        """Path and SHA-256 of each file, in any order; ``tap`` gets the same bytes.  Raises NotTrusted."""
 
 
 class VerifiedBundle:
@@ -100,7 +85,8 @@ class VerifiedList:
     files is that list.  Only ``verify_list`` can make one.
 
     ``files`` are the listed files: the digest that was signed, the size that was found.
-    ``overridden`` is what only an override allows of it.
+    ``overridden`` is what only an override allows of it.  ``sha384`` is by path what the
+    profile CNSA 2.0 wants each file to be; None where it is not demanded.
     """
 
     def __init__(
@@ -112,6 +98,7 @@ class VerifiedList:
         overridden: tuple[Allowance, ...],
         digests: Mapping[str, str],
         listing: Mapping[str, Entry],
+        sha384: Mapping[str, str] | None = None,
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("a VerifiedList is made by appliance.trust.verify.verify_list alone")
@@ -121,6 +108,7 @@ class VerifiedList:
         self.overridden = overridden
         self.digests = digests
         self.listing = listing
+        self.sha384 = sha384
 
     @property
     def files(self) -> dict[str, Content]:
@@ -149,7 +137,8 @@ def verify_list(reader: BundleReader, trusted_root: bytes, policy: Policy) -> Ve
     statement, signers, overridden = _verify_statement(reader, listing, root, policy)
     digests = _verify_sums(reader, statement)
     _verify_set(listing, digests, statement)
-    return VerifiedList(_SEAL, statement, root, signers, overridden, digests, listing)
+    sha384 = _verify_sha384_list(reader, digests) if policy.post_quantum else None
+    return VerifiedList(_SEAL, statement, root, signers, overridden, digests, listing, sha384)
 
 
 def verify_files(listed: VerifiedList, reader: BundleReader) -> VerifiedBundle:
@@ -158,7 +147,7 @@ def verify_files(listed: VerifiedList, reader: BundleReader) -> VerifiedBundle:
     ``reader`` reads the bundle that ``listed`` was made from.
     """
     statement, digests = listed.statement, dict(listed.digests)
-    _verify_digests(reader, digests)
+    _verify_digests(reader, digests, listed.sha384)
     _verify_size(listed.listing, digests, statement)
     bundle = VerifiedBundle(_SEAL, statement, listed.root, listed.signers)
     bundle._content = (digests, _read_index(reader, digests, listed.listing, statement))
@@ -169,7 +158,7 @@ def verify_root(reader: BundleReader, listing: Mapping[str, Entry], trusted_root
     """Walk the bundle's root chain from ``trusted_root`` to its newest document."""
     count = _count_roots({path.split("/", 1)[1] for path in listing if path.startswith(f"{ROOTS}/")})
     chain = [reader.read(f"{ROOTS}/{number}{_ROOT_SUFFIX}", MAX_ENVELOPE) for number in range(1, count + 1)]
-    root = walk_chain(trusted_root, chain, accepted=policy.accepted_roots)
+    root = walk_chain(trusted_root, chain, accepted=policy.accepted_roots, post_quantum=policy.post_quantum)
     policy.check_root(root)
     return root
 
@@ -199,8 +188,8 @@ def _verify_statement(
 ) -> tuple[Statement, tuple[Signer, ...], tuple[Allowance, ...]]:
     data = reader.read(STATEMENT, MAX_STATEMENT)
     signers = []
-    for name in _signature_names(listing):
-        keyid = name.removesuffix(_SIGNATURE_SUFFIX)
+    for name in signature_names(listing):
+        keyid = name.removesuffix(SIGNATURE_SUFFIX)
         content = reader.read(f"{SIGNATURES}/{name}", MAX_SIGNATURE_FILE)
         signers.append(check_signature(content, data, keyid, root))
     release = tally("release role", root.document.roles.release, [signer.keyid for signer in signers])
@@ -213,6 +202,8 @@ def _verify_statement(
             found=str(len(release.signed)),
             hint="the bundle is not complete: ask the missing signers" if signers else "the bundle is not signed",
         )
+    if policy.post_quantum:
+        check_co_signed(root, [signer.keyid for signer in signers])
     try:
         statement = parse_statement(data)
     except ValueError as error:
@@ -220,48 +211,6 @@ def _verify_statement(
             "statement-malformed", f"this is no statement that we know: {error}", where=STATEMENT
         ) from None
     return statement, tuple(signers), policy.check_statement(statement, root)
-
-
-def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *, where: str = "") -> Signer:
-    """Check one signature file over ``statement`` by a key that may sign bundles.
-
-    ``where`` names the file if it is not in its place.
-
-    Raises NotTrusted: ``signature-malformed``, ``signature-unknown-key``,
-    ``signature-other-statement`` or ``signature-invalid``.
-    """
-    where = where or f"{SIGNATURES}/{keyid}{_SIGNATURE_SUFFIX}"
-    try:
-        envelope = decode_signature_file(content)
-    except ValueError as error:
-        raise NotTrusted("signature-malformed", f"this is no signature file: {error}", where=where) from None
-    hint, signature = envelope.signatures[0]
-    if hint != keyid:
-        raise NotTrusted(
-            "signature-malformed", "it names another key than its file name", where=where, expected=keyid, found=hint
-        )
-    if keyid in root.document.revoked:
-        raise NotTrusted("signature-revoked-key", "its key is revoked", where=where)
-    roles = [name for name, role in root.document.roles.items() if name in RELEASE_ROLES and keyid in role.keyids]
-    if not roles:
-        raise NotTrusted("signature-unknown-key", "its key may not sign bundles", where=where)
-    if envelope.payload != statement:
-        raise NotTrusted("signature-other-statement", "it signs another statement than statement.json", where=where)
-    if not root.keys[keyid].verifies(signature, envelope.pae()):
-        raise NotTrusted("signature-invalid", "the signature does not hold", where=where)
-    entry = root.document.keys[keyid]
-    return Signer(keyid, entry.label, entry.use, roles[0])
-
-
-def _signature_names(listing: Mapping[str, Entry]) -> list[str]:
-    names = sorted(path.split("/", 1)[1] for path in listing if path.startswith(f"{SIGNATURES}/"))
-    if len(names) > MAX_SIGNATURES:
-        raise NotTrusted("signature-malformed", f"more than {MAX_SIGNATURES} signature files", where=f"{SIGNATURES}/")
-    for name in names:
-        keyid = name.removesuffix(_SIGNATURE_SUFFIX)
-        if not name.endswith(_SIGNATURE_SUFFIX) or len(keyid) != 64 or not set(keyid) <= _HEX:
-            raise NotTrusted("file-unlisted", "not a signature file", where=f"{SIGNATURES}/{name}", expected="nothing")
-    return names
 
 
 def _verify_sums(reader: BundleReader, statement: Statement) -> dict[str, str]:
@@ -336,14 +285,21 @@ def _size(listing: Mapping[str, Entry], digests: Mapping[str, str]) -> int:
     return sum(listing[path].size for path in digests)
 
 
-def _verify_digests(reader: BundleReader, digests: Mapping[str, str]) -> None:
+def _verify_sha384_list(reader: BundleReader, digests: Mapping[str, str]) -> dict[str, str]:
+    path = list_path(digests)
+    return read_list(reader.read(path, MAX_SHA384_LIST), path, digests)
+
+
+def _verify_digests(reader: BundleReader, digests: Mapping[str, str], sha384: Mapping[str, str] | None) -> None:
+    tap = Sha384()
     problems: list[ApplianceError] = [
         NotTrusted(
             "file-mismatch", "the file is not the one that was signed", where=path, expected=digests[path], found=found
         )
-        for path, found in reader.digests(list(digests))
+        for path, found in reader.digests(list(digests), tap if sha384 else None)
         if found != digests[path]
     ]
+    problems = problems or differing(sha384 or {}, tap.found)
     _raise_problems(sorted(problems, key=lambda problem: problem.where))
 
 
@@ -390,6 +346,8 @@ def _read_index(
 
 def _check_meaning(index: BundleIndex, digests: Mapping[str, str], listing: Mapping[str, Entry]) -> None:
     explained = {INDEX, VERIFY_SCRIPT}
+    if len(lists := list_paths(digests)) == 1:
+        explained.update(lists)  # it holds the SHA-384 of bundle.json, which so cannot hold its digest
     for file in (*index.shared, *(file for artifact in index.artifacts for file in artifact.files)):
         explained.add(file.path)
         if digests.get(file.path) != file.sha256 or listing[file.path].size != file.size:

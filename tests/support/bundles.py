@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
 from appliance.model.bundle import BUNDLE_SCHEMA, INDEX, PREDICATE_TYPE, STATEMENT_TYPE, VERIFY_SCRIPT
 from appliance.model.jsonform import canonical_json
+from appliance.model.policy import DEFAULT_POLICY, Profile
 from appliance.model.progress import Silent
 from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA
 from appliance.store.tree import Tree
@@ -167,6 +168,19 @@ def index_of(files: Mapping[str, bytes]) -> dict[str, Any]:
     }
 
 
+def sha384_list_of(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The list that the profile CNSA 2.0 wants, under its name."""
+    ordered = sorted(files.items(), key=lambda item: item[0].encode())
+    return sha384_list_from(
+        b"".join(b"%b  %b\n" % (hashlib.sha384(data).hexdigest().encode(), name.encode()) for name, data in ordered)
+    )
+
+
+def sha384_list_from(data: bytes) -> dict[str, bytes]:
+    """Any bytes under the name of a list."""
+    return {f"evidence/SHA384SUMS.{hashlib.sha384(data).hexdigest()}": data}
+
+
 def sums_of(files: Mapping[str, bytes]) -> bytes:
     """SHA256SUMS of any files, also of those that may not be."""
     ordered = sorted(files.items(), key=lambda item: item[0].encode())
@@ -180,14 +194,16 @@ class Written:
     path: Path
     trusted: Path
 
-    def verify(self) -> VerifiedBundle:
+    def verify(self, *profiles: Profile) -> VerifiedBundle:
         """Verify as ``appliance verify`` does."""
+        demands = DEFAULT_POLICY.model_copy(update={"profiles": profiles})
         with Tree(self.path, Silent()) as tree:
-            return verify(tree, self.trusted.read_bytes(), Policy(now=datetime.now(UTC)))
+            return verify(tree, self.trusted.read_bytes(), Policy(now=datetime.now(UTC), demands=demands))
 
-    def verify_sh(self) -> "subprocess.CompletedProcess[str]":
+    def verify_sh(self, *profiles: Profile) -> "subprocess.CompletedProcess[str]":
         """Verify as an auditor does, with the script and nothing of Python."""
-        return run_script([str(self.path), "--root", str(self.trusted)])
+        demanded = [part for profile in profiles for part in ("--profile", profile)]
+        return run_script([str(self.path), "--root", str(self.trusted), *demanded])
 
 
 def run_script(arguments: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -211,8 +227,8 @@ class Recipe:
     ``files`` are all but bundle.json and verify.sh.  The changes edit, in this order,
     bundle.json, the bytes of bundle.json, the bytes of SHA256SUMS, the statement, the
     bytes of the statement and the bytes of each signature file.  ``omitted`` files are not
-    there at all.  ``trusted`` is what the receiver holds: the first root document unless
-    said otherwise.
+    there at all; ``lists`` makes more out of all that are.  ``trusted`` is what the receiver
+    holds: the first root document unless said otherwise.
     """
 
     files: Mapping[str, bytes] = field(default_factory=lambda: FILES)
@@ -222,6 +238,7 @@ class Recipe:
     index: Change = nothing
     index_bytes: Callable[[bytes], bytes] = bytes
     omitted: tuple[str, ...] = ()
+    lists: Callable[[Mapping[str, bytes]], Mapping[str, bytes]] = lambda files: {}
     sums: Callable[[bytes], bytes] = bytes
     statement: Change = nothing
     statement_bytes: Callable[[bytes], bytes] = bytes
@@ -243,6 +260,7 @@ class Recipe:
         files[VERIFY_SCRIPT] = SCRIPT.read_bytes()
         for path in self.omitted:
             del files[path]
+        files |= self.lists(dict(files))
         sums = self.sums(sums_of(files))
         statement = self.statement_bytes(self._statement(files, sums))
         files |= {"SHA256SUMS": sums, "statement.json": statement}
@@ -288,6 +306,13 @@ class Recipe:
 
 # One root, one signer: for what lies behind the signatures.
 PLAIN = Recipe(roots=(root_document(1, (FIRST,), threshold=1),), signers=(FIRST,))
+
+# Two signers and their co-signers, and the list: for sites that demand the profile CNSA 2.0.
+CNSA = Recipe(
+    roots=(root_document(1, (FIRST, SECOND, FIRST_PQ, SECOND_PQ)),),
+    signers=(FIRST, SECOND, FIRST_PQ, SECOND_PQ),
+    lists=sha384_list_of,
+)
 
 
 def encoded(data: bytes) -> str:

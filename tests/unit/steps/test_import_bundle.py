@@ -1,6 +1,7 @@
 """What comes into a site, what does not, and that nothing but a whole bundle stays."""
 
 import errno
+import hashlib
 import os
 import stat
 from contextlib import AbstractContextManager, nullcontext
@@ -10,13 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.model.files import Content
+from appliance.model.policy import DEFAULT_POLICY
 from appliance.model.progress import Silent, Task
 from appliance.steps.import_bundle import Imported, import_bundle
 from appliance.steps.verify import verify
 from appliance.store import staging as staging_module
 from appliance.store.site import Site
-from tests.support.bundles import FILES, STRANGER, Recipe, Written
-from tests.support.forging import sign_with
+from appliance.store.tree import Tree
+from tests.support.bundles import CNSA, FILES, STRANGER, Recipe, Written
+from tests.support.forging import put, sign_with
 from tests.support.sites import holdings, version
 
 WEIGHTS = "models/tiny/model.safetensors"
@@ -265,3 +269,34 @@ def test_a_root_that_cannot_be_read_is_bad_input(carried: Written, site: Site) -
         take(carried, site)
     assert caught.value.reference == "root-unreadable"
     assert not site.root.parent.exists()
+
+
+# A site that demands the profile CNSA 2.0 ---------------------------------------------------------
+
+
+def _for_profile(number: str, folder: Path) -> Written:
+    return CNSA.but(index=put("version", number), statement=put("predicate/version", number)).write(folder)
+
+
+def test_files_are_shared_only_with_equal_sha384(site: Site, tmp_path: Path) -> None:
+    """Nobody can make two files of one SHA-256 for this test, so the list of SHA-384 is made to differ."""
+    demands = DEFAULT_POLICY.model_copy(update={"profiles": ("cnsa-2.0",)})
+    for number in ("1.0.0", "2.0.0"):
+        written = _for_profile(number, tmp_path / number)
+        taken = import_bundle(written.path, written.trusted, site, Silent(), demands=demands)
+    assert taken.linked == len(FILES) + 1  # verify.sh too; bundle.json and the list tell the version
+    assert verify(taken.path, written.trusted, Silent(), demands=demands).signers
+    telling = Telling()
+    with Tree(written.path, Silent()) as tree, site.staging("tiny", "3.0.0", {WEIGHTS: _content(written)}) as staging:
+        source = {_content(written).sha256: taken.path / WEIGHTS}
+        staging.link(source, telling, {WEIGHTS: hashlib.sha384(tree.read(WEIGHTS, 10**6)).hexdigest()})
+        assert staging.linked == {WEIGHTS}
+    with site.staging("tiny", "3.0.0", {WEIGHTS: _content(written)}) as staging:
+        staging.link(source, telling, {WEIGHTS: "0" * 96})
+        assert staging.linked == set()
+        assert not (staging.path / WEIGHTS).exists()
+
+
+def _content(written: Written) -> Content:
+    data = (written.path / WEIGHTS).read_bytes()
+    return Content(sha256=hashlib.sha256(data).hexdigest(), size=len(data))

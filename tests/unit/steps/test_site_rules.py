@@ -175,7 +175,7 @@ DEMANDS: dict[str, tuple[SitePolicy, Recipe, str]] = {
     "more signers than the root": (demand(release_threshold=3), Recipe(), "signatures-missing"),
     "fewer signers than the root": (demand(release_threshold=1), Recipe(signers=(FIRST,)), "signatures-missing"),
     "a newer version": (demand(lowest_versions={"tiny": "1.0.1"}), Recipe(), "version-below-lowest"),
-    "a profile": (demand(profiles=("cnsa-2.0",)), Recipe(), "profile-unmet"),
+    "a profile": (demand(profiles=("cnsa-2.0",)), Recipe(), "root-not-co-signed"),
     "no demo keys": (
         demand(demo_keys="refuse"),
         Recipe(roots=(root_document(1, (FIRST, SECOND), change=_demo),)),

@@ -8,9 +8,11 @@ import pytest
 from appliance.errors import NotTrusted
 from appliance.model.files import Entry
 from appliance.model.progress import Silent
+from appliance.model.taps import Tap
 from appliance.store.tree import Tree
 from appliance.trust import verify as module
 from appliance.trust.policy import Policy
+from appliance.trust.signatures import check_signature
 from appliance.trust.verify import VerifiedBundle, VerifiedList, verify
 from tests.support.bundles import (
     FILES,
@@ -126,8 +128,8 @@ class _Double:
     def listing(self) -> Mapping[str, Entry]:
         return {**self.tree.listing(), **self.entries}
 
-    def digests(self, paths: Sequence[str]) -> Iterable[tuple[str, str]]:
-        return self.tree.digests(paths)
+    def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterable[tuple[str, str]]:
+        return self.tree.digests(paths, tap)
 
 
 def _verify_double(folder: Path, **lies: Mapping[str, object]) -> NotTrusted:
@@ -192,6 +194,6 @@ def test_a_signature_is_checked_alone_too(tmp_path: Path) -> None:
     statement = (written.path / "statement.json").read_bytes()
     content = (written.path / f"sigs/{keyid(FIRST)}.sigstore.json").read_bytes()
     root = written.verify().root
-    assert module.check_signature(content, statement, keyid(FIRST), root).label == f"signer {FIRST}"
+    assert check_signature(content, statement, keyid(FIRST), root).label == f"signer {FIRST}"
     with pytest.raises(NotTrusted):
-        module.check_signature(content, statement, key(SECOND).public.keyid, root)
+        check_signature(content, statement, key(SECOND).public.keyid, root)
