@@ -167,7 +167,7 @@ def test_a_signer_does_not_print_its_pin(hsm: SoftHsm, monkeypatch: pytest.Monke
 def test_a_pin_is_asked_for_on_a_terminal_and_not_shown(project: Project, hsm: SoftHsm) -> None:
     code, seen = at_a_terminal(
         project.command("root", "new", "new.root.json", "--key", hsm.uri(pin=None), "--public", "token.pub.pem"),
-        prompt="PIN for pkcs11:token=release%20token;object=release",
+        prompt=r"PIN for pkcs11:token=release%20token;object=release: ",
         answer=PIN,
         cwd=project.folder,
         env={**project.environment, **hsm.environment},

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import termios
@@ -15,7 +16,7 @@ _PATIENCE = 30.0  # seconds without a word
 def at_a_terminal(
     command: Sequence[str], *, prompt: str, answer: str, cwd: Path, env: Mapping[str, str]
 ) -> tuple[int, str]:
-    """Run ``command`` on a terminal of its own and give ``answer`` each time that ``prompt`` appears.
+    """Run ``command`` on a terminal of its own and give ``answer`` each time that ``prompt``, a pattern, appears.
 
     Returns the exit status and everything that was seen, an echo of the answer included.  An
     answer goes out when the program has turned the echo off: what was typed before is thrown away.
@@ -31,13 +32,13 @@ def at_a_terminal(
     ) as process:
         os.close(theirs)
         try:
-            seen = _converse(ours, prompt.encode(), answer.encode() + b"\n")
+            seen = _converse(ours, re.compile(prompt.encode()), answer.encode() + b"\n")
         finally:
             os.close(ours)  # hangs up, which ends whoever still waits for an answer
     return process.returncode, seen.decode(errors="replace").replace("\r\n", "\n")
 
 
-def _converse(terminal: int, prompt: bytes, answer: bytes) -> bytes:
+def _converse(terminal: int, prompt: re.Pattern[bytes], answer: bytes) -> bytes:
     seen, answered, silent = b"", 0, 0.0
     while silent < _PATIENCE:
         if select.select([terminal], [], [], 0.02)[0]:
@@ -47,7 +48,7 @@ def _converse(terminal: int, prompt: bytes, answer: bytes) -> bytes:
             if not part:
                 return seen
             seen, silent = seen + part, 0.0
-        elif seen.count(prompt) > answered and not termios.tcgetattr(terminal)[3] & termios.ECHO:
+        elif len(prompt.findall(seen)) > answered and not termios.tcgetattr(terminal)[3] & termios.ECHO:
             answered += 1
             os.write(terminal, answer)
         else:
