@@ -94,6 +94,8 @@ def head(
 
 @add_app.command("install")
 def add_install(
+    host: Annotated[str, typer.Option("--host", help="The host's name.")],
+    bundle: Annotated[str, typer.Option("--bundle", help="Name of the bundle it was installed from.")],
     source: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="JSON of what the host runs [default: standard input].")
     ] = None,
@@ -102,9 +104,9 @@ def add_install(
 ) -> None:
     """Add what a host runs, unless the log says so already.
 
-    Example: `appliance log add install gpu1.json`
+    Example: `appliance log add install gpu1.json --host gpu1 --bundle demo`
     """
-    changed = log_step.add_install(Site(site), source)
+    changed = log_step.add_install(Site(site), source, host=host, bundle=bundle)
     if as_json:
         out_json({"ok": True, "changed": changed})
         return

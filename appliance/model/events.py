@@ -129,20 +129,25 @@ class Model(Strict):
     weights: Sha256
 
 
-class Install(Strict):
-    """Details of ``install``: what a host runs.
+class Observed(Strict):
+    """What runs on a host, as it says itself.
 
     ``files`` are the SHA-256 of units and configuration by path, ``packages`` the versions
-    of all OS packages, ``bundle`` is the one that the playbook installed from.
+    of all OS packages.
     """
 
-    host: Text
-    bundle: BundleVersion
     system: Text
     kernel: Text
     models: dict[Name, Model]
     files: dict[Text, Sha256]
     packages: dict[Text, Text]
+
+
+class Install(Observed):
+    """Details of ``install``: what a host runs, and the bundle that it was installed from."""
+
+    host: Text
+    bundle: BundleVersion
 
 
 Details = Verification | Switch | Overridden | Rebuilt | RootChange | Install

@@ -8,13 +8,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.events import ExportedHead, Install
+from appliance.model.events import ExportedHead, Install, Observed
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
 from appliance.model.log import NO_HEAD, Entry, Head
 from appliance.steps.evidence import TOOL, now, record_install
 from appliance.steps.keys import read_public_key
 from appliance.steps.site_key import public_key_path, site_key
+from appliance.steps.switch import current_bundle
 from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.trust.evidence import open_evidence, sign_head
@@ -115,27 +116,35 @@ def export_head(site: Site) -> bytes:
     return sign_head(exported, log.sha256(end), site_key(site))
 
 
-def add_install(site: Site, source: Path | None) -> bool:
-    """Add what a host runs, as JSON from ``source`` or standard input; returns whether it differs.
+def add_install(site: Site, source: Path | None, *, host: str, bundle: str) -> bool:
+    """Add what ``host`` runs, as JSON from ``source`` or standard input; returns whether it differs.
 
-    Raises BadInput (``install-malformed``).
+    ``bundle`` is the name of the one it was installed from, in its current version.  Raises
+    BadInput (``install-malformed``, ``bundle-not-current``).
     """
+    observed = _read_observed(source)
+    version = current_bundle(site, bundle)
+    try:
+        install = Install(host=host, bundle=version, **dict(observed))
+    except ValidationError:
+        raise BadInput("install-malformed", "no name of a host", where=host) from None
+    return record_install(site, install)
+
+
+def _read_observed(source: Path | None) -> Observed:
     where = str(source or "standard input")
     try:
-        data = source.read_bytes() if source else sys.stdin.buffer.read(MAX_LOG_LINE)
+        data = source.read_bytes() if source else sys.stdin.buffer.read(MAX_LOG_LINE + 1)
         strict_json(data, limit=MAX_LOG_LINE)
-        install = Install.model_validate_json(data)
+        return Observed.model_validate_json(data)
     except OSError as error:
-        raise BadInput("install-malformed", f"the file cannot be read: {error.strerror}", where=where) from None
+        problem = f"it cannot be read: {error.strerror}"
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        raise BadInput("install-malformed", problem, where=where) from None
     except ValueError as error:
-        raise BadInput("install-malformed", str(error), where=where) from None
-    if not site.exists():
-        raise BadInput("log-missing", "there is no site", where=str(site.root), hint="import a bundle first")
-    return record_install(site, install)
+        problem = str(error)
+    raise BadInput("install-malformed", problem, where=where)
 
 
 def _existing(site: Site) -> Log:

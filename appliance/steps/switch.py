@@ -74,9 +74,21 @@ def make_current(site: Site, held: Statement) -> Switched:
     name, version = held.predicate.name, held.predicate.version
     previous = site.current_version(name)
     changed = site.switch(name, version)
-    bundle = BundleVersion(name=name, version=version, sha256sums=held.subject[0].digest.sha256)
-    record_switch(site, bundle, previous, changed=changed)
+    record_switch(site, _version_of(held), previous, changed=changed)
     return Switched(site.path(name, version), previous, changed)
+
+
+def current_bundle(site: Site, name: str) -> BundleVersion:
+    """The bundle of this name that is current.  Raises BadInput (``bundle-not-current``)."""
+    version = site.current_version(name)
+    if version is None:
+        raise BadInput("bundle-not-current", "no version of this bundle is current", where=f"{site.root}, {name}")
+    return _version_of(_held(site.path(name, version), name, version))
+
+
+def _version_of(statement: Statement) -> BundleVersion:
+    head = statement.predicate
+    return BundleVersion(name=head.name, version=head.version, sha256sums=statement.subject[0].digest.sha256)
 
 
 def _held(path: Path, name: str, version: str) -> Statement:

@@ -80,15 +80,18 @@ def test_a_site_without_a_log_is_bad_input(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_what_a_host_runs_is_added_once(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = {"name": "tiny", "version": "1.0.0", "sha256sums": "0" * 64}
-    install = {"host": "gpu1", "bundle": bundle, "system": "Debian", "kernel": "6.12", "models": {}, "files": {}}
-    (tmp_path / "gpu1.json").write_text(json.dumps({**install, "packages": {}}))
-    add = ["log", "add", "install", str(tmp_path / "gpu1.json"), "--site", str(site.root), "--json"]
+    observed = {"system": "Debian", "kernel": "6.12", "models": {}, "files": {}}
+    (tmp_path / "gpu1.json").write_text(json.dumps({**observed, "packages": {}}))
+    add = ["log", "add", "install", str(tmp_path / "gpu1.json"), "--site", str(site.root), "--host", "gpu1"]
     for changed in (True, False):
-        assert run(add) == 0
+        assert run([*add, "--bundle", "tiny", "--json"]) == 0
         assert told(capsys)["changed"] is changed
-    (tmp_path / "gpu1.json").write_text(json.dumps(install))
-    assert run(add[:-1]) == 2
+    assert run(["log", "show", "--site", str(site.root)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("installed from tiny 1.0.0")
+    assert run([*add, "--bundle", "other"]) == 2
+    assert "(bundle-not-current)" in capsys.readouterr().err
+    (tmp_path / "gpu1.json").write_text(json.dumps(observed))
+    assert run([*add, "--bundle", "tiny"]) == 2
     assert "packages: Field required" in capsys.readouterr().err
 
 

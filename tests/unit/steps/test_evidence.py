@@ -34,6 +34,7 @@ INSTALL = Install.model_validate(
         "packages": {"nginx": "1.26.3-3"},
     }
 )
+OBSERVED = INSTALL.model_dump_json(exclude={"host", "bundle"})
 
 
 @pytest.fixture
@@ -181,21 +182,26 @@ def test_a_host_is_written_down_when_it_changes(carried: Written, site: Site) ->
     assert story(site)[-1] == "install: gpu1 runs tiny-chat, 1 OS packages; installed from tiny 1.0.0"
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", INSTALL.model_dump_json().replace("gpu1", "g\u00fc1"), "[" * 99])
+@pytest.mark.parametrize("text", ["", "{", "{}", OBSERVED.replace("nginx", "ngin\u00ff"), "[" * 99, '{"host":"x"}'])
 def test_what_is_no_install_is_bad_input(text: str, carried: Written, site: Site, tmp_path: Path) -> None:
     take(carried, site)
     (tmp_path / "install.json").write_text(text)
     with pytest.raises(BadInput) as caught:
-        add_install(site, tmp_path / "install.json")
+        add_install(site, tmp_path / "install.json", host="gpu1", bundle="tiny")
     assert caught.value.reference == "install-malformed"
 
 
-def test_nothing_is_installed_where_there_is_no_site(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "install.json").write_text(INSTALL.model_dump_json())
+def test_a_host_is_installed_from_what_is_current(carried: Written, site: Site, tmp_path: Path) -> None:
+    (tmp_path / "install.json").write_text(OBSERVED)
     with pytest.raises(BadInput) as caught:
-        add_install(site, tmp_path / "install.json")
-    assert caught.value.reference == "log-missing"
+        add_install(site, tmp_path / "install.json", host="gpu1", bundle="tiny")
+    assert caught.value.reference == "bundle-not-current"
     assert not site.root.exists()
+    take(carried, site)
+    assert add_install(site, tmp_path / "install.json", host="gpu1", bundle="tiny")
+    last = list(Log(site.root).lines())[-1].entry.details
+    sums = hashlib.sha256((carried.path / "SHA256SUMS").read_bytes()).hexdigest()
+    assert last["bundle"] == {"name": "tiny", "version": "1.0.0", "sha256sums": sums}
 
 
 def test_every_verification_is_of_the_form_that_is_documented(carried: Written, site: Site) -> None:

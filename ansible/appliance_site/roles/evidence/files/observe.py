@@ -1,0 +1,67 @@
+"""Say what this host runs, as JSON: models with image and weights, OS packages, SHA-256 of files.
+
+Arguments: patterns of the files.  Everything is asked of the host, and nothing of what a
+playbook has meant to do.  Runs on every host of a site: Python alone.
+"""
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+_UNITS = Path("/etc/containers/systemd")
+_LISTS = Path("/etc/appliance/vllm")
+
+
+def main() -> int:
+    """Print what runs; returns the exit code."""
+    try:
+        observed = observe(sys.argv[1:])
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        told = getattr(error, "stderr", "") or ""
+        sys.stderr.write(f"{error}\n{told}")
+        return 1
+    sys.stdout.write(json.dumps(observed, sort_keys=True) + "\n")
+    return 0
+
+
+def observe(patterns: list[str]) -> dict[str, object]:
+    """What is printed."""
+    names = [path.stem.removeprefix("vllm-") for path in sorted(_UNITS.glob("vllm-*.container"))]
+    files = {path for pattern in patterns for path in Path("/").glob(pattern.lstrip("/")) if path.is_file()}
+    return {
+        "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+        "kernel": platform.release(),
+        "models": {name: _model(name) for name in names},
+        "files": {str(path): _sha256(path) for path in files},
+        "packages": _packages(),
+    }
+
+
+def _model(name: str) -> dict[str, str]:
+    """The image that the model's container was made of, and the list that its weights are checked by."""
+    form = "--format={{.State.Running}} {{.ImageDigest}}"
+    running, _, digest = _output("podman", "container", "inspect", form, f"vllm-{name}").strip().partition(" ")
+    if running != "true":
+        raise ValueError(f"vllm-{name} does not run")
+    return {"image": digest, "weights": _sha256(_LISTS / f"{name}.sha256")}
+
+
+def _packages() -> dict[str, str]:
+    lines = _output("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}|${binary:Package}|${Version}\\n")
+    fields = [line.split("|") for line in lines.splitlines()]
+    return {name: version for status, name, version in fields if status.startswith("ii")}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
