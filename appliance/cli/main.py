@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 
 from appliance import __version__
-from appliance.cli import build, inspect, keys, log, override, receipt, root, sign, site, verify
+from appliance.cli import audit, build, inspect, keys, log, override, receipt, root, sign, site, verify
 from appliance.cli.output import err, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
@@ -34,6 +34,7 @@ app.command("sign")(sign.sign)
 app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
 app.command("receipt")(receipt.receipt)
+app.command("audit")(audit.audit)
 app.command("import")(site.import_)
 app.command("switch")(site.switch)
 app.add_typer(keys.keys_app, name="keys")

@@ -35,8 +35,9 @@ class RootVersion(Strict):
 
 
 class SignedBy(Strict):
-    """A key whose signature held, with what the root document calls it."""
+    """A key whose signature held as one of ``role``, with what the root document calls it."""
 
+    role: Text
     keyid: Sha256
     label: Text
     use: Text

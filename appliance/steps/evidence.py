@@ -72,10 +72,15 @@ def accepted(bundle: VerifiedBundle, trusted_root: bytes) -> Verification:
         ),
         refusal=None,
         trusted_root=digest_of(trusted_root)["sha256"],
-        root=_root_version(bundle.root),
-        signers=tuple(SignedBy(keyid=one.keyid, label=one.label, use=one.use) for one in bundle.signers),
+        root=root_version(bundle.root),
+        signers=signers_of(bundle),
         tool=TOOL,
     )
+
+
+def signers_of(bundle: VerifiedBundle) -> tuple[SignedBy, ...]:
+    """Who has signed a bundle."""
+    return tuple(SignedBy(role=one.role, keyid=one.keyid, label=one.label, use=one.use) for one in bundle.signers)
 
 
 def refused(error: NotTrusted, bundle: Tree, trusted_root: bytes) -> Verification:
@@ -162,7 +167,7 @@ def record_rebuild(site: Site, state: SiteState, *, kept: bool) -> None:
 
 def record_root(site: Site, root: Root) -> None:
     """Write down which root document is the newest.  Nothing is written when the log says so already."""
-    newest = _root_version(root)
+    newest = root_version(root)
 
     def make(lines: Iterator[Line]) -> Details | None:
         last = last_of(lines, "root") or {}
@@ -195,7 +200,8 @@ def last_of(lines: Iterable[Line], event: Event, **matching: str) -> Details | N
     return last
 
 
-def _root_version(root: Root) -> RootVersion:
+def root_version(root: Root) -> RootVersion:
+    """A root document by number and digest."""
     return RootVersion(version=root.document.version, sha256=digest_of(root.data)["sha256"])
 
 

@@ -1,0 +1,76 @@
+"""``appliance audit``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.output import TerminalProgress, err, out, out_json, printable
+from appliance.errors import BadInput, NotTrusted
+from appliance.model.audit import Report
+from appliance.steps import audit as audit_step
+from appliance.store.site import DEFAULT_SITE, Site
+from appliance.store.whole import write_whole
+
+
+def audit(
+    root: Annotated[
+        Path, typer.Option("--root", help="The root document you trust, or the directory with your copy of the chain.")
+    ],
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", help=f"The site's directory, or a copy [default: {DEFAULT_SITE}; none with --bundle]."),
+    ] = None,
+    bundle: Annotated[
+        list[Path] | None, typer.Option("--bundle", help="A bundle beside those of the site; repeatable.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="The site's public key, from the day it was set up.")
+    ] = None,
+    head: Annotated[
+        list[Path] | None, typer.Option("--head", help="A head of the log that was kept elsewhere; repeatable.")
+    ] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", "-o", help="Where the report goes, as HTML.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+) -> None:
+    """Put bundles, receipts and log of a site into one report, and say what does not fit.
+
+    Every bundle is verified anew. Exit code 3 means that something does not fit; the report is written all the same.
+
+    Example: `appliance audit --root 1.root.json --key site.pub.pem --head 2026-10.head.json --out report.html`
+    """
+    if out_file is None and not as_json:
+        raise BadInput("usage", "a report has to go somewhere", hint="give --out report.html, or --json")
+    if site is None and not bundle:
+        site = DEFAULT_SITE
+    if site is not None and not site.is_dir():
+        raise BadInput("directory-unreadable", "there is no site", where=str(site))
+    materials = audit_step.Materials(
+        root=root,
+        site=Site(site) if site else None,
+        bundles=tuple(bundle or ()),
+        key=key,
+        heads=tuple(head or ()),
+    )
+    report = audit_step.audit(materials, TerminalProgress(quiet=quiet or as_json))
+    if out_file is not None:
+        write_whole(out_file, audit_step.page(report).encode("utf-8"), mode=0o644)
+    if as_json:
+        out_json(report.model_dump(mode="json", by_alias=True))
+    else:
+        _tell(report, quiet=quiet)
+        out(str(out_file))
+    if not report.fits:
+        raise typer.Exit(NotTrusted.exit_code)
+
+
+def _tell(report: Report, *, quiet: bool) -> None:
+    console = err()
+    for finding in report.findings:
+        colour = "bold red" if finding.severity == "problem" else "dim"
+        if not quiet or finding.severity == "problem":
+            where = f"  {finding.where}" if finding.where else ""
+            console.print(f"[{colour}]{finding.severity}:[/] {printable(finding.what)}{printable(where)}")
+    if report.fits:
+        console.print("[green]everything fits together[/]")

@@ -1,0 +1,122 @@
+"""``appliance audit``: bundles, receipts and log of a site in one report, and what does not fit.
+
+Nothing is written but the report.  Every bundle is verified anew, by the root document
+that the auditor brings; what the site says of itself is believed only as far as its
+signatures and its chain go.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import NotTrusted
+from appliance.model.audit import AuditedHost, AuditedLog, AuditedReceipt, Finding, Report, note, problem
+from appliance.model.progress import Progress
+from appliance.steps.audit.bundles import Verified, audit_bundle, audit_roots, refusal
+from appliance.steps.audit.bundles import findings_of as bundle_findings
+from appliance.steps.audit.hosts import audit_host
+from appliance.steps.audit.hosts import findings_of as host_findings
+from appliance.steps.audit.page import page
+from appliance.steps.audit.story import audit_signed, compare, read_story
+from appliance.steps.evidence import TOOL, now
+from appliance.steps.keys import read_public_key
+from appliance.steps.sign import read_chain
+from appliance.steps.site_key import public_key_path, receipts_folder
+from appliance.store.site import Site
+from appliance.trust.sums import digest_of
+
+__all__ = ["Materials", "audit", "page"]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What an audit is made of.
+
+    ``root`` is a root document or a directory with the chain, ``bundles`` are beside those
+    that ``site`` holds.  ``key`` is the site's public key as the auditor has it, ``heads``
+    are what was exported from its log and kept elsewhere.
+    """
+
+    root: Path
+    site: Site | None
+    bundles: tuple[Path, ...] = ()
+    key: Path | None = None
+    heads: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class _SitePart:
+    log: AuditedLog
+    receipts: tuple[AuditedReceipt, ...]
+    hosts: tuple[AuditedHost, ...]
+    findings: tuple[Finding, ...]
+    keyid: str | None
+
+
+def audit(materials: Materials, progress: Progress) -> Report:
+    """Look at everything; what is wrong is a finding.  Raises BadInput for materials that cannot be read."""
+    site = materials.site
+    trusted = read_chain(materials.root)[0]
+    verified, findings = _audit_bundles(materials, trusted, progress)
+    roots, forks = audit_roots(verified)
+    findings += forks
+    time = now()
+    for bundle in verified:
+        findings += bundle_findings(bundle.told, time)
+    if roots and time >= roots[-1].expires:
+        findings.append(problem("root-expired", f"the newest root document expired {roots[-1].expires}"))
+    part = _audit_site(site, materials, verified) if site else None
+    if part:
+        findings += part.findings
+    return Report(
+        time=time,
+        tool=TOOL,
+        site=str(site.root) if site else None,
+        site_key=part.keyid if part else None,
+        trusted_root=digest_of(trusted)["sha256"],
+        fits=all(finding.severity != "problem" for finding in findings),
+        findings=tuple(sorted(findings, key=lambda finding: finding.severity != "problem")),
+        roots=tuple(roots),
+        bundles=tuple(bundle.told for bundle in verified),
+        log=part.log if part else None,
+        receipts=part.receipts if part else (),
+        hosts=part.hosts if part else (),
+    )
+
+
+def _audit_bundles(materials: Materials, trusted: bytes, progress: Progress) -> tuple[list[Verified], list[Finding]]:
+    verified, findings = list[Verified](), list[Finding]()
+    site = materials.site
+    held = site.bundles() if site else ()
+    current = {path.resolve() for path in (site.root / "current").glob("*")} if site else set()
+    for path in (*held, *materials.bundles):
+        progress.step(f"verifying {path}")
+        try:
+            verified.append(audit_bundle(path, trusted, progress, current=path.resolve() in current))
+        except NotTrusted as error:
+            findings.append(refusal(path, error))
+    if not held and not materials.bundles:
+        findings.append(note("no-bundle", "there was no bundle to look at", str(site.root) if site else ""))
+    return verified, findings
+
+
+def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -> _SitePart:
+    story = read_story(site)
+    findings = story.findings
+    own = public_key_path(site)
+    files = [*sorted(receipts_folder(site).glob("*.sigstore.json")), *materials.heads]
+    told: list[AuditedReceipt] = []
+    keyid = None
+    if materials.key or own.exists():
+        key = read_public_key(materials.key or own)
+        keyid = key.keyid
+        told, wrong = audit_signed(files, key, story)
+        findings += wrong
+    if materials.key is None:
+        what = "the site's key was taken from the site itself: bring the copy of the day it was set up"
+        findings.append(note("site-key-own", what, str(own)))
+    findings += compare(site, story, bundles, told)
+    hosts = tuple(audit_host(line, install, bundles) for line, install in story.installs.values())
+    for host in hosts:
+        findings += host_findings(host, bundles, story.switches)
+    return _SitePart(story.told, tuple(told), hosts, tuple(findings), keyid)

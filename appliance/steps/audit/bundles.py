@@ -1,0 +1,221 @@
+"""The bundles of an audit: each verified anew, then told by what was signed.
+
+Whether one has expired is a finding and no reason not to look at it: it may be what hosts
+still run.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.errors import NotTrusted
+from appliance.model.audit import (
+    AuditedArtifact,
+    AuditedBundle,
+    AuditedFile,
+    AuditedKey,
+    AuditedRole,
+    AuditedRoot,
+    Finding,
+    note,
+    problem,
+)
+from appliance.model.bundle import ROOTS, BundleArtifact
+from appliance.model.debrepo import parse_stanza
+from appliance.model.files import BundleFile
+from appliance.model.limits import MAX_ENVELOPE, MAX_INDEX, MAX_YAML
+from appliance.model.lock import Lock
+from appliance.model.progress import Progress
+from appliance.model.yamlform import YamlError, read_yaml
+from appliance.steps.evidence import root_version, signers_of
+from appliance.store.tree import Tree
+from appliance.trust.policy import Policy
+from appliance.trust.root import Root, read_root
+from appliance.trust.verify import VerifiedBundle, verify
+
+LOCK = "evidence/lock.yaml"
+_PACKAGES = "/Packages"
+# Earlier than anything that is signed expires: whether a bundle is whole does not depend on the day.
+_ANY_DAY = Policy(now=datetime(2000, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A bundle that verifies, and what other parts of an audit compare with it.
+
+    ``weights`` are the SHA-256 of the lists that hosts check weights by, ``packages`` the
+    versions of OS packages by name.
+    """
+
+    told: AuditedBundle
+    chain: tuple[Root, ...]
+    images: frozenset[str]
+    weights: frozenset[str]
+    packages: Mapping[str, frozenset[str]]
+
+
+def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: bool) -> Verified:
+    """Verify a bundle and read what was signed.  Raises NotTrusted as ``appliance verify`` does."""
+    with Tree(path, progress) as tree:
+        bundle = verify(tree, trusted, _ANY_DAY)
+        version = bundle.root.document.version
+        names = [f"{ROOTS}/{number}.root.json" for number in range(1, version + 1)]
+        chain = tuple(read_root(tree.read(name, MAX_ENVELOPE), name) for name in names)
+        origins = _origins(tree, bundle)
+        packages = _packages(tree, bundle)
+    artifacts = bundle.index.artifacts
+    return Verified(
+        told=_told(path, bundle, origins, current=current),
+        chain=chain,
+        images=frozenset(one.details["manifest_digest"] for one in artifacts if "manifest_digest" in one.details),
+        weights=frozenset(_list_digest(one) for one in artifacts if "path" in one.details),
+        packages=packages,
+    )
+
+
+def findings_of(bundle: AuditedBundle, now: str) -> Iterator[Finding]:
+    """What there is to know of a bundle that verifies."""
+    if now >= bundle.expires:
+        kind = problem if bundle.current else note
+        yield kind("bundle-expired", f"the bundle expired {bundle.expires}", bundle.path)
+    for signer in bundle.signers:
+        if signer.use == "demo":
+            what = f"it is signed by a demo key, {signer.label}: anybody may have made this bundle"
+            yield problem("demo-key", what, bundle.path)
+
+
+def audit_roots(bundles: Iterable[Verified]) -> tuple[list[AuditedRoot], list[Finding]]:
+    """The longest chain of root documents, and what does not fit between the bundles' chains."""
+    bundles = sorted(bundles, key=lambda bundle: len(bundle.chain))
+    if not bundles:
+        return [], []
+    longest = bundles[-1].chain
+    newest = bundles[-1].told.path
+    findings = [
+        problem("root-forked", f"its root document {number} is another than that of {newest}", bundle.told.path)
+        for bundle in bundles
+        for number, (own, other) in enumerate(zip(bundle.chain, longest, strict=False), start=1)
+        if own.document != other.document
+    ]
+    return [_root(root) for root in longest], findings
+
+
+def refusal(path: Path, error: NotTrusted) -> Finding:
+    """A bundle that does not verify."""
+    where = f"{path}: {error.where}" if error.where else str(path)
+    return Finding(
+        severity="problem", reference=error.reference, what=f"a bundle is refused: {error.what}", where=where
+    )
+
+
+def _told(path: Path, bundle: VerifiedBundle, origins: Mapping[str, str], *, current: bool) -> AuditedBundle:
+    head, index = bundle.statement.predicate, bundle.index
+
+    def files(entries: Iterable[BundleFile]) -> tuple[AuditedFile, ...]:
+        return tuple(
+            AuditedFile(path=one.path, sha256=one.sha256, size=one.size, origin=origins.get(one.sha256, ""))
+            for one in entries
+        )
+
+    return AuditedBundle(
+        path=str(path),
+        name=head.name,
+        version=head.version,
+        description=index.description,
+        created=head.created,
+        expires=head.expires,
+        previous=head.previous,
+        files=head.files,
+        bytes=head.bytes,
+        sums=bundle.statement.subject[0].digest,
+        root=root_version(bundle.root),
+        signers=signers_of(bundle),
+        current=current,
+        serves=tuple(sorted(index.serving)),
+        artifacts=tuple(
+            AuditedArtifact(
+                kind=one.kind,
+                name=one.name,
+                licence=one.licence,
+                source=one.source,
+                details=one.details,
+                files=files(one.files),
+            )
+            for one in index.artifacts
+        ),
+        shared=files(index.shared),
+    )
+
+
+def _root(root: Root) -> AuditedRoot:
+    document = root.document
+    roles = document.roles.items()
+    version = root_version(root)
+    return AuditedRoot(
+        version=version.version,
+        sha256=version.sha256,
+        created=document.created,
+        expires=document.expires,
+        roles=tuple(AuditedRole(name=name, threshold=role.threshold, keys=len(role.keyids)) for name, role in roles),
+        keys=tuple(
+            AuditedKey(
+                keyid=keyid,
+                label=entry.label,
+                use=entry.use,
+                type=root.keys[keyid].type,
+                roles=tuple(name for name, role in roles if keyid in role.keyids),
+            )
+            for keyid, entry in document.keys.items()
+        ),
+        revoked=document.revoked,
+        signed_by=tuple(keyid for keyid, _ in root.envelope.signatures),
+    )
+
+
+def _list_digest(artifact: BundleArtifact) -> str:
+    """SHA-256 of the list that a host checks weights by: lines of SHA256SUMS, paths below the artifact's own."""
+    top = f"{artifact.details['path']}/"
+    files = [file for file in artifact.files if file.path.startswith(top)]
+    lines = "".join(f"{file.sha256}  {file.path.removeprefix(top)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _origins(tree: Tree, bundle: VerifiedBundle) -> dict[str, str]:
+    """Address by SHA-256, as the lock in the bundle says; empty when it says nothing that we can read."""
+    if LOCK not in bundle.digests:
+        return {}
+    data = _signed(tree, bundle, LOCK, MAX_YAML)
+    try:
+        lock = Lock.model_validate_json(json.dumps(read_yaml(data).data))
+    except (YamlError, ValueError):
+        return {}
+    return {
+        file.sha256: file.url
+        for artifact in lock.artifacts
+        for file in (*artifact.files, *artifact.inputs)
+        if file.url is not None
+    }
+
+
+def _packages(tree: Tree, bundle: VerifiedBundle) -> dict[str, frozenset[str]]:
+    """Versions by package, from the indexes of the bundle's apt repositories."""
+    found: dict[str, set[str]] = {}
+    for path in bundle.digests:
+        if path.startswith("os/") and path.endswith(_PACKAGES):
+            text = _signed(tree, bundle, path, MAX_INDEX).decode("utf-8", "replace")
+            for stanza in filter(None, text.split("\n\n")):
+                with suppress(ValueError, KeyError):  # signed all the same, and nothing to compare hosts with
+                    fields = parse_stanza(stanza)
+                    found.setdefault(fields["package"], set()).add(fields["version"])
+    return {name: frozenset(versions) for name, versions in found.items()}
+
+
+def _signed(tree: Tree, bundle: VerifiedBundle, path: str, limit: int) -> bytes:
+    data = tree.read(path, limit)
+    if hashlib.sha256(data).hexdigest() != bundle.digests[path]:
+        raise NotTrusted("file-mismatch", "the file changed while it was verified", where=path)
+    return data

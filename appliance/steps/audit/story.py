@@ -1,0 +1,178 @@
+"""The site's part of an audit: its log, what it has signed of that, and what lies there now."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from appliance.errors import ApplianceError, BadInput, NotTrusted
+from appliance.model.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
+from appliance.model.events import Install, Receipt, Switch, Verification, details_of
+from appliance.model.log import NO_HEAD, Head, Line
+from appliance.model.story import sentence
+from appliance.steps.audit.bundles import Verified
+from appliance.steps.evidence import root_version
+from appliance.steps.log import SignedHead, check_head, read_evidence
+from appliance.store.log import Log
+from appliance.store.site import Site
+from appliance.trust.evidence import HeadStatement, ReceiptStatement, open_evidence
+from appliance.trust.keys import PublicKey
+
+
+@dataclass
+class Story:
+    """The log as it was read, and what others compare with it: the last word on each thing.
+
+    ``whole`` is False for a log that is missing, or broken somewhere: then it has no last word.
+    """
+
+    told: AuditedLog
+    whole: bool
+    lines: Mapping[int, str]
+    verifications: Mapping[int, Verification]
+    switches: Mapping[str, Switch]
+    installs: Mapping[str, tuple[Line, Install]]
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read_story(site: Site) -> Story:
+    """Read the log as far as its chain holds."""
+    log, findings = Log(site.root), list[Finding]()
+    lines: list[Line] = []
+    try:
+        for line in log.lines():
+            lines.append(line)
+    except NotTrusted as error:
+        findings.append(of_error(error))
+    else:
+        if not lines:
+            findings.append(problem("log-missing", "the site has no log", str(log.path)))
+    whole = not findings
+    reached = lines[-1].head if lines else NO_HEAD
+    torn = log.size() - lines[-1].end if whole else 0
+    if torn:
+        findings.append(
+            note("log-torn", f"the last {torn} bytes are no whole line: it was never finished", str(log.path))
+        )
+    findings += _clock(lines)
+    details = [(line, details_of(line.entry)) for line in lines]
+    told = [
+        AuditedEntry(seq=one.entry.seq, time=one.entry.time, event=one.entry.event, tells=sentence(one.entry))
+        for one in lines
+    ]
+    return Story(
+        told=AuditedLog(head=reached, torn_bytes=torn, entries=tuple(told)),
+        whole=whole,
+        lines={line.head.seq: line.head.sha256 for line in lines},
+        verifications={line.head.seq: what for line, what in details if isinstance(what, Verification)},
+        switches={what.name: what for _, what in details if isinstance(what, Switch)},
+        installs={what.host: (line, what) for line, what in details if isinstance(what, Install)},
+        findings=findings,
+    )
+
+
+def audit_signed(files: Iterable[Path], key: PublicKey, story: Story) -> tuple[list[AuditedReceipt], list[Finding]]:
+    """Receipts and exported heads: signed by the site, and of this log."""
+    told, findings = list[AuditedReceipt](), list[Finding]()
+    reached = story.told.head
+    for path in files:
+        try:
+            statement = open_evidence(read_evidence(path), key, str(path))
+            predicate = statement.predicate
+            if predicate.log is None:
+                raise BadInput("receipt-without-log", "this receipt belongs to no site's log", where=str(path))
+            check_head(SignedHead(path, predicate.log, predicate.time), story.lines.get(predicate.log.seq), reached)
+            if isinstance(statement, ReceiptStatement):
+                _check_same(statement.predicate, story, path)
+        except (NotTrusted, BadInput) as error:
+            findings.append(of_error(error))
+            continue
+        told.append(_told(path, statement, predicate.log))
+    return told, findings
+
+
+def _told(path: Path, statement: ReceiptStatement | HeadStatement, log: Head) -> AuditedReceipt:
+    if isinstance(statement, ReceiptStatement):
+        tells = f"{statement.predicate.event}, {statement.predicate.verification.result}"
+        return AuditedReceipt(kind="receipt", file=path.name, time=statement.predicate.time, seq=log.seq, tells=tells)
+    tells = f"the log went to line {log.seq}"
+    return AuditedReceipt(kind="head", file=path.name, time=statement.predicate.time, seq=log.seq, tells=tells)
+
+
+def compare(
+    site: Site, story: Story, bundles: Sequence[Verified], receipts: Iterable[AuditedReceipt]
+) -> Iterator[Finding]:
+    """What lies on the site against what its log tells; ``bundles`` are all that were verified."""
+    of_lines = {receipt.seq for receipt in receipts if receipt.kind == "receipt"}
+    for seq, verification in story.verifications.items():
+        where = f"line {seq} of the log"
+        if seq not in of_lines:
+            yield note("receipt-missing", "no receipt of this verification is there", where)
+        yield from _compare_verification(verification, bundles, where)
+    if not story.whole or not site.exists():  # a copy of log and receipts alone
+        return
+    accepted = {one.bundle.sha256sums for one in story.verifications.values() if one.bundle is not None}
+    held = {str(path) for path in site.bundles()}
+    for bundle in bundles:
+        if bundle.told.path in held and bundle.told.sums.sha256 not in accepted:
+            yield problem("bundle-not-in-log", "the log tells of no import of this bundle", bundle.told.path)
+    for name in sorted({*story.switches, *_current(site)}):
+        yield from _compare_current(site, name, story.switches.get(name))
+
+
+def _compare_verification(verification: Verification, bundles: Sequence[Verified], where: str) -> Iterator[Finding]:
+    if verification.refusal is not None:
+        what = f"a bundle was refused: {verification.refusal.what} ({verification.refusal.reference})"
+        yield note("bundle-was-refused", what, where)
+    said = verification.bundle
+    if said is None:
+        return
+    documents = {root_version(root).sha256 for bundle in bundles for root in bundle.chain}
+    if bundles and verification.trusted_root not in documents:
+        what = f"the site trusted a root document that is in no chain here, {verification.trusted_root}"
+        yield problem("root-not-here", what, where)
+    same = [bundle for bundle in bundles if bundle.told.sums.sha256 == said.sha256sums]
+    if not same:
+        yield note("bundle-not-here", f"{said.name} {said.version} was accepted and is not here any more", where)
+    elif all(bundle.told.root != verification.root for bundle in same):
+        yield problem("root-differs", "it was accepted by another newest root document than it has here", where)
+
+
+def _compare_current(site: Site, name: str, told: Switch | None) -> Iterator[Finding]:
+    where = str(site.root / "current" / name)
+    try:
+        found = site.current_version(name)
+    except ApplianceError as error:
+        yield of_error(error)
+        return
+    said = told.version if told else None
+    if found != said:
+        what = f"{found or 'no version'} of {name} is current, and the log says that {said or 'none'} is"
+        yield problem("current-not-in-log", what, where)
+
+
+def of_error(error: ApplianceError) -> Finding:
+    """An error as a finding."""
+    compared = f": expected {error.expected}, found {error.found}" if error.expected and error.found else ""
+    return problem(error.reference, f"{error.what}{compared}", error.where)
+
+
+def _check_same(receipt: Receipt, story: Story, path: Path) -> None:
+    if receipt.log is not None and story.verifications.get(receipt.log.seq) != receipt.verification:
+        raise NotTrusted(
+            "receipt-differs",
+            f"the receipt says something else than line {receipt.log.seq} of the log",
+            where=str(path),
+        )
+
+
+def _clock(lines: Sequence[Line]) -> Iterator[Finding]:
+    for before, after in pairwise(lines):
+        if after.entry.time < before.entry.time:
+            what = f"the clock went back, from {before.entry.time} to {after.entry.time}"
+            yield note("clock-went-back", what, f"line {after.entry.seq} of the log")
+
+
+def _current(site: Site) -> list[str]:
+    folder = site.root / "current"
+    return [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []

@@ -1,0 +1,70 @@
+"""What a real site writes down of itself: what each host runs, asked of the host, once."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.site.operator import VARIABLES, Operator
+from tests.site.running import running_site
+from tests.support.light_bundle import LightBundles
+
+pytestmark = [pytest.mark.integration, pytest.mark.path]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> LightBundles:
+    return LightBundles(tmp_path_factory.mktemp("build host"))
+
+
+@pytest.fixture(scope="module")
+def bundle(bundles: LightBundles) -> Path:
+    return bundles.build()
+
+
+@pytest.fixture(scope="module")
+def operator(bundles: LightBundles, bundle: Path) -> Iterator[Operator]:
+    """On the depot of a site after the first run of the playbook."""
+    with running_site(bundle=bundle) as site:
+        operator = Operator(site.depot)
+        operator.take_root(bundles.trusted)
+        operator.write_inventory({**VARIABLES, "appliance_bundle": "light"})
+        operator.bootstrap()
+        operator.play("--check")
+        operator.play()
+        yield operator
+
+
+def entries(operator: Operator) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = json.loads(operator.appliance("log", "show", "--json").stdout)["entries"]
+    return shown
+
+
+def test_each_host_is_written_down_once_and_after_all_else(operator: Operator) -> None:
+    before = [(entry["event"], entry["details"].get("host")) for entry in entries(operator)]
+    assert [event for event, _ in before[:3]] == ["import", "root", "switch"]
+    assert sorted(before[3:]) == [("install", "depot1"), ("install", "gpu1")]
+    assert all(host.changed == 0 for host in operator.play().values())
+    assert len(entries(operator)) == len(before)
+
+
+def test_a_model_is_known_by_its_image_and_its_weights(operator: Operator, bundle: Path) -> None:
+    (runs,) = (entry["details"] for entry in entries(operator) if entry["details"].get("host") == "gpu1")
+    index = json.loads((bundle / "bundle.json").read_bytes())
+    (image,) = (artifact for artifact in index["artifacts"] if artifact["kind"] == "images")
+    assert runs["models"]["tiny-chat"]["image"] == image["details"]["manifest_digest"]
+    assert runs["bundle"]["name"] == "light"
+    assert {"/etc/appliance/gateway/nginx.conf", "/etc/containers/systemd/vllm-tiny-chat.container"} <= set(
+        runs["files"]
+    )
+    assert {"nginx", "podman", "linux-base"} & set(runs["packages"])
+    told = operator.depot.run(["sha256sum", "/etc/appliance/depot/nginx.conf"]).split()[0]
+    (depot,) = (entry["details"] for entry in entries(operator) if entry["details"].get("host") == "depot1")
+    assert depot["files"]["/etc/appliance/depot/nginx.conf"] == told
+
+
+def test_the_log_holds_and_its_head_leaves_the_site(operator: Operator) -> None:
+    assert operator.appliance("log", "head", "--out", "/root/head.json").returncode == 0
+    assert operator.appliance("log", "check", "--head", "/root/head.json").returncode == 0

@@ -1,0 +1,78 @@
+"""``appliance audit``: a page for people, JSON for programs, and exit code 3 when something does not fit."""
+
+import json
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.cli.main import run
+from tests.support.site_log import site_with_history
+
+
+@pytest.fixture(autouse=True)
+def _process_state() -> Iterator[None]:
+    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
+    yield
+    os.umask(umask)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return site_with_history(tmp_path).root
+
+
+def command(site: Path, *options: str) -> list[str]:
+    return ["audit", "--site", str(site), "--root", str(site.parent / "1/root.json"), *options]
+
+
+def test_people_get_a_page(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "a report.html"
+    assert run(command(site, "--out", str(page))) == 0
+    output = capsys.readouterr()
+    assert output.out == f"{page}\n"
+    assert "everything fits together" in output.err
+    assert page.read_text().startswith("<!DOCTYPE html>\n<html lang")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o644
+
+
+def test_programs_get_json(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command(site, "--json")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["schema"], report["fits"], len(report["bundles"])) == ("appliance.audit/v1", True, 2)
+
+
+def test_what_does_not_fit_is_exit_code_3_and_the_report_is_there(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site / "current/tiny").unlink()
+    page = tmp_path / "report.html"
+    assert run(command(site, "--out", str(page), "--json")) == 3
+    assert json.loads(capsys.readouterr().out)["findings"][0]["reference"] == "current-not-in-log"
+    assert "current-not-in-log" in page.read_text()
+    assert run(command(site, "--out", str(page), "--quiet")) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("problem: no version of tiny is current")
+
+
+def test_a_bundle_alone_needs_no_site(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = site.parent / "1/bundle"
+    assert run(["audit", "--bundle", str(bundle), "--root", str(bundle.with_name("root.json")), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["site"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "reference"), [((), "usage"), (("--out", "{folder}/none/report.html"), "not-writable")]
+)
+def test_wrong_usage_is_told(
+    options: tuple[str, ...], reference: str, site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(site, *(option.format(folder=site) for option in options))) == 2
+    assert f"({reference})" in capsys.readouterr().err
+    assert run(command(site / "none", "--json")) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["reference"] == "directory-unreadable"

@@ -1,0 +1,436 @@
+"""One report of a site: what fits is told, and everything that does not fit is named."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import BadInput, NotTrusted
+from appliance.model.audit import Report
+from appliance.model.events import Install
+from appliance.model.progress import Silent
+from appliance.steps.audit import Materials, audit, page
+from appliance.steps.evidence import record_install
+from appliance.steps.import_bundle import import_bundle
+from appliance.steps.log import export_head
+from appliance.steps.switch import current_bundle
+from appliance.store.log import Log
+from appliance.store.site import Site
+from tests.support.bundles import (
+    FILES,
+    FIRST,
+    NOW,
+    PLAIN,
+    RETIRED,
+    SECOND,
+    STRANGER,
+    Recipe,
+    Written,
+    key,
+    root_document,
+)
+from tests.support.forging import put
+from tests.support.site_log import receipts, site_with_history
+from tests.support.sites import version
+
+IMAGE = f"sha256:{'2' * 64}"
+PACKAGES = (
+    b"Package: nginx\nVersion: 1.26.3-3\nArchitecture: amd64\n\nPackage: jq\nVersion: 1.7.1-6\nArchitecture: amd64\n"
+)
+_MODEL = {path.removeprefix("models/tiny/"): data for path, data in FILES.items() if path.startswith("models/tiny/")}
+WEIGHTS = hashlib.sha256(
+    "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(_MODEL.items())).encode()
+).hexdigest()
+
+
+def full(number: str = "1.0.0", **changes: object) -> Recipe:
+    """The small bundle, with what hosts are compared with."""
+    details = {"manifest_digest": IMAGE, "path": "models/tiny"}
+
+    def index(value: dict[str, Any]) -> None:
+        value["version"] = number
+        value["artifacts"][0]["details"] = details
+
+    files = {**FILES, "os/debian13/Packages": PACKAGES}
+    return version(number, files=files, index=index).but(**changes)
+
+
+def install(site: Site, **changes: object) -> Install:
+    """A host that runs what the current bundle has."""
+    return Install.model_validate(
+        {
+            "host": "gpu1",
+            "bundle": current_bundle(site, "tiny").model_dump(),
+            "system": "Debian GNU/Linux 13 (trixie)",
+            "kernel": "6.12.48",
+            "models": {"tiny-chat": {"image": IMAGE, "weights": WEIGHTS}},
+            "files": {"/etc/appliance/gateway/nginx.conf": "4" * 64},
+            "packages": {"nginx": "1.26.3-3", "jq:amd64": "1.7.1-6", "bash": "5.2.37-2"},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def carried(tmp_path: Path) -> Written:
+    return full().write(tmp_path / "1")
+
+
+@pytest.fixture
+def site(tmp_path: Path, carried: Written) -> Site:
+    """A site of one bundle, with one host."""
+    site = Site(tmp_path / "a site")
+    import_bundle(carried.path, carried.trusted, site, Silent())
+    record_install(site, install(site))
+    return site
+
+
+@pytest.fixture
+def materials(site: Site, carried: Written, tmp_path: Path) -> Materials:
+    """With what an auditor has kept elsewhere."""
+    head, public = tmp_path / "head.json", tmp_path / "site.pub.pem"
+    head.write_bytes(export_head(site))
+    public.write_bytes((site.root / "receipts/site.pub.pem").read_bytes())
+    return Materials(root=carried.trusted, site=site, key=public, heads=(head,))
+
+
+def found(report: Report, severity: str = "problem") -> list[str]:
+    return [finding.reference for finding in report.findings if finding.severity == severity]
+
+
+def test_a_site_on_which_everything_fits(materials: Materials) -> None:
+    report = audit(materials, Silent())
+    assert report.findings == ()
+    assert report.fits
+    (bundle,) = report.bundles
+    assert (bundle.name, bundle.current, bundle.files) == ("tiny", True, 10)
+    assert [signer.label for signer in bundle.signers] == ["signer 12", "signer 11"]
+    assert [root.version for root in report.roots] == [1, 2]
+    assert report.roots[1].revoked == (key(RETIRED).public.keyid,)
+    (host,) = report.hosts
+    assert host.models[0].bundles == ("tiny 1.0.0",)
+    assert (host.from_bundle, host.other_version) == (2, ())
+    assert report.log is not None
+    assert [entry.event for entry in report.log.entries] == ["import", "root", "switch", "install"]
+    assert [(receipt.kind, receipt.seq) for receipt in report.receipts] == [("receipt", 1), ("head", 4)]
+
+
+def test_an_audit_changes_nothing_and_can_be_had_of_a_copy_of_the_evidence(
+    site: Site, materials: Materials, carried: Written, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    for name in ("log/log.jsonl", "receipts/000001"):
+        (source,) = site.root.glob(f"{name}*")
+        target = copy / source.relative_to(site.root)
+        target.parent.mkdir(parents=True)
+        target.write_bytes(source.read_bytes())
+    before = sorted(copy.rglob("*"))
+    of_copy = Materials(
+        root=carried.trusted, site=Site(copy), key=materials.key, heads=materials.heads, bundles=(carried.path,)
+    )
+    report = audit(of_copy, Silent())
+    assert report.findings == ()
+    assert report.hosts[0].models[0].bundles == ("tiny 1.0.0",)
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_bundles_alone_can_be_audited(carried: Written) -> None:
+    report = audit(Materials(root=carried.trusted, site=None, bundles=(carried.path,)), Silent())
+    assert (report.fits, report.log, report.site) == (True, None, None)
+    assert "os/debian13/Packages" in {file.path for file in report.bundles[0].shared}
+
+
+def test_the_history_of_a_busy_site(tmp_path: Path) -> None:
+    site = site_with_history(tmp_path)
+    report = audit(Materials(root=tmp_path / "1/root.json", site=site), Silent())
+    assert found(report) == []
+    assert sorted(found(report, "note")) == ["bundle-was-refused", "site-key-own"]
+    assert [bundle.current for bundle in report.bundles] == [True, False]
+
+
+def test_the_lock_says_where_files_came_from(tmp_path: Path) -> None:
+    digest = hashlib.sha256(FILES["models/tiny/model.safetensors"]).hexdigest()
+    file = {"path": "model.safetensors", "sha256": digest, "size": 5120, "url": "https://hub.example/x"}
+    head = {"schema": "appliance.definition/v1", "name": "tiny", "version": "1.0.0", "description": "x"}
+    artifact = {
+        "kind": "weights",
+        "name": "tiny",
+        "definition": "0" * 64,
+        "licence": "x",
+        "source": {},
+        "files": [file],
+    }
+    lock = {"schema": "appliance.lock/v1", "bundle": {**head, "expires_after_days": 9}, "artifacts": [artifact]}
+    for text, origin in ((json.dumps(lock), "https://hub.example/x"), ("not: a lock", "")):
+        files = {**FILES, "evidence/lock.yaml": text.encode()}
+        written = Recipe(files=files).write(tmp_path / (origin and "with"))
+        (bundle,) = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent()).bundles
+        assert {file.path: file.origin for file in bundle.artifacts[0].files}["models/tiny/model.safetensors"] == origin
+
+
+# What does not fit ---------------------------------------------------------------------------
+
+Damage = Callable[[Site], object]
+
+
+def cut_log(site: Site) -> None:
+    log = Log(site.root).path
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:3]))
+
+
+def edit_log(site: Site) -> None:
+    log = Log(site.root).path
+    log.write_bytes(log.read_bytes().replace(b"signer 12", b"signer 99", 1))
+
+
+def log_anew(site: Site) -> None:
+    log = Log(site.root).path
+    lines = [json.loads(line) for line in log.read_bytes().splitlines()]
+    log.unlink()
+    for line in lines:
+        Log(site.root).append(line["event"], line["details"], time="2026-01-01T00:00:00Z")
+
+
+def other_site_key(site: Site) -> None:
+    (site.root / "state/site.pem").write_bytes(key(STRANGER).pem(None))
+    (site.root / "head.json").write_bytes(export_head(site))
+    receipts(site)[0].write_bytes((site.root / "head.json").read_bytes())
+
+
+def no_log(site: Site) -> None:
+    Log(site.root).path.unlink()
+
+
+def unlogged_bundle(site: Site) -> None:
+    no_log(site)
+    receipts(site)[0].unlink()
+    Log(site.root).append("verify", {}, time="2026-01-01T00:00:00Z")
+
+
+def switched_by_hand(site: Site) -> None:
+    site.path("tiny", "1.0.0").rename(site.path("tiny", "1.0.0").with_name("tiny-9.0.0"))
+    site.switch("tiny", "9.0.0")
+
+
+def removed_current(site: Site) -> None:
+    (site.root / "current/tiny").unlink()
+
+
+def odd_current(site: Site) -> None:
+    (site.root / "current/other").symlink_to("/etc")
+
+
+def flipped_file(site: Site) -> None:
+    path = site.path("tiny", "1.0.0") / "models/tiny/model.safetensors"
+    path.chmod(0o644)
+    path.write_bytes(b"x")
+
+
+def lying_receipt(site: Site) -> None:
+    """Root of the depot has the key: the receipt holds, and the log tells another story."""
+    log = Log(site.root)
+    first = next(log.lines())
+    details = json.loads(json.dumps(first.entry.details))
+    details["signers"] = []
+    log.path.unlink()
+    log.append("import", details, time=first.entry.time)
+
+
+def runs(**changes: object) -> Damage:
+    return lambda site: record_install(site, install(site, **changes))
+
+
+def model(**changes: str) -> Damage:
+    return runs(models={"tiny-chat": {"image": IMAGE, "weights": WEIGHTS, **changes}})
+
+
+@pytest.mark.parametrize(
+    ("damage", "references"),
+    [
+        (cut_log, {"log-truncated"}),
+        (edit_log, {"log-broken", "log-rewritten", "log-truncated"}),
+        (log_anew, {"log-rewritten"}),
+        (other_site_key, {"evidence-unknown-key"}),
+        (unlogged_bundle, {"bundle-not-in-log", "current-not-in-log", "log-truncated"}),
+        (no_log, {"log-missing", "log-truncated"}),
+        (switched_by_hand, {"current-not-in-log"}),
+        (removed_current, {"current-not-in-log"}),
+        (odd_current, {"site-malformed"}),
+        (flipped_file, {"file-mismatch", "host-unknown-bundle", "host-unknown-image"}),
+        (lying_receipt, {"log-rewritten", "log-truncated", "current-not-in-log"}),
+        (model(image=f"sha256:{'9' * 64}"), {"host-unknown-image"}),
+        (model(weights="9" * 64), {"host-unknown-weights"}),
+        (
+            runs(bundle={"name": "tiny", "version": "0.9", "sha256sums": "9" * 64}),
+            {"host-unknown-bundle", "host-not-current"},
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_does_not_fit_is_named(damage: Damage, references: set[str], site: Site, materials: Materials) -> None:
+    damage(site)
+    report = audit(materials, Silent())
+    assert not report.fits
+    assert set(found(report)) == references
+
+
+def test_a_host_that_waits_for_its_playbook(site: Site, materials: Materials, tmp_path: Path) -> None:
+    second = full("2.0.0").write(tmp_path / "2")
+    import_bundle(second.path, second.trusted, site, Silent())
+    report = audit(materials, Silent())
+    assert found(report) == ["host-not-current"]
+    record_install(site, install(site))
+    assert audit(materials, Silent()).fits
+
+
+def test_image_and_weights_of_different_bundles(site: Site, materials: Materials, tmp_path: Path) -> None:
+    other = f"sha256:{'8' * 64}"
+    second = full("2.0.0", index=put("version", "2.0.0")).but(
+        index=lambda value: value.update(
+            version="2.0.0", artifacts=[{**value["artifacts"][0], "details": {"manifest_digest": other}}]
+        )
+    )
+    written = second.write(tmp_path / "2")
+    import_bundle(written.path, written.trusted, site, Silent())
+    record_install(site, install(site, models={"tiny-chat": {"image": other, "weights": WEIGHTS}}))
+    assert found(audit(materials, Silent())) == ["host-mixed-bundles"]
+
+
+def test_packages_in_another_version_are_a_note(site: Site, materials: Materials) -> None:
+    record_install(site, install(site, packages={"nginx": "1.26.3-4", "jq": "1.7.1-6", "bash": "5.2.37-2"}))
+    report = audit(materials, Silent())
+    assert (found(report), found(report, "note")) == ([], ["host-package-differs"])
+    assert report.hosts[0].other_version == ("nginx 1.26.3-4",)
+
+
+def test_an_expired_bundle_is_looked_at_and_named(tmp_path: Path) -> None:
+    written = full(expires=NOW - timedelta(hours=1), created=NOW - timedelta(days=9)).write(tmp_path / "1")
+    report = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent())
+    assert len(report.bundles) == 1
+    assert found(report, "note") == ["bundle-expired"]
+
+
+def test_an_expired_root_and_a_demo_key_are_named(tmp_path: Path) -> None:
+    def demo(document: dict[str, Any]) -> None:
+        for entry in document["keys"].values():
+            entry["use"] = "demo"
+
+    root = root_document(1, (FIRST,), threshold=1, expires=NOW - timedelta(hours=1), change=demo)
+    written = PLAIN.but(roots=(root,)).write(tmp_path)
+    report = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent())
+    assert sorted(found(report)) == ["demo-key", "root-expired"]
+
+
+def test_a_site_that_trusted_somebody_else(tmp_path: Path) -> None:
+    """Two roots with the same keys: the bundle verifies by both, and the site was given the other."""
+    roots = [root_document(1, (FIRST, SECOND), expires=NOW + timedelta(days=days)) for days in (400, 500)]
+    first, second = (full(roots=(root,)).write(tmp_path / str(number)) for number, root in enumerate(roots))
+    site = Site(tmp_path / "a site")
+    import_bundle(first.path, first.trusted, site, Silent())
+    report = audit(Materials(root=second.trusted, site=site, bundles=(second.path,)), Silent())
+    assert set(found(report)) == {"root-unknown", "root-not-here", "root-differs"}
+
+
+def test_bundles_of_two_chains_are_told_apart(tmp_path: Path) -> None:
+    first = root_document(1, (FIRST, SECOND))
+    chains = [(first, root_document(2, (FIRST, SECOND), expires=NOW + timedelta(days=days))) for days in (400, 500)]
+    written = [full(roots=chain).write(tmp_path / str(number)) for number, chain in enumerate(chains)]
+    report = audit(Materials(root=written[0].trusted, site=None, bundles=tuple(one.path for one in written)), Silent())
+    assert found(report) == ["root-forked"]
+
+
+def test_what_the_auditor_brings_has_to_be_readable(site: Site, carried: Written, tmp_path: Path) -> None:
+    for materials in (
+        Materials(root=tmp_path / "none.json", site=site),
+        Materials(root=carried.trusted, site=site, key=tmp_path / "none.pem"),
+        Materials(root=carried.trusted, site=None, bundles=(tmp_path / "none",)),
+    ):
+        with pytest.raises(BadInput):
+            audit(materials, Silent())
+
+
+# The page ------------------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)> \"' &amp; {{ 7*7 }} {% raw %} \u202e\x1b[31m\n"
+
+
+def test_the_page_holds_all_and_asks_nobody(materials: Materials) -> None:
+    text = page(audit(materials, Silent()))
+    seen = Tags(text)
+    for said in ("tiny 1.0.0", "signer 12", IMAGE, WEIGHTS, "models/tiny/model.safetensors", "5.2.37-2", "Apache-2.0"):
+        assert said in seen.text
+    assert {tag for tag, _ in seen.tags} & {"script", "img", "iframe", "link", "a", "object", "form"} == set()
+    names = {name for _, attributes in seen.tags for name, _ in attributes}
+    assert names == {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "colspan"} - (
+        {"colspan"} - names
+    )
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    """The same tags, whatever a signed bundle says of itself."""
+
+    def pages(text: str) -> Tags:
+        def index(value: dict[str, Any]) -> None:
+            value.update(description=text)
+            value["artifacts"][0].update(licence=text, kind=text, source={text: text}, details={text: text})
+
+        label = text.encode("ascii", "ignore").decode().replace("\x1b", "").strip()
+        root = root_document(1, (FIRST,), threshold=1, change=put(f"keys/{key(FIRST).public.keyid}/label", label))
+        written = PLAIN.but(roots=(root,), index=index).write(tmp_path / hashlib.sha256(text.encode()).hexdigest())
+        report = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent())
+        assert report.fits
+        return Tags(page(report))
+
+    hostile, harmless = pages(HOSTILE), pages("text")
+    assert hostile.tags == harmless.tags
+    assert r"alert(1)</script>" in hostile.text
+    assert "{{ 7*7 }}" in hostile.text
+    assert r"\u202e\x1b[31m\n" in hostile.text
+    assert "\u202e" not in hostile.text
+
+
+def test_a_hostile_log_stays_text(site: Site, materials: Materials) -> None:
+    record_install(site, install(site, host="<script>", files={"<b>": "4" * 64}, packages={"<i>": "<u>"}))
+    seen = Tags(page(audit(materials, Silent())))
+    assert {"script", "b", "i", "u"} & {tag for tag, _ in seen.tags} == set()
+    assert "<script>" in seen.text
+
+
+def test_every_kind_of_finding_has_a_place_on_the_page(site: Site, materials: Materials) -> None:
+    flipped_file(site)
+    with pytest.raises(NotTrusted):
+        import_bundle(site.path("tiny", "1.0.0"), materials.root, site, Silent())
+    text = Tags(page(audit(materials, Silent()))).text
+    assert "a bundle is refused: the file is not the one that was signed" in text
+    assert "None was found that verifies." in text
+    assert "a bundle was refused" in text
+
+
+def test_programs_read_the_same(materials: Materials) -> None:
+    report = audit(materials, Silent())
+    assert Report.model_validate_json(report.model_dump_json(by_alias=True)) == report
