@@ -84,11 +84,26 @@ class Switch(BundleVersion):
     previous: Version | None
 
 
+class OverrideSignature(Strict):
+    """A signature of an override, base64."""
+
+    keyid: Sha256
+    sig: str
+
+
+class OverrideEnvelope(Strict):
+    """An override as its signers made it: in canonical JSON, the very file."""
+
+    payload: str
+    payload_type: str = Field(alias="payloadType")
+    signatures: tuple[OverrideSignature, ...]
+
+
 class Overridden(BundleVersion):
     """Details of ``override``: a bundle that was refused and let in or made current all the same.
 
     ``used`` is what nothing but the override has allowed; the rest is what the signers have
-    signed, and the ids of their keys.
+    signed, the ids of their keys, and the override itself.
     """
 
     used: tuple[Allowance, ...]
@@ -98,6 +113,7 @@ class Overridden(BundleVersion):
     created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     keyids: tuple[Sha256, ...]
+    envelope: OverrideEnvelope
 
 
 class Rebuilt(Strict):

@@ -18,6 +18,7 @@ from appliance.model.events import (
     BundleVersion,
     Install,
     Overridden,
+    OverrideEnvelope,
     Rebuilt,
     Receipt,
     Refusal,
@@ -39,6 +40,7 @@ from appliance.store.site import Site
 from appliance.store.staging import make_directory
 from appliance.store.tree import Tree
 from appliance.store.whole import write_whole
+from appliance.trust.dsse import encode_envelope
 from appliance.trust.evidence import sign_receipt
 from appliance.trust.override import SignedOverride
 from appliance.trust.root import Root
@@ -144,14 +146,18 @@ def record_switch(site: Site, bundle: BundleVersion, previous: str | None, *, ch
 
 
 def record_override(site: Site, override: SignedOverride, used: tuple[Allowance, ...]) -> None:
-    """Write down that a bundle is let in, or made current, by an override alone; each time anew."""
+    """Write down that a bundle is let in, or made current, by an override alone; each time anew.
+
+    Before it happens, unlike all else: a line that was lost would hide that it was needed.
+    """
     content = override.content
     details = Overridden(
         used=used,
         keyids=tuple(keyid for keyid, _ in override.envelope.signatures),
+        envelope=OverrideEnvelope.model_validate_json(encode_envelope(override.envelope)),
         **content.model_dump(exclude={"schema_"}),
     )
-    Log(site.root).append("override", details.model_dump(mode="json"), time=now())
+    Log(site.root).append("override", details.model_dump(mode="json", by_alias=True), time=now())
 
 
 def record_rebuild(site: Site, state: SiteState, *, kept: bool) -> None:

@@ -71,16 +71,14 @@ def import_bundle(
     running.  Then nothing has changed but the log, which tells of refusals too.
     """
     trusted = read_trusted(root)
-    memory = Memory(site, demands, progress)
-    signed = read_override(override) if override else None
-    policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
     Log(site.root).check_end()
     with Tree(source, progress) as tree:
         with refusals_recorded(site, tree, trusted, progress):
+            memory = Memory(site, demands, progress)
+            signed = read_override(override) if override else None
+            policy = Policy(now=datetime.now(UTC), demands=demands, state=memory.load(), override=signed)
             taken = _take(tree, trusted, site, memory, policy, progress)
         bundle = taken.bundle
-        if signed and taken.overridden:
-            record_override(site, signed, taken.overridden)
         record(site, "import", accepted(bundle, trusted))
         record_root(site, bundle.root)
     head = bundle.statement.predicate
@@ -101,15 +99,21 @@ def _take(tree: Tree, trusted: bytes, site: Site, memory: Memory, policy: Policy
             with site.staging(head.name, head.version, listed.files) as staging:
                 bundle = _copy(tree, listed, reader.documents, staging, site, progress)
                 linked = len(staging.linked)
-                memory.accept(listed, policy)
+                _accept(listed, site, memory, policy)
                 staging.commit()
         else:
             _check_same(path, listed, progress)
             bundle = verify_files(listed, tree)
             with _held(path, progress) as held:
                 verify(held, trusted, AS_HELD)
-            memory.accept(listed, policy)
+            _accept(listed, site, memory, policy)
     return Imported(bundle, path, written, linked, switched=False, current=None, overridden=listed.overridden)
+
+
+def _accept(listed: VerifiedList, site: Site, memory: Memory, policy: Policy) -> None:
+    if policy.override and listed.overridden:
+        record_override(site, policy.override, listed.overridden)
+    memory.accept(listed, policy)
 
 
 class _Recorder:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import NotTrusted
@@ -24,7 +23,7 @@ from appliance.model.audit import (
     note,
     problem,
 )
-from appliance.model.bundle import ROOTS, BundleArtifact
+from appliance.model.bundle import ROOTS, BundleArtifact, Statement
 from appliance.model.debrepo import parse_stanza
 from appliance.model.files import BundleFile
 from appliance.model.limits import MAX_ENVELOPE, MAX_INDEX, MAX_YAML
@@ -32,15 +31,13 @@ from appliance.model.lock import Lock
 from appliance.model.progress import Progress
 from appliance.model.yamlform import YamlError, read_yaml
 from appliance.steps.evidence import root_version, signers_of
+from appliance.steps.site_state import AS_HELD
 from appliance.store.tree import Tree
-from appliance.trust.policy import Policy
 from appliance.trust.root import Root, read_root
 from appliance.trust.verify import VerifiedBundle, verify
 
 LOCK = "evidence/lock.yaml"
 _PACKAGES = "/Packages"
-# Earlier than anything that is signed expires: whether a bundle is whole does not depend on the day.
-_ANY_DAY = Policy(now=datetime(2000, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,7 @@ class Verified:
     """
 
     told: AuditedBundle
+    statement: Statement
     chain: tuple[Root, ...]
     images: frozenset[str]
     weights: frozenset[str]
@@ -61,7 +59,7 @@ class Verified:
 def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: bool) -> Verified:
     """Verify a bundle and read what was signed.  Raises NotTrusted as ``appliance verify`` does."""
     with Tree(path, progress) as tree:
-        bundle = verify(tree, trusted, _ANY_DAY)
+        bundle = verify(tree, trusted, AS_HELD)
         version = bundle.root.document.version
         names = [f"{ROOTS}/{number}.root.json" for number in range(1, version + 1)]
         chain = tuple(read_root(tree.read(name, MAX_ENVELOPE), name) for name in names)
@@ -70,6 +68,7 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
     artifacts = bundle.index.artifacts
     return Verified(
         told=_told(path, bundle, origins, current=current),
+        statement=bundle.statement,
         chain=chain,
         images=frozenset(one.details["manifest_digest"] for one in artifacts if "manifest_digest" in one.details),
         weights=frozenset(_list_digest(one) for one in artifacts if "path" in one.details),

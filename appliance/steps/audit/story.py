@@ -7,7 +7,8 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
-from appliance.model.events import Install, Receipt, Switch, Verification, details_of
+from appliance.model.events import Install, Overridden, Receipt, Switch, Verification, details_of
+from appliance.model.jsonform import canonical_json
 from appliance.model.log import NO_HEAD, Head, Line
 from appliance.model.story import sentence
 from appliance.steps.audit.bundles import Verified
@@ -17,6 +18,7 @@ from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.trust.evidence import HeadStatement, ReceiptStatement, open_evidence
 from appliance.trust.keys import PublicKey
+from appliance.trust.override import read_override
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Story:
     verifications: Mapping[int, Verification]
     switches: Mapping[str, Switch]
     installs: Mapping[str, tuple[Line, Install]]
+    overrides: Sequence[tuple[Line, Overridden]]
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -67,6 +70,7 @@ def read_story(site: Site) -> Story:
         verifications={line.head.seq: what for line, what in details if isinstance(what, Verification)},
         switches={what.name: what for _, what in details if isinstance(what, Switch)},
         installs={what.host: (line, what) for line, what in details if isinstance(what, Install)},
+        overrides=[(line, what) for line, what in details if isinstance(what, Overridden)],
         findings=findings,
     )
 
@@ -109,6 +113,8 @@ def compare(
         if seq not in of_lines:
             yield note("receipt-missing", "no receipt of this verification is there", where)
         yield from _compare_verification(verification, bundles, where)
+    for line, used in story.overrides:
+        yield from _compare_override(line, used, bundles)
     if not story.whole or not site.exists():  # a copy of log and receipts alone
         return
     accepted = {one.bundle.sha256sums for one in story.verifications.values() if one.bundle is not None}
@@ -136,6 +142,23 @@ def _compare_verification(verification: Verification, bundles: Sequence[Verified
         yield note("bundle-not-here", f"{said.name} {said.version} was accepted and is not here any more", where)
     elif all(bundle.told.root != verification.root for bundle in same):
         yield problem("root-differs", "it was accepted by another newest root document than it has here", where)
+
+
+def _compare_override(line: Line, used: Overridden, bundles: Sequence[Verified]) -> Iterator[Finding]:
+    """An override counts only if those have signed it who could have signed the bundle."""
+    where = f"line {line.entry.seq} of the log"
+    yield note("override-used", sentence(line.entry), where)
+    same = [bundle for bundle in bundles if bundle.told.sums.sha256 == used.sha256sums]
+    if not same:
+        yield note("override-not-checked", "its bundle is not here, so neither are the keys that could sign it", where)
+        return
+    try:
+        override = read_override(canonical_json(used.envelope.model_dump(mode="json", by_alias=True)), where)
+        root = max((bundle.chain[-1] for bundle in same), key=lambda root: root.document.version)
+        threshold = root.document.roles.release.threshold
+        override.check(same[0].statement, root, used.site, threshold=threshold, time=line.entry.time)
+    except NotTrusted as error:
+        yield of_error(error)
 
 
 def _compare_current(site: Site, name: str, told: Switch | None) -> Iterator[Finding]:

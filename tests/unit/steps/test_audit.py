@@ -15,9 +15,10 @@ from appliance.model.audit import Report
 from appliance.model.events import Install
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
-from appliance.steps.evidence import record_install
+from appliance.steps.evidence import record_install, record_override
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.log import export_head
+from appliance.steps.policy import read_override
 from appliance.steps.switch import current_bundle
 from appliance.store.log import Log
 from appliance.store.site import Site
@@ -35,6 +36,7 @@ from tests.support.bundles import (
     root_document,
 )
 from tests.support.forging import put
+from tests.support.overrides import write_override
 from tests.support.site_log import receipts, site_with_history
 from tests.support.sites import version
 
@@ -299,6 +301,17 @@ def test_image_and_weights_of_different_bundles(site: Site, materials: Materials
     import_bundle(written.path, written.trusted, site, Silent())
     record_install(site, install(site, models={"tiny-chat": {"image": other, "weights": WEIGHTS}}))
     assert found(audit(materials, Silent())) == ["host-mixed-bundles"]
+
+
+@pytest.mark.parametrize(("signers", "problems"), [((FIRST, SECOND), []), ((FIRST,), ["override-threshold"])])
+def test_an_override_is_told_and_checked_again(
+    signers: tuple[int, ...], problems: list[str], site: Site, materials: Materials, carried: Written
+) -> None:
+    override = read_override(write_override(carried, "rollback", signers=signers))
+    record_override(site, override, ("rollback",))  # as root of the depot could, whoever has signed it
+    report = audit(materials, Silent())
+    assert found(report) == problems
+    assert found(report, "note") == ["override-used"]
 
 
 def test_packages_in_another_version_are_a_note(site: Site, materials: Materials) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.events import Install, Verification, details_of
+from appliance.model.jsonform import canonical_json
+from appliance.model.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
 from appliance.model.story import sentence
 from appliance.steps.evidence import record_install
@@ -20,6 +22,7 @@ from appliance.store.site import Site
 from appliance.trust.evidence import ReceiptStatement, open_receipt
 from tests.support.bundles import FIRST, SECOND, STRANGER, Recipe, Written, keyid, root_chain
 from tests.support.forging import sign_with
+from tests.support.overrides import SITE, write_override
 from tests.support.site_log import receipts, site_with_history
 from tests.support.sites import version
 
@@ -143,6 +146,27 @@ def test_a_broken_log_is_told_before_anything_is_imported(carried: Written, site
         take(version("2.0.0").write(tmp_path / "2"), site)
     assert caught.value.reference == "log-broken"
     assert [path.name for path in site.bundles()] == ["tiny-1.0.0"]
+
+
+def test_an_override_stays_in_the_log_with_who_signed_it(carried: Written, site: Site, tmp_path: Path) -> None:
+    take(version("2.0.0").write(tmp_path / "2"), site)
+    file = write_override(carried, "rollback")
+    demands = SitePolicy(schema_=POLICY_SCHEMA, site=SITE)
+    import_bundle(carried.path, carried.trusted, site, Silent(), demands=demands, override=file)
+    assert story(site)[-2:] == [
+        "override: an override lets tiny 1.0.0 pass (rollback): the new one does not start on our hardware",
+        "import: accepted tiny 1.0.0, signed by signer 12, signer 11",
+    ]
+    used = list(Log(site.root).lines())[-2].entry.details
+    assert canonical_json(used["envelope"]) == file.read_bytes()
+
+
+def test_a_state_that_is_not_believed_is_told_in_the_log(carried: Written, site: Site) -> None:
+    take(carried, site)
+    (site.root / "state/state.json").write_bytes(b"{}")
+    with pytest.raises(NotTrusted):
+        take(carried, site)
+    assert "refused (state-malformed)" in story(site)[-1]
 
 
 def test_what_was_killed_before_its_line_is_told_by_the_next_run(
