@@ -155,8 +155,8 @@ def _compare_override(line: Line, used: Overridden, bundles: Sequence[Verified])
     try:
         override = read_override(canonical_json(used.envelope.model_dump(mode="json", by_alias=True)), where)
         root = max((bundle.chain[-1] for bundle in same), key=lambda root: root.document.version)
-        threshold = root.document.roles.release.threshold
-        override.check(same[0].statement, root, used.site, threshold=threshold, time=line.entry.time)
+        override.check_signed(root, root.document.roles.release.threshold, post_quantum=False)
+        override.check(same[0].statement, used.site, line.entry.time)
     except NotTrusted as error:
         yield of_error(error)
 
