@@ -27,7 +27,9 @@ _NAME = "demo"
 _INTERRUPTED = 130
 _OWN = f"{CLIENTS}/operator"
 _CURL = f"curl --cacert /etc/appliance/pki/ca.pem --cert {_OWN}/client.pem --key {_OWN}/client.key https://gpu1/v1"
-_CHAT = """--json '{"model": "tiny-chat", "messages": [{"role": "user", "content": "Good morning"}]}'"""
+_CHAT = (
+    """--json '{"model": "tiny-chat", "max_tokens": 40, "messages": [{"role": "user", "content": "Good morning"}]}'"""
+)
 
 
 def main() -> int:
@@ -35,7 +37,8 @@ def main() -> int:
     if problem := why_not():
         print(f"error: this machine cannot run a site: {problem}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in what a script starts in the background
+        signal.signal(number, _interrupt)
     try:
         _tell(Story())
     except KeyboardInterrupt:
@@ -92,9 +95,9 @@ def _ask(story: Story, operator: Operator, gpu1: Host) -> None:
     story.step("Ask, with the stock OpenAI client and a client certificate")
     operator.take_client()
     embedding = operator.ask("operator", "embedding")
-    story.say(f"embeddings: “{embedding['sentence']}”")
+    story.say(f"embeddings: '{embedding['sentence']}'")
     for other, cosine in embedding["others"].items():
-        story.say(f"            “{other}” is near it by {cosine:.2f}")
+        story.say(f"            '{other}' is near it by {cosine:.2f}")
     answer = operator.ask("operator", "chat")
     story.say(
         f"chat, streamed in {len(answer['parts'])} parts by a model of random weights: {''.join(answer['parts'])!r}"
