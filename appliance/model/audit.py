@@ -88,7 +88,10 @@ class AuditedArtifact(Strict):
 
 
 class AuditedBundle(Strict):
-    """A bundle that verifies: every field but origins was signed."""
+    """A bundle that verifies: every field but origins was signed.
+
+    ``shared`` files belong to no single artifact, ``own`` are those that check and explain the others.
+    """
 
     path: str
     name: str
@@ -106,6 +109,7 @@ class AuditedBundle(Strict):
     serves: tuple[str, ...]
     artifacts: tuple[AuditedArtifact, ...]
     shared: tuple[AuditedFile, ...]
+    own: tuple[AuditedFile, ...]
 
 
 class AuditedEntry(Strict):

@@ -65,9 +65,10 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         chain = tuple(read_root(tree.read(name, MAX_ENVELOPE), name) for name in names)
         origins = _origins(tree, bundle)
         packages = _packages(tree, bundle)
+        sizes = {name: entry.size for name, entry in tree.listing().items()}
     artifacts = bundle.index.artifacts
     return Verified(
-        told=_told(path, bundle, origins, current=current),
+        told=_told(path, bundle, origins, sizes, current=current),
         statement=bundle.statement,
         chain=chain,
         images=frozenset(one.details["manifest_digest"] for one in artifacts if "manifest_digest" in one.details),
@@ -111,8 +112,11 @@ def refusal(path: Path, error: NotTrusted) -> Finding:
     )
 
 
-def _told(path: Path, bundle: VerifiedBundle, origins: Mapping[str, str], *, current: bool) -> AuditedBundle:
+def _told(
+    path: Path, bundle: VerifiedBundle, origins: Mapping[str, str], sizes: Mapping[str, int], *, current: bool
+) -> AuditedBundle:
     head, index = bundle.statement.predicate, bundle.index
+    explained = {file.path for file in (*index.shared, *(file for one in index.artifacts for file in one.files))}
 
     def files(entries: Iterable[BundleFile]) -> tuple[AuditedFile, ...]:
         return tuple(
@@ -147,6 +151,11 @@ def _told(path: Path, bundle: VerifiedBundle, origins: Mapping[str, str], *, cur
             for one in index.artifacts
         ),
         shared=files(index.shared),
+        own=tuple(
+            AuditedFile(path=name, sha256=digest, size=sizes[name])
+            for name, digest in bundle.digests.items()
+            if name not in explained
+        ),
     )
 
 

@@ -111,6 +111,8 @@ def test_a_site_on_which_everything_fits(materials: Materials) -> None:
     assert report.fits
     (bundle,) = report.bundles
     assert (bundle.name, bundle.current, bundle.files) == ("tiny", True, 10)
+    listed = [file.path for file in (*bundle.artifacts[0].files, *bundle.shared, *bundle.own)]
+    assert sorted(listed) == sorted({*FILES, "os/debian13/Packages", "bundle.json", "verify.sh"})
     assert [signer.label for signer in bundle.signers] == ["signer 12", "signer 11"]
     assert [root.version for root in report.roots] == [1, 2]
     assert report.roots[1].revoked == (key(RETIRED).public.keyid,)
