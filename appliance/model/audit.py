@@ -77,7 +77,10 @@ class AuditedFile(Strict):
 
 
 class AuditedArtifact(Strict):
-    """An artifact as the signed bundle.json explains it."""
+    """An artifact as the signed bundle.json explains it.
+
+    ``inputs`` are what the lock says that it was made from: fetched, and not carried.
+    """
 
     kind: str
     name: str
@@ -85,6 +88,7 @@ class AuditedArtifact(Strict):
     source: dict[str, str]
     details: dict[str, str]
     files: tuple[AuditedFile, ...]
+    inputs: tuple[AuditedFile, ...]
 
 
 class AuditedBundle(Strict):
