@@ -77,10 +77,7 @@ class AuditedFile(Strict):
 
 
 class AuditedArtifact(Strict):
-    """An artifact as the signed bundle.json explains it.
-
-    ``inputs`` are what the lock says that it was made from: fetched, and not carried.
-    """
+    """An artifact as the signed bundle.json explains it."""
 
     kind: str
     name: str
@@ -88,14 +85,10 @@ class AuditedArtifact(Strict):
     source: dict[str, str]
     details: dict[str, str]
     files: tuple[AuditedFile, ...]
-    inputs: tuple[AuditedFile, ...]
 
 
 class AuditedBundle(Strict):
-    """A bundle that verifies: every field but origins was signed.
-
-    ``shared`` files belong to no single artifact, ``own`` are those that check and explain the others.
-    """
+    """A bundle that verifies: every field but origins was signed."""
 
     path: str
     name: str
@@ -113,7 +106,6 @@ class AuditedBundle(Strict):
     serves: tuple[str, ...]
     artifacts: tuple[AuditedArtifact, ...]
     shared: tuple[AuditedFile, ...]
-    own: tuple[AuditedFile, ...]
 
 
 class AuditedEntry(Strict):

@@ -168,7 +168,7 @@ class Install(Observed):
 
 
 Details = Verification | Switch | Overridden | Rebuilt | RootChange | Install
-FORMS: Mapping[str, type[Details]] = {
+_FORMS: Mapping[str, type[Details]] = {
     "import": Verification,
     "verify": Verification,
     "switch": Switch,
@@ -182,7 +182,7 @@ FORMS: Mapping[str, type[Details]] = {
 def details_of(entry: Entry) -> Details | None:
     """The details of an entry by its event; None for an event or a form that we do not know."""
     try:
-        return FORMS[entry.event].model_validate_json(canonical_json(entry.details))
+        return _FORMS[entry.event].model_validate_json(canonical_json(entry.details))
     except (KeyError, ValidationError):
         return None
 

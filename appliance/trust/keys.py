@@ -137,7 +137,13 @@ class PrivateKey:
                     where=where,
                     hint="nothing was changed",
                 ) from None
-            raise BadInput("key-unreadable", f"the file is no private key in PEM: {error}", where=where) from None
+            raise BadInput(
+                "key-unreadable",
+                f"the file is no private key in PEM that can be read: {error}",
+                where=where,
+                # https://docs.openssl.org/3.5/man7/EVP_PKEY-ML-DSA/: its default form holds the expanded key too
+                hint="ML-DSA-87 by openssl: openssl pkey -provparam ml-dsa.output_formats=seed-only -in KEY -out NEW",
+            ) from None
         match key:
             case MLDSA87PrivateKey() | ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
                 return cls(key)

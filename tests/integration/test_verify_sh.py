@@ -19,7 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.model.jsonform import canonical_json
-from tests.support.bundles import FILES, FIRST, PLAIN, SCRIPT, Written, key, keyid, root_document, run_script
+from tests.corpus.builder.cases import OLD_OPENSSL, script_with
+from tests.support.bundles import (
+    CNSA,
+    FILES,
+    FIRST,
+    PLAIN,
+    POST_QUANTUM,
+    SCRIPT,
+    Written,
+    key,
+    keyid,
+    root_document,
+    run_script,
+)
 from tests.support.forging import put
 from tests.support.json_values import VALUES
 from tests.support.script_rules import accepted_by_python, forms, rule_arguments, some_paths, sums_lines
@@ -82,6 +95,9 @@ def test_without_a_directory_it_verifies_the_one_it_lies_in(bundle: Written, tmp
         (["root.json", "--root", "root.json"], "not a readable directory: ./root.json"),
         (["bundle", "--no-verify", "--root", "root.json"], "unknown option --no-verify"),
         (["bundle", "root.json", "more"], "one argument too many: more"),
+        (["bundle", "root.json", "--profile"], "the profile is cnsa-2.0"),
+        (["bundle", "root.json", "--profile", "none"], "the profile is cnsa-2.0"),
+        (["bundle", "root.json", "--profile=none"], "unknown option --profile=none"),
     ],
 )
 def test_a_wrong_call_is_told_from_a_bad_bundle(bundle: Written, arguments: list[str], said: str) -> None:
@@ -151,6 +167,23 @@ def test_what_it_does_not_compare_it_says(tmp_path: Path) -> None:
     assert "names that are not ASCII" in PLAIN.write(tmp_path / "1").verify_sh().stderr
     plain = PLAIN.but(files={"models/x": b"x"}).write(tmp_path / "2").verify_sh()
     assert (plain.returncode, "ASCII" in plain.stderr) == (0, False)
+
+
+def test_what_its_openssl_cannot_read_it_says(tmp_path: Path) -> None:
+    """Here, or on the bare systems of test_profile.py: the two OpenSSLs differ, and a note tells it."""
+    written = CNSA.write(tmp_path)
+    result = written.verify_sh()
+    assert result.returncode == 0, result.stderr
+    if (
+        script_with(subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True).stdout)
+        == OLD_OPENSSL
+    ):
+        assert "note: this openssl cannot read ML-DSA-87: 4 co-signatures count as absent" in result.stderr
+        assert result.stderr.count("signed by ") == 2
+        demanded = written.verify_sh("cnsa-2.0")
+        assert (demanded.returncode, "3.5 or newer can" in demanded.stderr) == (2, True)
+    else:
+        assert result.stderr.count("signed by ") == 4
 
 
 # Where it runs -------------------------------------------------------------------------------
@@ -261,12 +294,14 @@ def test_an_auditors_command_for_the_canonical_form_is_right(value: Any) -> None
     assert isinstance(value, str) or written.stdout == canonical_json(value)
 
 
-def test_it_knows_the_keys_that_openssl_knows() -> None:
-    """The pattern for a P-256 key in the script fits every such key."""
-    pattern = re.search(r'spki \| text\("([^"]+)"\)', forms())
+@pytest.mark.parametrize(("name", "first"), [("p256", 1), ("mldsa", POST_QUANTUM)])
+def test_it_knows_the_keys_that_openssl_knows(name: str, first: int) -> None:
+    """The pattern for each type of key in the script fits every key of that type, and no other."""
+    pattern = re.search(rf'def {name}: text\("([^"]+)"\)', forms())
     assert pattern
-    for number in range(1, 200):
+    for number in range(first, first + 100):
         assert re.fullmatch(pattern[1], key(number).public.spki())
+    assert not re.fullmatch(pattern[1], key(POST_QUANTUM + 1 - first).public.spki())
 
 
 def test_shellcheck_finds_nothing() -> None:

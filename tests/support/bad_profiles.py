@@ -118,6 +118,7 @@ PROFILE_CASES = (
         "sha384-list-malformed",
         _edited(lambda data: b"\n".join(data.split(b"\n")[-2::-1]) + b"\n"),
     ),
+    ProfileCase("no line break at the end", "sha384-list-malformed", _edited(lambda data: data[:-1])),
     ProfileCase("list is empty", "sha384-list-malformed", _edited(lambda data: b"")),
     ProfileCase(
         "list of SHA-256", "sha384-list-malformed", _edited(lambda data: data.replace(data[:96], data[:64], 1))

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +42,16 @@ class Demo:
 
 
 def make_demo(folder: Path) -> Demo:
-    """Build the demo into ``folder`` with a new key.  Skips where that cannot be done."""
-    check_needs()
+    """Build the demo into ``folder`` with a new key.  Skips where that cannot be done.
+
+    A lock that the build renews, because the code or a mirror has changed, is put back:
+    tests leave the working tree alone.
+    """
+    _check_needs()
     key = folder / "demo key.pem"
     subprocess.run([_APPLIANCE, "keys", "new", key, "--no-passphrase"], check=True, capture_output=True)
-    with kept_lock():
+    locked = _LOCK.read_bytes()
+    try:
         built = subprocess.run(
             ["make", "bundle", f"OUT={folder / 'built here'}", f"KEY={key}"],
             cwd=REPOSITORY,
@@ -58,25 +61,16 @@ def make_demo(folder: Path) -> Demo:
             text=True,
             check=False,
         )
+    finally:
+        if _LOCK.read_bytes() != locked:
+            _LOCK.write_bytes(locked)
     if built.returncode != 0:
         pytest.fail(f"make bundle ended with {built.returncode}:\n{built.stderr}", pytrace=False)
     path = Path(built.stdout.splitlines()[-1])
     return Demo(path, key.with_name("demo key.root.json"), key.with_name("demo key.pub.pem"))
 
 
-@contextmanager
-def kept_lock() -> Iterator[None]:
-    """Put back a lock that a build renews, because the code or a mirror has changed: tests leave the tree alone."""
-    locked = _LOCK.read_bytes()
-    try:
-        yield
-    finally:
-        if _LOCK.read_bytes() != locked:
-            _LOCK.write_bytes(locked)
-
-
-def check_needs() -> None:
-    """Skip where no bundle with images and OS packages can be built."""
+def _check_needs() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: hosts and containers are entered with chroot")
     if missing := [name for name in ("make", "mmdebstrap", "buildah", "skopeo", "jq", "ip") if not shutil.which(name)]:

@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from appliance.model.yamlform import read_yaml
 
 HERE = Path(__file__).parents[1]
-Verifier = Literal["verify", "import", "verify.sh"]
+OLD_OPENSSL: Literal["verify.sh before OpenSSL 3.5"] = "verify.sh before OpenSSL 3.5"
+Verifier = Literal["verify", "import", "verify.sh", "verify.sh before OpenSSL 3.5"]
 Subject = Literal["bundle", "weights", "wheel", "image"]
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -99,15 +100,6 @@ class Before(Data):
     do: Operations = ()
 
 
-class Beside(Data):
-    """An override for the bundle: what it ``allows``, ``by`` whom it is signed, ``over`` which type."""
-
-    allows: tuple[str, ...] = ("rollback",)
-    by: tuple[str, ...] = ("first", "second")
-    over: str = ""
-    do: Operations = ()
-
-
 class Case(Data):
     """One bundle and what has to be said of it.
 
@@ -129,7 +121,7 @@ class Case(Data):
     meanwhile: Operations = ()
     history: tuple[Before, ...] = ()
     policy: dict[str, Any] = {}
-    override: Beside | None = None
+    override: dict[str, Any] = {}
     verdict: Told
     others: dict[Verifier, Told] = {}
 
@@ -145,7 +137,8 @@ class Case(Data):
 
     def told(self, verifier: Verifier) -> Told:
         """What ``verifier`` has to say."""
-        return self.others.get(verifier, self.verdict)
+        script = self.others.get("verify.sh", self.verdict) if verifier == OLD_OPENSSL else self.verdict
+        return self.others.get(verifier, script)
 
     @property
     def alone(self) -> bool:
@@ -163,7 +156,7 @@ class Row(Data):
 
 def _case(value: Mapping[str, Any], common: Mapping[str, Any]) -> Case:
     if "accepted" in value:  # among cases that are refused
-        common = {key: common[key] for key in common.keys() - {"refused", "code", "rows", "imitates"}}
+        common = {key: common[key] for key in common.keys() & {"subject", "base", "group"}}
     fields = {**common, **value}
     for key in ("imitates", "rows"):
         fields[key] = tuple(dict.fromkeys([*common.get(key, ()), *value.get(key, ())]))
@@ -173,6 +166,12 @@ def _case(value: Mapping[str, Any], common: Mapping[str, Any]) -> Case:
     }
     fields["others"] = {key: fields.pop(key) for key in get_args(Verifier) if key in fields}
     return Case.model_validate(fields)
+
+
+def script_with(openssl: str) -> Verifier:
+    """The script as a verifier, by what ``openssl version`` says: before 3.5 it reads no ML-DSA-87."""
+    found = re.match(r"OpenSSL (\d+)\.(\d+)", openssl)
+    return "verify.sh" if found and tuple(map(int, found.groups())) >= (3, 5) else OLD_OPENSSL
 
 
 @cache

@@ -1,0 +1,99 @@
+"""The profile CNSA 2.0 by stock tools: openssl 3.5 says what we say, and 3.0 says that it cannot."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput, NotTrusted
+from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, pae
+from appliance.trust.keys import PrivateKey
+from tests.support.bad_profiles import PROFILE_CASES
+from tests.support.bundles import CNSA, FIRST_PQ, SCRIPT, SECOND_PQ, Recipe, Written, key
+from tests.support.debian_root import DebianRoot, debian_root
+
+pytestmark = pytest.mark.integration
+
+_RECIPES: dict[str, Recipe] = {"good": CNSA, **{case.name: case.recipe for case in PROFILE_CASES}}
+
+
+@pytest.fixture(scope="module")
+def new_system() -> DebianRoot:
+    return debian_root("trixie", "jq", "openssl", "cosign")
+
+
+@pytest.fixture(scope="module")
+def old_system() -> DebianRoot:
+    return debian_root("bookworm", "jq", "openssl")
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every bundle of the table, in a directory of its number."""
+    folder = tmp_path_factory.mktemp("media")
+    for number, recipe in enumerate(_RECIPES.values()):
+        recipe.write(folder / f"{number}")
+    folder.chmod(0o755)
+    return folder
+
+
+def _script(system: DebianRoot, media: Path, option: str) -> dict[str, int]:
+    """What the script says of every bundle there."""
+    command = """
+    seq 0 "$1" | xargs --max-procs=2 --replace sh -c \
+        "sh /mnt/audit/verify.sh /mnt/media/{}/bundle --root /mnt/media/{}/root.json $2 >/dev/null 2>&1; echo {} \\$?"
+    """
+    result = system.run(
+        ["sh", "-c", command, "sh", str(len(_RECIPES) - 1), option],
+        mounts={"media": media, "audit": SCRIPT.parent},
+        user=0,
+    )
+    verdicts = dict(line.split() for line in result.stdout.splitlines())
+    return {name: int(verdicts[str(number)]) for number, name in enumerate(_RECIPES)}
+
+
+def _ours(media: Path) -> dict[str, int]:
+    found = {}
+    for number, name in enumerate(_RECIPES):
+        try:
+            Written(media / f"{number}/bundle", media / f"{number}/root.json").verify("cnsa-2.0")
+            found[name] = 0
+        except NotTrusted as error:
+            found[name] = error.exit_code
+    return found
+
+
+def test_openssl_3_5_says_what_we_say(new_system: DebianRoot, media: Path) -> None:
+    demanded = _script(new_system, media, "--profile=cnsa-2.0")
+    assert demanded == _ours(media) == {name: 0 if name == "good" else 3 for name in _RECIPES}
+    assert set(_script(new_system, media, "").values()) == {0}
+
+
+def test_openssl_3_0_does_not_claim_what_it_cannot_check(old_system: DebianRoot, media: Path) -> None:
+    assert set(_script(old_system, media, "").values()) == {0}
+    assert 0 not in _script(old_system, media, "--profile=cnsa-2.0").values()
+
+
+def test_a_co_signature_is_checked_by_hand(new_system: DebianRoot, tmp_path: Path) -> None:
+    written = CNSA.write(tmp_path)
+    (tmp_path / "pae").write_bytes(pae(STATEMENT_PAYLOAD_TYPE, (written.path / "statement.json").read_bytes()))
+    tmp_path.chmod(0o755)
+    by_hand = "openssl pkeyutl -verify -pubin -inkey /mnt/x/key.pem -rawin -in /mnt/x/pae -sigfile /mnt/x/sig"
+    (tmp_path / "key.pem").write_bytes(key(FIRST_PQ).public.pem())
+    for number, code in ((FIRST_PQ, 0), (SECOND_PQ, 1)):
+        (tmp_path / "sig").write_bytes(key(number).sign((tmp_path / "pae").read_bytes()))
+        assert new_system.run(by_hand.split(), mounts={"x": tmp_path}).returncode == code
+
+
+def test_keys_that_openssl_made_are_ours_too(new_system: DebianRoot, tmp_path: Path) -> None:
+    """In the form that holds the seed alone; of the others the error tells how to make it."""
+    command = ["openssl", "genpkey", "-algorithm", "ML-DSA-87"]
+    (tmp_path / "key.pem").write_text(new_system.run(command).stdout)
+    tmp_path.chmod(0o755)
+    with pytest.raises(BadInput) as caught:
+        PrivateKey.from_pem((tmp_path / "key.pem").read_bytes(), None, where="key.pem")
+    told = caught.value.hint.split(": ", 1)[1].replace("KEY", "/mnt/x/key.pem").replace("-out NEW", "")
+    pem = new_system.run(told.split(), mounts={"x": tmp_path}).stdout.encode()
+    ours = PrivateKey.from_pem(pem, None, where="key.pem")
+    public = new_system.run(["openssl", "pkey", "-in", "/mnt/x/key.pem", "-pubout"], mounts={"x": tmp_path})
+    assert ours.public.pem() == public.stdout.encode()
+    assert ours.public.verifies(ours.sign(b"message"), b"message")
