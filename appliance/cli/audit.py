@@ -42,6 +42,8 @@ def audit(
     """
     if out_file is None and not as_json:
         raise BadInput("usage", "a report has to go somewhere", hint="give --out report.html, or --json")
+    if out_file is not None and not out_file.absolute().parent.is_dir():  # not after an hour of verifying
+        raise BadInput("not-writable", "the directory of the report is not there", where=str(out_file))
     if site is None and not bundle:
         site = DEFAULT_SITE
     if site is not None and not site.is_dir():

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import NotTrusted
+from appliance.errors import BadInput, NotTrusted
 from appliance.model.audit import AuditedHost, AuditedLog, AuditedReceipt, Finding, Report, note, problem
 from appliance.model.progress import Progress
-from appliance.steps.audit.bundles import Verified, audit_bundle, audit_roots, refusal
+from appliance.steps.audit.bundles import Verified, audit_bundle, audit_roots, read_own_chain, refusal
 from appliance.steps.audit.bundles import findings_of as bundle_findings
 from appliance.steps.audit.hosts import audit_host
 from appliance.steps.audit.hosts import findings_of as host_findings
@@ -54,12 +54,17 @@ class _SitePart:
 
 
 def audit(materials: Materials, progress: Progress) -> Report:
-    """Look at everything; what is wrong is a finding.  Raises BadInput for materials that cannot be read."""
+    """Look at everything; what is wrong is a finding.
+
+    Raises BadInput for what the auditor brings and cannot be read, NotTrusted for root
+    documents that are none.
+    """
     site = materials.site
-    trusted = read_chain(materials.root)[0]
-    verified, findings = _audit_bundles(materials, trusted, progress)
-    roots, forks = audit_roots(verified)
-    findings += forks
+    chain = read_chain(materials.root)
+    own = read_own_chain(chain)
+    verified, findings = _audit_bundles(materials, chain[0], progress)
+    roots, wrong = audit_roots(own, verified)
+    findings += wrong
     time = now()
     for bundle in verified:
         findings += bundle_findings(bundle.told, time)
@@ -73,7 +78,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
         tool=TOOL,
         site=str(site.root) if site else None,
         site_key=part.keyid if part else None,
-        trusted_root=digest_of(trusted)["sha256"],
+        trusted_root=digest_of(chain[0])["sha256"],
         fits=all(finding.severity != "problem" for finding in findings),
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != "problem")),
         roots=tuple(roots),
@@ -95,6 +100,10 @@ def _audit_bundles(materials: Materials, trusted: bytes, progress: Progress) -> 
             verified.append(audit_bundle(path, trusted, progress, current=path.resolve() in current))
         except NotTrusted as error:
             findings.append(refusal(path, error))
+        except BadInput as error:
+            if path not in held:
+                raise
+            findings.append(refusal(path, error))
     if not held and not materials.bundles:
         findings.append(note("no-bundle", "there was no bundle to look at", str(site.root) if site else ""))
     return verified, findings
@@ -102,7 +111,7 @@ def _audit_bundles(materials: Materials, trusted: bytes, progress: Progress) -> 
 
 def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -> _SitePart:
     story = read_story(site)
-    findings = story.findings
+    findings = list(story.findings)
     own = public_key_path(site)
     files = [*sorted(receipts_folder(site).glob("*.sigstore.json")), *materials.heads]
     told: list[AuditedReceipt] = []
@@ -112,7 +121,11 @@ def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -
         keyid = key.keyid
         told, wrong = audit_signed(files, key, story)
         findings += wrong
-    if materials.key is None:
+    elif files:
+        findings.append(
+            problem("site-key-missing", "what the site has signed cannot be checked without its key", str(own))
+        )
+    if materials.key is None and keyid:
         what = "the site's key was taken from the site itself: bring the copy of the day it was set up"
         findings.append(note("site-key-own", what, str(own)))
     findings += compare(site, story, bundles, told)

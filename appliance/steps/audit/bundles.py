@@ -6,12 +6,12 @@ still run.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import NotTrusted
+from appliance.errors import ApplianceError, NotTrusted
 from appliance.model.audit import (
     AuditedArtifact,
     AuditedBundle,
@@ -33,7 +33,7 @@ from appliance.model.yamlform import YamlError, read_yaml
 from appliance.steps.evidence import root_version, signers_of
 from appliance.steps.site_state import AS_HELD
 from appliance.store.tree import Tree
-from appliance.trust.root import Root, read_root
+from appliance.trust.root import Root, read_root, walk_chain
 from appliance.trust.verify import VerifiedBundle, verify
 
 LOCK = "evidence/lock.yaml"
@@ -87,23 +87,42 @@ def findings_of(bundle: AuditedBundle, now: str) -> Iterator[Finding]:
             yield problem("demo-key", what, bundle.path)
 
 
-def audit_roots(bundles: Iterable[Verified]) -> tuple[list[AuditedRoot], list[Finding]]:
-    """The longest chain of root documents, and what does not fit between the bundles' chains."""
-    bundles = sorted(bundles, key=lambda bundle: len(bundle.chain))
-    if not bundles:
+def read_own_chain(chain: Sequence[bytes]) -> tuple[Root, ...]:
+    """The root documents that the auditor brings.  Raises NotTrusted when they are no chain."""
+    roots = tuple(read_root(data, f"root document {number}") for number, data in enumerate(chain, start=1))
+    if len(chain) > 1:
+        walk_chain(chain[0], chain)
+    return roots
+
+
+def audit_roots(own: Sequence[Root], bundles: Sequence[Verified]) -> tuple[list[AuditedRoot], list[Finding]]:
+    """The longest chain of root documents, and what it says of bundles that came with a shorter one.
+
+    ``own`` is what the auditor brings: a chain from version 1, or one document.
+    """
+    chains = [bundle.chain for bundle in bundles]
+    if own[0].document.version == 1:
+        chains.append(tuple(own))
+    if not chains:
         return [], []
-    longest = bundles[-1].chain
-    newest = bundles[-1].told.path
-    findings = [
-        problem("root-forked", f"its root document {number} is another than that of {newest}", bundle.told.path)
-        for bundle in bundles
-        for number, (own, other) in enumerate(zip(bundle.chain, longest, strict=False), start=1)
-        if own.document != other.document
-    ]
+    longest = max(chains, key=len)
+    findings = [finding for bundle in bundles for finding in _against(bundle, longest)]
     return [_root(root) for root in longest], findings
 
 
-def refusal(path: Path, error: NotTrusted) -> Finding:
+def _against(bundle: Verified, longest: Sequence[Root]) -> Iterator[Finding]:
+    where = bundle.told.path
+    for number, (its, other) in enumerate(zip(bundle.chain, longest, strict=False), start=1):
+        if its.document != other.document:
+            yield problem("root-forked", f"its root document {number} is another than elsewhere", where)
+    newest = longest[-1].document
+    for signer in bundle.told.signers:
+        if signer.keyid in newest.revoked:
+            what = f"root document {newest.version} has revoked a key that signed it, {signer.label}"
+            yield (problem if bundle.told.current else note)("signer-revoked", what, where)
+
+
+def refusal(path: Path, error: ApplianceError) -> Finding:
     """A bundle that does not verify."""
     where = f"{path}: {error.where}" if error.where else str(path)
     return Finding(

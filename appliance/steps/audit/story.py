@@ -1,7 +1,7 @@
 """The site's part of an audit: its log, what it has signed of that, and what lies there now."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from appliance.trust.keys import PublicKey
 from appliance.trust.override import read_override
 
 
-@dataclass
+@dataclass(frozen=True)
 class Story:
     """The log as it was read, and what others compare with it: the last word on each thing.
 
@@ -35,7 +35,7 @@ class Story:
     switches: Mapping[str, Switch]
     installs: Mapping[str, tuple[Line, Install]]
     overrides: Sequence[tuple[Line, Overridden]]
-    findings: list[Finding] = field(default_factory=list)
+    findings: tuple[Finding, ...]
 
 
 def read_story(site: Site) -> Story:
@@ -71,7 +71,7 @@ def read_story(site: Site) -> Story:
         switches={what.name: what for _, what in details if isinstance(what, Switch)},
         installs={what.host: (line, what) for line, what in details if isinstance(what, Install)},
         overrides=[(line, what) for line, what in details if isinstance(what, Overridden)],
-        findings=findings,
+        findings=tuple(findings),
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.support.bundles import (
     Recipe,
     Written,
     key,
+    root_chain,
     root_document,
 )
 from tests.support.forging import put
@@ -41,9 +43,7 @@ from tests.support.site_log import receipts, site_with_history
 from tests.support.sites import version
 
 IMAGE = f"sha256:{'2' * 64}"
-PACKAGES = (
-    b"Package: nginx\nVersion: 1.26.3-3\nArchitecture: amd64\n\nPackage: jq\nVersion: 1.7.1-6\nArchitecture: amd64\n"
-)
+PACKAGES = b"Package: nginx\nVersion: 1.26.3-3\n\nnonsense\n\nPackage: jq\nVersion: 1.7.1-6\nArchitecture: amd64\n"
 _MODEL = {path.removeprefix("models/tiny/"): data for path, data in FILES.items() if path.startswith("models/tiny/")}
 WEIGHTS = hashlib.sha256(
     "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(_MODEL.items())).encode()
@@ -233,6 +233,10 @@ def flipped_file(site: Site) -> None:
     path.write_bytes(b"x")
 
 
+def stray_file(site: Site) -> None:
+    (site.root / "bundles/notes.txt").write_bytes(b"x")
+
+
 def lying_receipt(site: Site) -> None:
     """Root of the depot has the key: the receipt holds, and the log tells another story."""
     log = Log(site.root)
@@ -264,6 +268,7 @@ def model(**changes: str) -> Damage:
         (removed_current, {"current-not-in-log"}),
         (odd_current, {"site-malformed"}),
         (flipped_file, {"file-mismatch", "host-unknown-bundle", "host-unknown-image"}),
+        (stray_file, {"directory-unreadable"}),
         (lying_receipt, {"log-rewritten", "log-truncated", "current-not-in-log"}),
         (model(image=f"sha256:{'9' * 64}"), {"host-unknown-image"}),
         (model(weights="9" * 64), {"host-unknown-weights"}),
@@ -355,6 +360,36 @@ def test_bundles_of_two_chains_are_told_apart(tmp_path: Path) -> None:
     written = [full(roots=chain).write(tmp_path / str(number)) for number, chain in enumerate(chains)]
     report = audit(Materials(root=written[0].trusted, site=None, bundles=tuple(one.path for one in written)), Silent())
     assert found(report) == ["root-forked"]
+
+
+def test_a_key_that_was_revoked_later_is_named(site: Site, materials: Materials, tmp_path: Path) -> None:
+    """By a chain that the auditor brings, and by the chain of a newer bundle."""
+    third = root_document(3, (FIRST, STRANGER), signed_by=(FIRST, SECOND, STRANGER), revoked=(RETIRED, SECOND))
+    chain = (*root_chain(), third)
+    (tmp_path / "chain").mkdir()
+    for number, document in enumerate(chain, start=1):
+        (tmp_path / f"chain/{number}.root.json").write_bytes(document)
+    report = audit(replace(materials, root=tmp_path / "chain"), Silent())
+    assert found(report) == ["signer-revoked"]
+    assert [root.version for root in report.roots] == [1, 2, 3]
+    newer = full("2.0.0", roots=chain, signers=(FIRST, STRANGER)).write(tmp_path / "2")
+    import_bundle(newer.path, newer.trusted, site, Silent())
+    record_install(site, install(site))
+    report = audit(materials, Silent())
+    assert (found(report), found(report, "note")) == ([], ["signer-revoked"])
+
+
+def test_no_bundle_is_no_reason_to_stop(tmp_path: Path, carried: Written) -> None:
+    (tmp_path / "empty").mkdir()
+    report = audit(Materials(root=carried.trusted, site=Site(tmp_path / "empty")), Silent())
+    assert (found(report), found(report, "note")) == (["log-missing"], ["no-bundle"])
+    assert [root.version for root in report.roots] == [1]
+
+
+def test_what_was_signed_by_a_key_that_is_not_there(site: Site, carried: Written, materials: Materials) -> None:
+    (site.root / "receipts/site.pub.pem").unlink()
+    report = audit(replace(materials, key=None), Silent())
+    assert found(report) == ["site-key-missing"]
 
 
 def test_what_the_auditor_brings_has_to_be_readable(site: Site, carried: Written, tmp_path: Path) -> None:
