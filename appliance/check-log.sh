@@ -96,7 +96,8 @@ fi
 while [ "$heads" -gt 0 ]; do
     head=$work/head.$heads name=$(cat "$work/name.$heads") heads=$((heads - 1))
     jq --join-output '.dsseEnvelope.payload' "$head" 2>/dev/null | base64 --decode >"$work/payload" 2>/dev/null &&
-        jq --join-output '.dsseEnvelope.signatures[0].sig' "$head" 2>/dev/null | base64 --decode >"$work/signature" &&
+        jq --join-output '.dsseEnvelope.signatures[0].sig' "$head" 2>/dev/null |
+        base64 --decode >"$work/signature" 2>/dev/null &&
         form "$work/payload" "$work/signature" | cmp -s - "$head" || refuse "it is nothing that $key signs" "$name"
     { printf 'DSSEv1 28 %s %d ' "$TYPE" "$(wc -c <"$work/payload")"; cat "$work/payload"; } >"$work/pae"
     [ "$(wc -c <"$work/signature")" -le 72 ] &&
