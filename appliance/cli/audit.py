@@ -40,10 +40,7 @@ def audit(
 
     Example: `appliance audit --root 1.root.json --key site.pub.pem --head 2026-10.head.json --out report.html`
     """
-    if out_file is None and not as_json:
-        raise BadInput("usage", "a report has to go somewhere", hint="give --out report.html, or --json")
-    if out_file is not None and not out_file.absolute().parent.is_dir():  # not after an hour of verifying
-        raise BadInput("not-writable", "the directory of the report is not there", where=str(out_file))
+    _check_place(out_file, as_json=as_json)
     if site is None and not bundle:
         site = DEFAULT_SITE
     if site is not None and not site.is_dir():
@@ -65,6 +62,14 @@ def audit(
         out(str(out_file))
     if not report.fits:
         raise typer.Exit(NotTrusted.exit_code)
+
+
+def _check_place(out_file: Path | None, *, as_json: bool) -> None:
+    """Before an hour of verifying, not after it."""
+    if out_file is None and not as_json:
+        raise BadInput("usage", "a report has to go somewhere", hint="give --out report.html, or --json")
+    if out_file is not None and not out_file.absolute().parent.is_dir():
+        raise BadInput("not-writable", "the directory of the report is not there", where=str(out_file))
 
 
 def _tell(report: Report, *, quiet: bool) -> None:
