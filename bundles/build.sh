@@ -7,6 +7,8 @@ root=${ROOT:-${KEY%.pem}.root.json}
 renew=''
 
 case $KEY in
+    # Everybody signs elsewhere, with the statement.
+    '') exec "$appliance" build "$BUNDLE" --out "$OUT" ${ROOT:+--root "$ROOT"} ;;
     # Nothing lies beside a key on a token, so ROOT has to be given; `build` says so.
     pkcs11:*) exec "$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${ROOT:+--root "$ROOT"} ;;
 esac

@@ -259,6 +259,64 @@ def test_signing_later_and_elsewhere(project: Project, tmp_path: Path) -> None:
     assert project.run("verify", "dist/small-1.0.0", "--root", "key.root.json").returncode == 0
 
 
+def test_a_root_that_lacks_signatures_stops_a_build_before_it_begins(project: Project) -> None:
+    project.run("root", "new", "unsigned.root.json", "--public", "key.pub.pem").check_returncode()
+    refused = project.run("build", "small.yaml", "--root", "unsigned.root.json")
+    assert (refused.returncode, "root-threshold" in refused.stderr) == (3, True)
+    assert "Fetching" not in refused.stderr
+
+
+def test_a_bundle_with_another_root_chain_is_another_bundle(project: Project) -> None:
+    project.build().check_returncode()
+    (project.folder / "roots").mkdir()
+    shutil.copy(project.folder / "key.root.json", project.folder / "roots/1.root.json")
+    project.run("root", "rotate", "roots", "--key", "key.pem").check_returncode()
+    before = sorted(path.name for path in project.bundle.rglob("*"))
+    refused = project.build("--root", "roots")
+    assert (refused.returncode, "another root chain" in refused.stderr) == (2, True)
+    assert sorted(path.name for path in project.bundle.rglob("*")) == before
+    assert project.build("--root", "roots", "--out", "again").returncode == 0
+    verified = project.run("verify", "again/small-1.0.0", "--root", "key.root.json", "--json")
+    assert json.loads(verified.stdout)["root_version"] == 2
+
+
+def test_the_profile_is_for_roots_that_have_co_signers(project: Project) -> None:
+    definition = project.folder / "small.yaml"
+    definition.write_text(f"{definition.read_text()}profile: cnsa-2.0\n")
+    project.run("lock", "small.yaml").check_returncode()
+    refused = project.build()
+    assert (refused.returncode, "root-not-co-signed" in refused.stderr) == (3, True)
+    project.run("keys", "new", "pq.pem", "--no-passphrase", "--type", "ml-dsa-87").check_returncode()
+    both = (
+        "--public",
+        "key.pub.pem",
+        "--public",
+        "pq.pub.pem",
+        "--threshold",
+        "1",
+        "--key",
+        "key.pem",
+        "--key",
+        "pq.pem",
+    )
+    project.run("root", "new", "roots", *both).check_returncode()
+    built = project.build("--root", "roots")
+    assert built.returncode == 0, built.stderr
+    assert "release post quantum role" in built.stderr
+    project.run("sign", "dist/small-1.0.0", "--key", "pq.pem").check_returncode()
+    verified = project.run("verify", "dist/small-1.0.0", "--root", "roots/1.root.json", "--profile", "cnsa-2.0")
+    assert verified.returncode == 0, verified.stderr
+    (listed,) = (project.bundle / "evidence").glob("SHA384SUMS.*")
+    checked = subprocess.run(
+        ["sha384sum", "--check", "--strict", listed], cwd=project.bundle, capture_output=True, check=False
+    )
+    assert checked.returncode == 0
+    sums = project.sums()
+    shutil.rmtree(project.bundle)
+    project.build("--root", "roots").check_returncode()
+    assert project.sums() == sums
+
+
 def test_keys(project: Project) -> None:
     assert stat.S_IMODE((project.folder / "key.pem").stat().st_mode) == 0o600
     again = project.run("keys", "new", "key.pem", "--no-passphrase")
