@@ -5,6 +5,7 @@ to sign is the release role of the newest root document; without one at hand, si
 made and not judged.
 """
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Ove
 from appliance.model.root import RELEASE_ROLES
 from appliance.steps.chain import labels, read_chain
 from appliance.steps.policy import read_override
-from appliance.store.whole import write_whole
+from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
 from appliance.trust.dsse import Envelope, encode_envelope
 from appliance.trust.keys import PublicKey, Signer
@@ -96,21 +97,22 @@ def sign(path: Path, signers: Sequence[Signer], additions: Mapping[str, bytes], 
     them takes ``root``.  Raises BadInput (``key-not-in-root``, ``usage``) and NotTrusted for
     what does not hold; then nothing has changed.
     """
-    override = read_override(path)
     trusted = _newest_root(root) if root else None
-    envelope = override.envelope
     if additions and trusted is None:
         raise BadInput(
             "usage",
             "whether a signature that was made elsewhere holds, the root document's keys tell",
             hint="give the newest one, or the directory of the chain: --root CHAIN",
         )
-    for name, content in additions.items():
-        envelope = add_signatures(envelope, content, _keys(trusted), where=name)
-    envelope = _signed(envelope, signers, trusted, path)
-    if envelope != override.envelope:
-        write_whole(path, encode_envelope(envelope), mode=0o644)
-    return _standing(path, trusted)
+    with changing(path.parent, glob.escape(path.name)):
+        override = read_override(path)
+        envelope = override.envelope
+        for name, content in additions.items():
+            envelope = add_signatures(envelope, content, _keys(trusted), where=name)
+        envelope = _signed(envelope, signers, trusted, path)
+        if envelope != override.envelope:
+            write_whole(path, encode_envelope(envelope), mode=0o644)
+        return _standing(path, trusted)
 
 
 def _signed(envelope: Envelope, signers: Sequence[Signer], root: Root | None, path: Path) -> Envelope:

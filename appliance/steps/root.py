@@ -5,6 +5,7 @@ on their own machines with ``appliance sign``.  A document counts when all have 
 it asks for, and nothing is ever overwritten but a document by itself with more signatures.
 """
 
+import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from appliance.errors import BadInput
 from appliance.model.root import RELEASE_ROLES, ROLE_NAMES, ROOT_ROLES, RootDocument
 from appliance.steps.chain import Link, document_path, read_link, read_links
 from appliance.store.staging import make_directory
-from appliance.store.whole import write_whole
+from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
 from appliance.trust.dsse import Envelope, encode_envelope
 from appliance.trust.issue import DUTIES, Amendment, Duty, NewKey, first_document, next_document, role_for, unsigned
@@ -143,14 +144,15 @@ def sign_root(path: Path, signers: Sequence[Signer], additions: Mapping[str, byt
     Raises BadInput (``key-not-in-root``) and NotTrusted for what does not hold; then nothing
     has changed.
     """
-    link = read_link(path)
-    envelope = link.root.envelope
-    for name, content in additions.items():
-        envelope = add_signatures(envelope, content, link.signing_keys, where=name)
-    envelope = _signed(envelope, link.signing_keys, signers, path)
-    if envelope != link.root.envelope:
-        write_whole(path, encode_envelope(envelope), mode=0o644)
-    return read_link(path)
+    with changing(path.parent, glob.escape(path.name)):
+        link = read_link(path)
+        envelope = link.root.envelope
+        for name, content in additions.items():
+            envelope = add_signatures(envelope, content, link.signing_keys, where=name)
+        envelope = _signed(envelope, link.signing_keys, signers, path)
+        if envelope != link.root.envelope:
+            write_whole(path, encode_envelope(envelope), mode=0o644)
+        return read_link(path)
 
 
 def _complete_chain(source: Path) -> list[Link]:

@@ -15,7 +15,7 @@ from appliance.model.limits import MAX_STATEMENT, MAX_SUMS
 from appliance.model.root import RELEASE_ROLES
 from appliance.steps.chain import labels, read_chain
 from appliance.store.staging import make_directory
-from appliance.store.whole import write_whole
+from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import find_signer, no_signature
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
 from appliance.trust.keys import PublicKey, Signer
@@ -86,14 +86,17 @@ def sign_bundle(
         if not _holds(bundle, keyid, data, root):
             contents[keyid] = encode_signature_file(keyid, data, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
             check_signature(contents[keyid], data, keyid, root)
-    make_directory(bundle / SIGNATURES)  # a copy by git or zip has lost it while it was empty
-    for keyid, content in contents.items():
-        if not _holds(bundle, keyid, data, root):
-            write_whole(signature_path(bundle / SIGNATURES, keyid), content, mode=0o644)
+    folder = bundle / SIGNATURES
+    if contents:
+        make_directory(folder)  # a copy by git or zip has lost it while it was empty
+        with changing(folder, "*.sigstore.json"):
+            for keyid, content in contents.items():
+                if not _holds(bundle, keyid, data, root):
+                    write_whole(signature_path(folder, keyid), content, mode=0o644)
     asked = dict.fromkeys([*contents, *(signer.public.keyid for signer in signers)])
     return SignedBundle(
         statement,
-        tuple(signature_path(bundle / SIGNATURES, keyid) for keyid in asked),
+        tuple(signature_path(folder, keyid) for keyid in asked),
         tally_bundle(bundle, data, root),
         labels(root),
     )

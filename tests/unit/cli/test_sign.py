@@ -197,6 +197,16 @@ def test_signing_again_changes_no_byte(desk: Desk, bundle: Written) -> None:
     assert desk.json("inspect", "bundle")["refused"] == []
 
 
+def test_what_a_killed_run_has_left_goes_with_the_next(desk: Desk, bundle: Written) -> None:
+    desk.run("sign", "bundle", "--key", f"{FIRST}.pem")
+    remains = bundle.path / f"sigs/.{keyid(SECOND)}.sigstore.json.x7_k2pqa"
+    remains.write_bytes(b"{")
+    assert desk.refusal("verify", "bundle", "--root", "root.json", code=3) == "file-unlisted"
+    desk.run("sign", "bundle", "--key", f"{SECOND}.pem")
+    assert bundle.verify().signers
+    assert not remains.exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
