@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from appliance.model.base import Strict
 from appliance.model.names import Name
@@ -194,6 +194,11 @@ def main() -> int:
         wanted = Wanted.model_validate_json(sys.stdin.buffer.read())
         authority = Authority(wanted, datetime.now(tz=UTC).replace(microsecond=0), Converge(check=given.check))
         authority.bring_about()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        print(f"{place} of pki: {first['msg']} (found {first['input']!r})", file=sys.stderr)
+        return 2
     except (OSError, ValueError) as error:
         print(f"the site's certificates could not be made: {error}", file=sys.stderr)
         return 2

@@ -43,8 +43,9 @@ def _of_host(host: Mapping[str, Any], depot: str) -> list[str]:
     found = _resolve(name)
     if not found:
         raise _error(
-            f"{name}, the name of host {named}, has no address on the depot but its own loopback: correct /etc/hosts "
-            f"of the depot or the site's name service, or set egress_addresses of {named} in the inventory"
+            f"{name}, the name of host {named}, has no address on the depot but its own loopback",
+            f"correct /etc/hosts of the depot or the site's name service, or set egress_addresses of {named} in the "
+            "inventory",
         )
     return found
 
@@ -62,7 +63,9 @@ def _network(peer: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(str(peer))
     except ValueError as error:
-        raise _error(f"{peer!r} is no address and no prefix such as 192.0.2.0/24: {error}") from error
+        raise _error(
+            f"{peer!r} is no address and no prefix such as 192.0.2.0/24: {error}", "correct it in the inventory"
+        ) from None
 
 
 def _collapsed(
@@ -76,9 +79,9 @@ def _order(text: str) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _error(message: str) -> ApplianceError:
-    # Ansible shows the text of any exception of a filter.
-    return BadInput("inventory-refused", message)
+def _error(message: str, hint: str) -> ApplianceError:
+    # Ansible shows the text of any exception of a filter; the callback tells its lines apart.
+    return BadInput("inventory-refused", f"{message}\ndo: {hint}")
 
 
 class FilterModule:

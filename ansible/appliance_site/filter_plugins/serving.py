@@ -52,27 +52,28 @@ def models(index: str, names: object, limits: object = None, devices: object = N
         for name in given:
             if name not in bundle.serving:
                 raise _error(
-                    f"{variable} names {name}, which bundle {bundle.name} {bundle.version} does not serve; it has "
-                    + (", ".join(sorted(bundle.serving)) or "no model at all")
+                    f"{variable} names {name}, which bundle {bundle.name} {bundle.version} does not serve",
+                    f"correct it; the bundle serves {', '.join(sorted(bundle.serving)) or 'no model at all'}",
                 )
     return [_model(bundle, name, narrower.get(name, SiteLimits()), gpus.get(name, ())) for name in sorted(wanted)]
 
 
-def clients(wanted: object, issued: str, *, lenient: bool = False) -> list[dict[str, object]]:
+def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str, object]]:
     """The clients of a gateway with their fingerprints as 64 lower-case hexadecimal digits.
 
     A client without a fingerprint has the certificate of that name in the directory
-    ``issued``; when there is none, ``lenient`` leaves the client out.
+    ``issued``; one that is still to be issued, because ``promised`` names it, is left out.
     """
     found: list[dict[str, object]] = []
+    awaited = _read(tuple[str, ...], promised, "pki_clients")
     for entry in _read(tuple[Client, ...], wanted, "gateway_clients"):
-        fingerprint = (entry.fingerprint or _issued(Path(issued), entry.name, lenient)).replace(":", "").lower()
+        fingerprint = (entry.fingerprint or _issued(Path(issued), entry.name, awaited)).replace(":", "").lower()
         if not fingerprint:
             continue
         if not re.fullmatch("[0-9a-f]{64}", fingerprint):
             raise _error(
-                f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r} and no SHA-256: 64 "
-                "hexadecimal digits, as `openssl x509 -in CERTIFICATE -noout -fingerprint -sha256` prints them"
+                f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r} and no SHA-256",
+                "write 64 hexadecimal digits; to see them: openssl x509 -in CERTIFICATE -noout -fingerprint -sha256",
             )
         found.append({"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)})
     _once("gateway_clients", (str(client["name"]) for client in found))
@@ -80,16 +81,17 @@ def clients(wanted: object, issued: str, *, lenient: bool = False) -> list[dict[
     return found
 
 
-def _issued(folder: Path, name: str, lenient: bool) -> str:
+def _issued(folder: Path, name: str, awaited: tuple[str, ...]) -> str:
     path = folder / name / "client.pem"
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
-        if lenient:
+        if name in awaited:
             return ""
         raise _error(
-            f"gateway_clients gives {name} no fingerprint, and the site's authority has issued it no certificate: add "
-            f"the name to pki_clients, or say the fingerprint of the certificate that {name} has ({path} is not there)"
+            f"gateway_clients gives {name} no fingerprint, and the site's authority issues it no certificate "
+            f"({path} is not there)",
+            f"add {name} to pki_clients, or say the fingerprint of the certificate that {name} has",
         ) from None
     return certificate.fingerprint(hashes.SHA256()).hex()
 
@@ -98,9 +100,12 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
     try:
         profile = narrow(bundle.serving[name], limits, name)
     except BadInput as error:
-        raise _error(f"vllm_limits, bundle {bundle.name} {bundle.version}: {error}; {error.hint}") from error
+        raise _error(f"vllm_limits, bundle {bundle.name} {bundle.version}: {error}", error.hint) from None
     if devices and len(devices) != profile.gpus:
-        raise _error(f"vllm_devices gives {name} {len(devices)} GPUs; its signed profile takes {profile.gpus}")
+        raise _error(
+            f"vllm_devices gives {name} {len(devices)} GPUs, and its signed profile takes {profile.gpus}",
+            f"list {profile.gpus} numbers of GPUs, or leave {name} out" if profile.gpus else f"leave {name} out",
+        )
     image = _artifact(bundle, "images", profile.image)
     weights = _artifact(bundle, "weights", profile.weights)
     files = _files(weights)
@@ -122,7 +127,9 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
 def systemd_word(value: str) -> str:
     """One word of a command line as unit files have it: quoted, without specifiers and variables."""
     if "\n" in value:
-        raise _error(f"{value!r} has more than one line, which no unit file can hold")
+        raise _error(
+            f"{value!r} has more than one line, which no unit file can hold", "tell those who signed the bundle"
+        )
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != value or re.search(r"[\s';]", value) else value
 
@@ -144,7 +151,10 @@ def _artifact(bundle: BundleIndex, kind: str, name: str) -> BundleArtifact:
     for artifact in bundle.artifacts:
         if (artifact.kind, artifact.name) == (kind, name):
             return artifact
-    raise _error(f"bundle {bundle.name} {bundle.version} has no {kind} {name}, which one of its serving profiles names")
+    raise _error(
+        f"bundle {bundle.name} {bundle.version} has no {kind} {name}, which one of its serving profiles names",
+        "serve other models (appliance_models), and tell those who signed the bundle",
+    )
 
 
 def _read(form: type[T], value: object, variable: str) -> T:
@@ -154,18 +164,21 @@ def _read(form: type[T], value: object, variable: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        raise _error(f"{variable}{place}: {first['msg']} (found {first['input']!r})") from error
+        problem = "is not known" if first["type"] == "extra_forbidden" else first["msg"]
+        raise _error(
+            f"{variable}{place}: {problem} (found {first['input']!r})", f"correct {variable} in the inventory"
+        ) from None
 
 
 def _once(variable: str, names: Iterable[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise _error(f"{variable} names {name} {count} times")
+            raise _error(f"{variable} names {name} {count} times", "name it once")
 
 
-def _error(message: str) -> ApplianceError:
-    # Ansible shows the text of any exception of a filter.
-    return BadInput("inventory-refused", message)
+def _error(message: str, hint: str) -> ApplianceError:
+    # Ansible shows the text of any exception of a filter; the callback tells its lines apart.
+    return BadInput("inventory-refused", f"{message}\ndo: {hint}")
 
 
 class FilterModule:

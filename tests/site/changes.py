@@ -1,0 +1,47 @@
+"""What has changed on a host, seen from outside of it.
+
+A host's own files are what its overlay has above the shared root file system.  An entry
+there has changed when its ctime has, which no program can set; so what was written and
+removed again shows as well, by its directory.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.site.hosts import Host
+from tests.site.plan import Plan
+
+# What the base system writes by itself while a host runs and is logged in to.
+_BASE_SYSTEM = (
+    "var/log",  # the journal, and who logged in
+    "var/lib/systemd",  # when timers ran, the seed of random numbers
+)
+# Ansible's own working directory, empty between its runs: in the home of who it logs in as.
+_ANSIBLE = ("root", "root/.ansible")
+
+Files = dict[str, tuple[int, int, int]]
+
+
+def files_of(host: Host, plan: Plan) -> Files:
+    """Inode, mode and ctime of everything on the host's own disks by its path there."""
+    scratch = plan.scratch / host.name
+    found: Files = {}
+    for top, place in ((scratch / "upper", ""), (scratch / "volumes" / "0", "var/lib/containers")):
+        for path, status in _walk(top):
+            name = str(Path(place, path.relative_to(top)))
+            if not any(name == part or name.startswith(f"{part}/") for part in _BASE_SYSTEM) and name not in _ANSIBLE:
+                found[name] = (status.st_ino, status.st_mode, status.st_ctime_ns)
+    return found
+
+
+def changed(before: Files, after: Files) -> list[str]:
+    """Paths that are new, gone or other than they were."""
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+
+
+def _walk(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for folder, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            yield path, path.lstat()
