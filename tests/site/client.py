@@ -2,6 +2,7 @@
 
     client.py CERTIFICATES TASK [PROMPT]
 
+The gateway is that of the host that the environment's GATEWAY names, or of gpu1.
 CERTIFICATES is a directory with client.pem and client.key, or "none"; TASK is chat or
 embedding.  Prints one line of JSON: the answer, or by whom and why it was refused.  Runs
 with the Python of the control environment, which has the client.
@@ -9,6 +10,7 @@ with the Python of the control environment, which has the client.
 
 import json
 import math
+import os
 import ssl
 import sys
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from typing import Any
 import httpx2
 import openai  # type: ignore[import-not-found]  # it is in the bundle
 
-GATEWAY = "https://gpu1/v1"
+GATEWAY = f"https://{os.environ.get('GATEWAY', 'gpu1')}/v1"
 AUTHORITY = "/etc/appliance/pki/ca.pem"
 SENTENCE = "The cat sits on the mat."
 OTHERS = ("A feline is resting on a rug.", "Quarterly revenue grew by ten percent.")

@@ -98,21 +98,28 @@ class Operator:
         """A playbook over all hosts; the recap by host."""
         return recap(_check(self.attempt_playbook(*options, name=name, timeout=timeout)))
 
+    def attempt_follow(
+        self, course: Course, *options: str, timeout: float = 1500
+    ) -> "subprocess.CompletedProcess[str]":
+        """The whole playbook, told to ``course`` while it goes on."""
+        return self.depot.follow(playbook(*options), course.line, timeout=timeout)
+
     def follow(self, course: Course, *options: str, timeout: float = 1500) -> dict[str, Recap]:
-        """The whole playbook, told to ``course`` while it goes on; the recap by host."""
-        return recap(_check(self.depot.follow(playbook(*options), course.line, timeout=timeout)))
+        """The same; the recap by host."""
+        return recap(_check(self.attempt_follow(course, *options, timeout=timeout)))
 
     def take_client(self) -> None:
         """Bring the program that asks the gateway."""
         self.depot.put(CLIENT, Path(__file__).with_name("client.py").read_text())
 
-    def ask(self, who: str, task: str, *prompt: str) -> dict[str, Any]:
-        """What the gateway answers to ``task`` (chat or embedding) of a client that has a certificate of this site."""
-        return self.ask_with(f"{CLIENTS}/{who}", task, *prompt)
+    def ask(self, who: str, task: str, *prompt: str, host: str = "gpu1") -> dict[str, Any]:
+        """What a gateway answers to ``task`` (chat or embedding) of a client that has a certificate of this site."""
+        return self.ask_with(f"{CLIENTS}/{who}", task, *prompt, host=host)
 
-    def ask_with(self, certificates: str, task: str, *prompt: str) -> dict[str, Any]:
+    def ask_with(self, certificates: str, task: str, *prompt: str, host: str = "gpu1") -> dict[str, Any]:
         """The same with the certificate in another directory on the depot, or with "none"."""
-        done = self.depot.attempt([f"{PROGRAMS}/python", CLIENT, certificates, task, *prompt], timeout=120)
+        ask = [f"{PROGRAMS}/python", CLIENT, certificates, task, *prompt]
+        done = self.depot.attempt(["env", f"GATEWAY={host}", *ask], timeout=120)
         if not done.stdout:
             raise CommandFailed(done.stderr)
         answer: dict[str, Any] = json.loads(done.stdout)

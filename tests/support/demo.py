@@ -47,7 +47,7 @@ def make_demo(folder: Path) -> Demo:
     A lock that the build renews, because the code or a mirror has changed, is put back:
     tests leave the working tree alone.
     """
-    _check_needs()
+    check_needs()
     key = folder / "demo key.pem"
     subprocess.run([_APPLIANCE, "keys", "new", key, "--no-passphrase"], check=True, capture_output=True)
     locked = _LOCK.read_bytes()
@@ -70,7 +70,8 @@ def make_demo(folder: Path) -> Demo:
     return Demo(path, key.with_name("demo key.root.json"), key.with_name("demo key.pub.pem"))
 
 
-def _check_needs() -> None:
+def check_needs() -> None:
+    """Skip where no bundle with images and OS packages can be built."""
     if os.geteuid() != 0:
         pytest.skip("needs root: hosts and containers are entered with chroot")
     if missing := [name for name in ("make", "mmdebstrap", "buildah", "skopeo", "jq", "ip") if not shutil.which(name)]:

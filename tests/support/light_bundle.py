@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from tests.support.control_bundle import copy_sources
+from tests.support.demo import check_needs
 from tests.support.project import REPOSITORY, Project, tensor_file
 
 NAME = "light"
@@ -56,7 +57,7 @@ wheels:
   control:
     python: "3.13"
     platform: x86_64-manylinux_2_41
-    requirements: ["ansible-core==2.19.14", "pip==26.3"]
+    requirements: {requirements}
     projects: [sources, sources/ansible]
     licence: various
 os-packages:
@@ -74,39 +75,7 @@ COPY --chmod=0644 api_server.py /usr/lib/python3/dist-packages/vllm/entrypoints/
 RUN find /usr -type f -perm /6000 -exec chmod a-s {} +
 USER 10001:10001
 """
-# Takes vLLM's arguments and heeds the socket's.
-_STAND_IN = '''\
-"""Answers every chat with what the model's config.json says."""
-
-import json
-import sys
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from socketserver import ThreadingMixIn, UnixStreamServer
-
-
-class Server(ThreadingMixIn, UnixStreamServer):
-    daemon_threads = True
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        says = json.loads(Path("/srv/model/config.json").read_text())["says"]
-        choice = {"index": 0, "message": {"role": "assistant", "content": says}, "finish_reason": "stop"}
-        body = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def address_string(self) -> str:
-        return "gateway"
-
-
-Server(sys.argv[sys.argv.index("--uds") + 1], Handler).serve_forever()
-'''
+_STAND_IN = Path(__file__).with_name("stand_in_vllm.py")
 
 
 @dataclass(frozen=True)
@@ -120,7 +89,11 @@ class LightBundles:
         return self.folder / "release.root.json"
 
     def build(self, version: str = "1.0.0", *, says: str = "good morning", key: str = "release") -> Path:
-        """The bundle of ``version``, signed by ``key``, which is made with a root of its own when it is not there."""
+        """The bundle of ``version``, signed by ``key``, which is made with a root of its own when it is not there.
+
+        Skips where that cannot be done.
+        """
+        check_needs()
         self._write(version, says)
         self._run("lock", f"{NAME}.yaml")
         if not (self.folder / f"{key}.pem").exists():
@@ -130,11 +103,16 @@ class LightBundles:
         return self.folder / key / f"{NAME}-{version}"
 
     def _write(self, version: str, says: str) -> None:
-        packages = _packages_of_the_demo()
-        (self.folder / f"{NAME}.yaml").write_text(_DEFINITION.format(version=version, packages=json.dumps(packages)))
+        demo = yaml.safe_load((REPOSITORY / "bundles/demo.yaml").read_text())
+        definition = _DEFINITION.format(
+            version=version,
+            requirements=json.dumps(demo["wheels"]["control"]["requirements"]),
+            packages=json.dumps(demo["os-packages"]["debian13"]["packages"]),
+        )
+        (self.folder / f"{NAME}.yaml").write_text(definition)
         for name, content in (
             ("image/Containerfile", _CONTAINERFILE),
-            ("image/api_server.py", _STAND_IN),
+            ("image/api_server.py", _STAND_IN.read_text()),
             ("model/config.json", json.dumps({"model_type": "llama", "says": says})),
         ):
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -147,9 +125,3 @@ class LightBundles:
         store = Path(os.environ.get("APPLIANCE_TEST_CACHE") or Path.home() / ".cache/appliance-tests")
         done = Project(self.folder).run(*arguments, APPLIANCE_CACHE=str(store / "cache"))
         assert done.returncode == 0, done.stderr
-
-
-def _packages_of_the_demo() -> list[str]:
-    definition = yaml.safe_load((REPOSITORY / "bundles/demo.yaml").read_text())
-    packages: list[str] = definition["os-packages"]["debian13"]["packages"]
-    return packages
