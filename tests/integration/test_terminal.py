@@ -1,5 +1,6 @@
 """What an operator sees of a failure: one block in plain words, and once more at the end."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -99,10 +100,10 @@ def play(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
         pytest.skip("needs ansible-playbook: it is among the development requirements")
     (folder / "play.yml").write_text(PLAYBOOK)
     hosts = ("full1", "full2", "several", "one", "unset", "item", "secret", "ignored")
-    lines = [f"{host} ansible_connection=local ansible_python_interpreter={sys.executable}\n" for host in hosts]
-    (folder / "hosts").write_text("".join(lines))
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, here)}}))
     return subprocess.run(
-        [program, "--inventory", str(folder / "hosts"), *options, str(folder / "play.yml")],
+        [program, "--inventory", str(folder / "hosts.yml"), *options, str(folder / "play.yml")],
         cwd=SITE,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(folder)},
         stdin=subprocess.DEVNULL,
