@@ -1,15 +1,16 @@
 """The profile CNSA 2.0 by stock tools: openssl 3.5 says what we say, and 3.0 says that it cannot."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.trust.keys import PrivateKey
 from tests.support.bad_profiles import PROFILE_CASES
-from tests.support.bundles import CNSA, FIRST_PQ, SCRIPT, SECOND_PQ, Recipe, Written, key
+from tests.support.bundles import CNSA, FIRST, FIRST_PQ, SCRIPT, SECOND_PQ, Recipe, Written, key, keyid
 from tests.support.debian_root import DebianRoot, debian_root
+from tests.support.documents import commands
 
 pytestmark = pytest.mark.integration
 
@@ -73,15 +74,37 @@ def test_openssl_3_0_does_not_claim_what_it_cannot_check(old_system: DebianRoot,
     assert 0 not in _script(old_system, media, "--profile=cnsa-2.0").values()
 
 
-def test_a_co_signature_is_checked_by_hand(new_system: DebianRoot, tmp_path: Path) -> None:
+def _by_hand(system: DebianRoot, written: Written, heading: str, number: int) -> "subprocess.CompletedProcess[str]":
+    """The commands that docs/auditing.md gives, typed in the bundle, about the key of one signer."""
+    folder = written.path.parent
+    (folder / "co-signer.pub.pem").write_bytes(key(number).public.pem())
+    folder.chmod(0o755)
+    (block,) = commands("auditing.md", heading)
+    block = block.replace("keyid=...", f"keyid={keyid(number)}").replace("/your/own/1.root.json", "/mnt/x/root.json")
+    block = block.replace("co-signer.pub.pem", "/mnt/x/co-signer.pub.pem")
+    return system.run(["sh", "-euc", f"cd /mnt/x/bundle\n{block}"], mounts={"x": folder})
+
+
+def test_an_auditor_checks_it_by_hand(new_system: DebianRoot, tmp_path: Path) -> None:
     written = CNSA.write(tmp_path)
-    (tmp_path / "pae").write_bytes(pae(STATEMENT_PAYLOAD_TYPE, (written.path / "statement.json").read_bytes()))
-    tmp_path.chmod(0o755)
-    by_hand = "openssl pkeyutl -verify -pubin -inkey /mnt/x/key.pem -rawin -in /mnt/x/pae -sigfile /mnt/x/sig"
-    (tmp_path / "key.pem").write_bytes(key(FIRST_PQ).public.pem())
-    for number, code in ((FIRST_PQ, 0), (SECOND_PQ, 1)):
-        (tmp_path / "sig").write_bytes(key(number).sign((tmp_path / "pae").read_bytes()))
-        assert new_system.run(by_hand.split(), mounts={"x": tmp_path}).returncode == code
+    for number in (FIRST_PQ, SECOND_PQ):
+        checked = _by_hand(new_system, written, "ML-DSA-87 and SHA-384 by hand", number)
+        assert checked.returncode == 0, checked.stderr
+        assert "Signature Verified Successfully" in checked.stdout
+        assert checked.stdout.count(": OK") == 2
+    model = written.path / "models/tiny/model.safetensors"
+    model.write_bytes(model.read_bytes() + b"x")
+    assert _by_hand(new_system, written, "ML-DSA-87 and SHA-384 by hand", FIRST_PQ).returncode != 0
+
+
+def test_an_auditor_checks_the_root_chain_by_hand(old_system: DebianRoot, tmp_path: Path) -> None:
+    written = CNSA.write(tmp_path)
+    checked = _by_hand(old_system, written, "The root chain by hand", FIRST)
+    assert checked.returncode == 0, checked.stderr
+    assert f"{keyid(FIRST)}  -\nVerified OK\n" in checked.stdout
+    trusted = written.trusted.read_bytes()
+    written.trusted.write_bytes(trusted.replace(b'"sig":"M', b'"sig":"N', 1))
+    assert _by_hand(old_system, written, "The root chain by hand", FIRST).returncode != 0
 
 
 def test_keys_that_openssl_made_are_ours_too(new_system: DebianRoot, tmp_path: Path) -> None:
