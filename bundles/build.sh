@@ -3,14 +3,13 @@
 set -eu
 
 appliance=.venv/bin/appliance
-root=${ROOT:-${KEY%.pem}.root.json}
 renew=''
 
 case $KEY in
     # Everybody signs elsewhere, with the statement.
     '') exec "$appliance" build "$BUNDLE" --out "$OUT" ${ROOT:+--root "$ROOT"} ;;
-    # Nothing lies beside a key on a token, so ROOT has to be given; `build` says so.
-    pkcs11:*) exec "$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${ROOT:+--root "$ROOT"} ;;
+    pkcs11:*) root=${ROOT:-} ;; # nothing lies beside a key on a token; `build` says that ROOT is missing
+    *) root=${ROOT:-${KEY%.pem}.root.json} ;;
 esac
 
 if [ "$BUNDLE" = bundles/demo.yaml ]; then
@@ -24,8 +23,8 @@ if [ "$KEY" = keys/demo.pem ] && [ ! -e "$KEY" ]; then
     "$appliance" root new "$root" --key "$KEY" --demo >/dev/null
     printf 'made a DEMO key, %s: good for trying things out, not for production\n' "$KEY" >&2
 fi
-if [ ! -e "$root" ]; then
+if [ -n "$root" ] && [ ! -e "$root" ]; then
     printf 'no root document %s: making one that trusts %s alone\n' "$root" "$KEY" >&2
     "$appliance" root new "$root" --key "$KEY" >/dev/null
 fi
-exec "$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" --root "$root" $renew
+exec "$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew

@@ -100,7 +100,7 @@ def _listed(bundle: Path) -> list[Wheels]:
     with _open(bundle / "SHA256SUMS") as file:
         text = file.read(_MAX_SUMS).decode("utf-8", "replace")
     sets: dict[str, dict[str, str]] = {}
-    for match in filter(None, map(_LINE.fullmatch, text.splitlines())):
+    for match in filter(None, map(_LINE.fullmatch, text.split("\n"))):
         sets.setdefault(match["set"], {})[match["file"]] = match["digest"]
     return [Wheels(bundle / "wheels" / name, digests) for name, digests in sets.items() if name.strip(".")]
 

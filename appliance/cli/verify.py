@@ -9,10 +9,11 @@ import typer
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
-from appliance.model.policy import DEFAULT_POLICY, Profile
+from appliance.model.policy import DEFAULT_POLICY, Profile, SitePolicy
 from appliance.steps import verify as verify_step
 from appliance.steps.policy import read_site_policy
-from appliance.steps.receipt import with_receipt
+from appliance.steps.receipt import on_site, with_receipt
+from appliance.store.site import Site
 from appliance.trust.verify import VerifiedBundle
 
 
@@ -31,6 +32,9 @@ def verify(
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help=f"For the receipt. {KEY_HELP}")] = None,
     passphrase_file: PassphraseFile = None,
+    site: Annotated[
+        Path | None, typer.Option("--site", help="Write the result into this site's log, with a receipt of its own.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
@@ -40,15 +44,26 @@ def verify(
 
     Example: `appliance verify dist/demo-1.0.0 --root keys/release.root.json`
     """
-    demands = read_site_policy(policy) if policy else DEFAULT_POLICY
-    if profile and profile not in demands.profiles:
-        demands = demands.model_copy(update={"profiles": (*demands.profiles, profile)})
-    check = partial(verify_step.verify, bundle, root, TerminalProgress(quiet=quiet or as_json), demands=demands)
+    progress = TerminalProgress(quiet=quiet or as_json)
+    check = partial(verify_step.verify, bundle, root, progress, demands=_demands(policy, profile))
     if (receipt is None) != (key is None):
         raise BadInput("usage", "a receipt is signed: --receipt and --key go together")
     if receipt and key:
-        check = partial(with_receipt, check, bundle, root, receipt=receipt, key=load_signer(key, passphrase_file))
-    verified = check()
+        signer = load_signer(key, passphrase_file)
+        check = partial(with_receipt, check, bundle, root, progress, receipt=receipt, key=signer)
+    if site:
+        check = partial(on_site, check, bundle, root, progress, site=Site(site))
+    _tell(check(), bundle, as_json=as_json, quiet=quiet)
+
+
+def _demands(policy: Path | None, profile: Profile | None) -> SitePolicy:
+    demands = read_site_policy(policy) if policy else DEFAULT_POLICY
+    if profile and profile not in demands.profiles:
+        return demands.model_copy(update={"profiles": (*demands.profiles, profile)})
+    return demands
+
+
+def _tell(verified: VerifiedBundle, bundle: Path, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         out_json({"ok": True, "bundle": str(bundle), **_summary(verified)})
         return

@@ -77,7 +77,10 @@ class AuditedFile(Strict):
 
 
 class AuditedArtifact(Strict):
-    """An artifact as the signed bundle.json explains it."""
+    """An artifact as the signed bundle.json explains it.
+
+    ``inputs`` are what the lock says that it was made from: fetched, and not carried.
+    """
 
     kind: str
     name: str
@@ -85,10 +88,14 @@ class AuditedArtifact(Strict):
     source: dict[str, str]
     details: dict[str, str]
     files: tuple[AuditedFile, ...]
+    inputs: tuple[AuditedFile, ...]
 
 
 class AuditedBundle(Strict):
-    """A bundle that verifies: every field but origins was signed."""
+    """A bundle that verifies: every field but origins was signed.
+
+    ``shared`` files belong to no single artifact, ``own`` are those that check and explain the others.
+    """
 
     path: str
     name: str
@@ -106,6 +113,7 @@ class AuditedBundle(Strict):
     serves: tuple[str, ...]
     artifacts: tuple[AuditedArtifact, ...]
     shared: tuple[AuditedFile, ...]
+    own: tuple[AuditedFile, ...]
 
 
 class AuditedEntry(Strict):

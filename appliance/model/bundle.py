@@ -5,11 +5,12 @@ Format and reasons: docs/bundle-format.md.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
-from appliance.model.limits import MAX_FILES, MAX_ROOT_VERSION
+from appliance.model.jsonform import strict_json
+from appliance.model.limits import MAX_FILES, MAX_INDEX, MAX_ROOT_VERSION
 from appliance.model.names import Name, Sha256, Version
 from appliance.model.serving import ServingProfile
 
@@ -57,6 +58,16 @@ class BundleIndex(Strict):
     serving: dict[Name, ServingProfile]
     artifacts: tuple[BundleArtifact, ...]
     shared: tuple[BundleFile, ...] = ()
+
+
+def parse_index(data: bytes) -> BundleIndex:
+    """Read ``bundle.json``, only after its bytes were verified.  Raises ValueError saying where it is wrong."""
+    strict_json(data, limit=MAX_INDEX)
+    try:
+        return BundleIndex.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
 
 
 class SumsDigest(Strict):

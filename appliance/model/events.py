@@ -168,7 +168,7 @@ class Install(Observed):
 
 
 Details = Verification | Switch | Overridden | Rebuilt | RootChange | Install
-_FORMS: Mapping[str, type[Details]] = {
+FORMS: Mapping[str, type[Details]] = {
     "import": Verification,
     "verify": Verification,
     "switch": Switch,
@@ -182,7 +182,7 @@ _FORMS: Mapping[str, type[Details]] = {
 def details_of(entry: Entry) -> Details | None:
     """The details of an entry by its event; None for an event or a form that we do not know."""
     try:
-        return _FORMS[entry.event].model_validate_json(canonical_json(entry.details))
+        return FORMS[entry.event].model_validate_json(canonical_json(entry.details))
     except (KeyError, ValidationError):
         return None
 

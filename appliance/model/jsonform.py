@@ -7,9 +7,10 @@ same bytes, so an auditor can check the form without our code.
 
 import json
 import math
+import re
 from typing import Any
 
-from appliance.model.limits import MAX_JSON_DEPTH, MAX_JSON_INTEGER
+from appliance.model.limits import MAX_JSON_DEPTH, MAX_JSON_INTEGER, MAX_JSON_VALUES
 
 
 class _Refused(ValueError):
@@ -34,6 +35,8 @@ def _no_constant(text: str) -> Any:
 def _bounded_integer(text: str) -> int:
     if len(text) > 17 or abs(int(text)) > MAX_JSON_INTEGER:
         raise _Refused(f"number {text[:20]} is beyond 2^53")
+    if text == "-0":  # for JavaScript it is another number than 0
+        raise _Refused("number -0 means two things")
     return int(text)
 
 
@@ -44,43 +47,51 @@ def _finite(text: str) -> float:
     return number
 
 
-def _check_depth(data: bytes, limit: int) -> None:
+# Also one without an end, or a search for its end would begin at each of its quotation marks.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{},")
+
+
+def _check_size(data: bytes, max_depth: int) -> None:
+    """Refuse what would take much memory or recursion, before anything is made of it."""
+    structure = _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE)
+    if sum(structure.count(byte) for byte in b"[{,") > MAX_JSON_VALUES:
+        raise _Refused(f"has more than {MAX_JSON_VALUES} values")
     depth = 0
-    in_string = escaped = False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"{[":
-            depth += 1
-            if depth > limit:
-                raise _Refused(f"nested deeper than {limit}")
-        elif byte in b"}]":
-            depth -= 1
+    for byte in structure.replace(b",", b""):
+        depth += 1 if byte in b"[{" else -1
+        if depth > max_depth:
+            raise _Refused(f"nested deeper than {max_depth}")
+
+
+def _check_surrogates(data: bytes, value: Any) -> None:
+    if b"\\u" not in data:
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # it stands for no character, and some readers put another one there
+        raise _Refused("half of a surrogate pair") from None
 
 
 def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_JSON_DEPTH) -> Any:
     """Read one JSON value.  ``limit`` is the most bytes that are looked at.
 
-    Raises ValueError on more bytes, bytes that are not UTF-8, duplicate keys, NaN and
-    Infinity, integers beyond 2^53, other numbers beyond a double, and nesting deeper than ``max_depth``.
+    Raises ValueError on more bytes, bytes that are not UTF-8, duplicate keys, half surrogate
+    pairs, NaN and Infinity, -0, integers beyond 2^53, other numbers beyond a double, nesting
+    deeper than ``max_depth`` and more than ``MAX_JSON_VALUES`` values.
     """
     if len(data) > limit:
         raise ValueError(f"is larger than {limit} bytes")
-    _check_depth(data, max_depth)
-    return json.loads(
+    _check_size(data, max_depth)
+    value = json.loads(
         data.decode("utf-8"),
         object_pairs_hook=_no_duplicates,
         parse_constant=_no_constant,
         parse_int=_bounded_integer,
         parse_float=_finite,
     )
+    _check_surrogates(data, value)
+    return value
 
 
 def canonical_json(value: Any) -> bytes:

@@ -51,6 +51,8 @@ MAX_NAME = 64
 MAX_VERSION = 64
 # Nesting of JSON: no document of ours is half as deep; Python's reader recurses.
 MAX_JSON_DEPTH = 32
+# Values of a JSON document: bundle.json has four for each file, and an empty list takes 56 bytes of memory.
+MAX_JSON_VALUES = 8_000_000
 # Largest absolute value of a whole number: beyond it jq and JavaScript round silently.
 MAX_JSON_INTEGER = 2**53 - 1
 

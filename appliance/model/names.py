@@ -16,8 +16,19 @@ from appliance.model.limits import MAX_COMPONENT_BYTES, MAX_NAME, MAX_PATH_BYTES
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _VERSION = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.(?:0|[1-9][0-9]{0,8})){1,3}(?:-[0-9a-z]+(?:\.[0-9a-z]+)*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_DOS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
-_FORBIDDEN = set('\\:*?"<>|')
+# Windows takes these for devices whatever follows a dot, with spaces before it, and reads the
+# superscripts as digits.
+_DOS_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:\..*)?", re.IGNORECASE | re.ASCII
+)
+_FORBIDDEN = re.compile(r'[\\:*?"<>|]')
+# Cc: control, Cf: format (bidi, zero width), Zl/Zp: separators, Co/Cn/Cs: private, unassigned, surrogates
+_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}
+# Nothing to see: the rest of Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt),
+# and a Braille pattern without dots.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def check_name(value: str) -> str:
@@ -53,8 +64,8 @@ def check_sha256(value: str) -> str:
 def path_problem(path: str) -> str:
     """Why ``path`` may not stand in a bundle, or an empty string when it may.
 
-    Relative, ``/`` between components, NFC, no control or bidirectional characters,
-    nothing that a shell, Windows or a case-blind file system reads in another way.
+    Relative, ``/`` between components, NFC, nothing invisible, no control or bidirectional
+    characters, nothing that a shell, Windows or a case-blind file system reads in another way.
     """
     if not path:
         return "is empty"
@@ -66,20 +77,36 @@ def path_problem(path: str) -> str:
         return f"is longer than {MAX_PATH_BYTES} bytes"
     if path.startswith("/"):
         return "is absolute"
-    if unicodedata.normalize("NFC", path) != path:
-        return "is not in Unicode normal form C"
-    for character in path:
-        if character in _FORBIDDEN:
-            return f"has the character {character!r}"
-        # Cc: control, Cf: format (bidi, zero width), Zl/Zp: separators, Co/Cn/Cs: unassigned
-        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}:
-            return f"has the character U+{ord(character):04X}"
+    if match := _FORBIDDEN.search(path):
+        return f"has the character {match[0]!r}"
+    if problem := _character_problem(path):
+        return problem
     components = path.split("/")
     if len(components) > MAX_PATH_DEPTH:
         return f"is nested deeper than {MAX_PATH_DEPTH} directories"
     for component in components:
         if problem := _component_problem(component):
             return problem
+    return ""
+
+
+def _character_problem(path: str) -> str:
+    if path.isascii() and path.isprintable():
+        return ""
+    if unicodedata.normalize("NFC", path) != path:
+        return "is not in Unicode normal form C"
+    for character in path:
+        category = unicodedata.category(character)
+        other_space = category == "Zs" and character != " "
+        if category in _FORBIDDEN_CATEGORIES or other_space or _INVISIBLE.match(character):
+            return f"has the character U+{ord(character):04X}"
+    # A program that compares or stores names in normal form KC must not see another path: it
+    # reads one character as two dots (U+2025) and another as a slash between two letters (U+2100).
+    compatible = unicodedata.normalize("NFKC", path)
+    if compatible.count("/") != path.count("/"):
+        return "has other components in Unicode normal form KC"
+    if compatible != path and (problem := path_problem(compatible)):
+        return f"in Unicode normal form KC {problem}"
     return ""
 
 
@@ -107,8 +134,14 @@ def check_path(value: str) -> str:
 
 
 def collision_key(path: str) -> str:
-    """Equal for two paths that some file system cannot tell apart."""
-    return unicodedata.normalize("NFKC", path).casefold()
+    """Equal for two paths that some file system cannot tell apart.
+
+    Coarser than any of them: compatibility forms, and both upper and folded case.
+    """
+    if path.isascii():
+        return path.lower()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", path).upper().casefold())
+    return unicodedata.normalize("NFKC", folded.casefold())
 
 
 Name = Annotated[str, AfterValidator(check_name)]

@@ -85,9 +85,14 @@ def parse_pkcs11_uri(text: str) -> Pkcs11Uri:
         ) from None
 
 
-def uri_part(label: str, identity: bytes) -> str:
-    """The part of a URI that names one object, for messages."""
-    return f"object={quote(label, safe='')};id={''.join(f'%{byte:02x}' for byte in identity)}"
+def uri_part(label: str | None, identity: bytes | None) -> str:
+    """The part of a URI that names one object, for messages; without what is not known of it."""
+    parts = []
+    if label is not None:
+        parts.append(f"object={quote(label, safe='')}")
+    if identity is not None:
+        parts.append(f"id={''.join(f'%{byte:02x}' for byte in identity)}")
+    return ";".join(parts)
 
 
 def _attributes(text: str, separator: str, known: tuple[str, ...], part: Literal["path", "query"]) -> dict[str, bytes]:

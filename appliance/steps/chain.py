@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.model.bundle import ROOTS
 from appliance.model.limits import MAX_CHAIN, MAX_ENVELOPE
 from appliance.model.root import ROOT_ROLES
+from appliance.store.tree import Tree
 from appliance.trust.keys import PublicKey
 from appliance.trust.root import LinkTallies, Root, count_link, parse_root
 
@@ -85,6 +87,19 @@ def chain_paths(source: Path) -> list[Path]:
 def read_chain(source: Path) -> list[bytes]:
     """Root documents in order, from one file or from the directory of a chain."""
     return [read_document(path) for path in chain_paths(source)]
+
+
+def read_bundle_chain(tree: Tree) -> list[bytes]:
+    """A bundle's root documents in order, up to the first that is missing.
+
+    Raises NotTrusted for what is no ordinary file, and BadInput (``root-unreadable``) for none.
+    """
+    chain: list[bytes] = []
+    while len(chain) < MAX_CHAIN and tree.holds(path := f"{ROOTS}/{len(chain) + 1}.root.json"):
+        chain.append(tree.read(path, MAX_ENVELOPE))
+    if not chain:
+        raise BadInput("root-unreadable", "the bundle has no 1.root.json", where=str(tree.root / ROOTS))
+    return chain
 
 
 def read_document(path: Path) -> bytes:

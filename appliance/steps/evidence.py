@@ -117,7 +117,9 @@ def record(site: Site, event: Literal["import", "verify"], verification: Verific
 
 
 @contextmanager
-def refusals_recorded(site: Site, bundle: Tree, trusted_root: bytes, progress: Progress) -> Iterator[None]:
+def refusals_recorded(
+    site: Site, bundle: Tree, trusted_root: bytes, progress: Progress, event: Literal["import", "verify"] = "import"
+) -> Iterator[None]:
     """Write a refusal of ``bundle`` into the site's log; the refusal goes on to the caller.
 
     A host that is no site yet stays as it was.
@@ -127,7 +129,7 @@ def refusals_recorded(site: Site, bundle: Tree, trusted_root: bytes, progress: P
     except NotTrusted as error:
         if site.exists():
             try:
-                record(site, "import", refused(error, bundle, trusted_root))
+                record(site, event, refused(error, bundle, trusted_root))
             except (ApplianceError, OSError) as second:
                 progress.step(f"the site's log could not tell of this refusal: {second}")
         raise

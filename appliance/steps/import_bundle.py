@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.errors import NotTrusted
+from appliance.errors import ApplianceError, NotTrusted
 from appliance.model.bundle import SUMS
 from appliance.model.files import Entry
 from appliance.model.limits import MAX_SUMS
@@ -154,7 +154,7 @@ class _Copier:
 def _copy(
     tree: Tree, listed: VerifiedList, documents: Mapping[str, bytes], staging: Staging, site: Site, progress: Progress
 ) -> VerifiedBundle:
-    staging.link(_held_files(site, set(listed.digests.values())), progress, listed.sha384)
+    staging.link(_held_files(site, set(listed.digests.values()), progress), progress, listed.sha384)
     staging.check_room()
     staging.make_folders()
     bundle = verify_files(listed, _Copier(tree, staging))
@@ -165,7 +165,7 @@ def _copy(
     return bundle
 
 
-def _held_files(site: Site, wanted: set[str]) -> dict[str, Path]:
+def _held_files(site: Site, wanted: set[str], progress: Progress) -> dict[str, Path]:
     """Files of the site's bundles that should have these digests, by digest.
 
     The lists are not verified again: each file is hashed before it is used.
@@ -173,8 +173,9 @@ def _held_files(site: Site, wanted: set[str]) -> dict[str, Path]:
     held: dict[str, Path] = {}
     for folder in site.bundles():
         try:
-            listed = parse_sums((folder / SUMS).read_bytes())
-        except (OSError, ValueError):
+            with Tree(folder, progress) as tree:
+                listed = parse_sums(tree.read(SUMS, MAX_SUMS))
+        except (ApplianceError, ValueError):
             continue  # nothing to share; `appliance verify` tells what is wrong with it
         held |= {digest: folder / path for path, digest in listed.items() if digest in wanted}
     return held

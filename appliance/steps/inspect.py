@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.bundle import INDEX, ROOTS, SIGNATURES, STATEMENT, BundleIndex, Predicate
-from appliance.model.jsonform import strict_json
+from appliance.model.bundle import INDEX, SIGNATURES, STATEMENT, BundleIndex, Predicate, parse_index
 from appliance.model.limits import MAX_INDEX, MAX_SIGNATURE_FILE, MAX_STATEMENT
 from appliance.model.progress import Silent
 from appliance.model.root import RELEASE_ROLES
-from appliance.steps.chain import labels, read_chain
+from appliance.steps.chain import labels, read_bundle_chain
 from appliance.store.tree import Tree
 from appliance.trust.root import Root, walk_chain
 from appliance.trust.signatures import check_signature
@@ -43,16 +40,14 @@ class Claim:
 
 def inspect(bundle: Path) -> Claim:
     """Read the documents of a bundle.  Raises BadInput (``bundle-unreadable``)."""
-    chain = read_chain(bundle / ROOTS)
-    root = walk_chain(chain[-1], chain)
     with Tree(bundle, Silent()) as tree:
+        chain = read_bundle_chain(tree)
+        root = walk_chain(chain[-1], chain)
         try:
             statement = tree.read(STATEMENT, MAX_STATEMENT)
             predicate = parse_statement(statement).predicate
-            data = tree.read(INDEX, MAX_INDEX)
-            strict_json(data, limit=MAX_INDEX)
-            index = BundleIndex.model_validate_json(data)
-        except (ValueError, ValidationError) as error:
+            index = parse_index(tree.read(INDEX, MAX_INDEX))
+        except ValueError as error:
             raise BadInput("bundle-unreadable", f"this is no bundle that we know: {error}", where=str(bundle)) from None
         signers, strays = _signatures(tree, statement, root)
     return Claim(

@@ -4,15 +4,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.errors import BadInput, NotTrusted
+from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.bundle import SUMS
 from appliance.model.events import Receipt, Verification
 from appliance.model.limits import MAX_SUMS
-from appliance.model.progress import Silent
-from appliance.steps.evidence import accepted, now, refused
+from appliance.model.progress import Progress, Silent
+from appliance.steps.evidence import accepted, now, record, refusals_recorded, refused
 from appliance.steps.keys import read_public_key
 from appliance.steps.log import read_evidence
 from appliance.steps.verify import read_trusted
+from appliance.store.log import Log
+from appliance.store.site import Site
 from appliance.store.tree import Tree
 from appliance.store.whole import write_whole
 from appliance.trust.evidence import ReceiptStatement, open_receipt, sign_receipt
@@ -22,7 +24,7 @@ from appliance.trust.verify import VerifiedBundle
 
 
 def with_receipt(
-    verify: Callable[[], VerifiedBundle], bundle: Path, root: Path, *, receipt: Path, key: Signer
+    verify: Callable[[], VerifiedBundle], bundle: Path, root: Path, progress: Progress, *, receipt: Path, key: Signer
 ) -> VerifiedBundle:
     """Run ``verify`` of ``bundle`` by ``root``, and write down the result, a refusal too, signed by ``key``.
 
@@ -34,10 +36,30 @@ def with_receipt(
     try:
         verified = verify()
     except NotTrusted as error:
-        with Tree(bundle, Silent()) as tree:
-            _write(receipt, refused(error, tree, trusted), key)
+        try:
+            with Tree(bundle, Silent()) as tree:
+                _write(receipt, refused(error, tree, trusted), key)
+        except (ApplianceError, OSError) as second:
+            progress.step(f"there is no receipt of this refusal: {second}")
         raise
     _write(receipt, accepted(verified, trusted), key)
+    return verified
+
+
+def on_site(
+    verify: Callable[[], VerifiedBundle], bundle: Path, root: Path, progress: Progress, *, site: Site
+) -> VerifiedBundle:
+    """Run ``verify`` of ``bundle`` by ``root``, and write the result into the log of ``site``, with a receipt.
+
+    Raises BadInput (``log-missing``) where there is no site, and what ``verify`` raises.
+    """
+    if not site.exists():
+        raise BadInput("log-missing", "there is no site", where=str(site.root), hint="the first import makes one")
+    trusted = read_trusted(root)
+    Log(site.root).check_end()
+    with Tree(bundle, Silent()) as tree, refusals_recorded(site, tree, trusted, progress, event="verify"):
+        verified = verify()
+    record(site, "verify", accepted(verified, trusted))
     return verified
 
 

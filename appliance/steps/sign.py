@@ -4,24 +4,26 @@ A signer needs ``statement.json`` alone.  Where the whole bundle is there, a sig
 checked against its root before it is written, whoever made it.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS, Statement
-from appliance.model.limits import MAX_STATEMENT, MAX_SUMS
+from appliance.model.bundle import SIGNATURES, STATEMENT, SUMS, Statement
+from appliance.model.limits import MAX_SIGNATURE_FILE, MAX_STATEMENT, MAX_SUMS
+from appliance.model.progress import Silent
 from appliance.model.root import RELEASE_ROLES
-from appliance.steps.chain import labels, read_chain
+from appliance.steps.chain import labels, read_bundle_chain
 from appliance.store.staging import make_directory
+from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import find_signer, no_signature
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.root import Root, walk_chain
-from appliance.trust.signatures import check_signature
+from appliance.trust.signatures import SIGNATURE_SUFFIX, check_signature
 from appliance.trust.statement import parse_statement
+from appliance.trust.sums import digest_of
 from appliance.trust.threshold import Tally, tally
 
 
@@ -71,40 +73,55 @@ def sign_bundle(
     (``key-not-in-root``) when the bundle's own root would not accept a key, and NotTrusted for
     what does not hold; then nothing has changed.
     """
-    data = _read(bundle / STATEMENT, MAX_STATEMENT)
-    statement = _parse(data, bundle / STATEMENT)
-    if hashlib.sha256(_read(bundle / SUMS, MAX_SUMS)).hexdigest() != statement.subject[0].digest.sha256:
+    with Tree(bundle, Silent()) as tree:
+        data = _read_listed(tree)
+        statement = _parse(data, bundle / STATEMENT)
+        chain = roots or read_bundle_chain(tree)
+        root = walk_chain(chain[-1], chain)
+        contents = dict(_checked(content, data, root, name) for name, content in (additions or {}).items())
+        for signer in signers:
+            check_may_sign(signer, root)
+            keyid = signer.public.keyid
+            if not _holds(tree, keyid, data, root):
+                contents[keyid] = encode_signature_file(keyid, data, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
+                check_signature(contents[keyid], data, keyid, root)
+        folder = bundle / SIGNATURES
+        if contents:
+            _make_signature_folder(folder)
+            with changing(folder, "*.sigstore.json"):
+                for keyid, content in contents.items():
+                    if not _holds(tree, keyid, data, root):
+                        write_whole(signature_path(folder, keyid), content, mode=0o644)
+        asked = dict.fromkeys([*contents, *(signer.public.keyid for signer in signers)])
+        paths = tuple(signature_path(folder, keyid) for keyid in asked)
+        return SignedBundle(statement, paths, _tallies(tree, data, root), labels(root))
+
+
+def _read_listed(tree: Tree) -> bytes:
+    """The statement's bytes, if SHA256SUMS is the list that it names."""
+    try:
+        data = tree.read(STATEMENT, MAX_STATEMENT)
+        sums = tree.read(SUMS, MAX_SUMS)
+    except NotTrusted as error:
+        raise _unreadable(tree.root / error.where, error.what) from None
+    named = _parse(data, tree.root / STATEMENT).subject[0].digest
+    if digest_of(sums) != {"sha256": named.sha256, "sha384": named.sha384}:
         raise NotTrusted(
-            "sums-mismatch", "SHA256SUMS is not the list that the statement names", where=str(bundle / SUMS)
+            "sums-mismatch", "SHA256SUMS is not the list that the statement names", where=str(tree.root / SUMS)
         )
-    chain = roots or read_chain(bundle / ROOTS)
-    root = walk_chain(chain[-1], chain)
-    contents = dict(_checked(content, data, root, name) for name, content in (additions or {}).items())
-    for signer in signers:
-        check_may_sign(signer, root)
-        keyid = signer.public.keyid
-        if not _holds(bundle, keyid, data, root):
-            contents[keyid] = encode_signature_file(keyid, data, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
-            check_signature(contents[keyid], data, keyid, root)
-    folder = bundle / SIGNATURES
-    if contents:
-        make_directory(folder)  # a copy by git or zip has lost it while it was empty
-        with changing(folder, "*.sigstore.json"):
-            for keyid, content in contents.items():
-                if not _holds(bundle, keyid, data, root):
-                    write_whole(signature_path(folder, keyid), content, mode=0o644)
-    asked = dict.fromkeys([*contents, *(signer.public.keyid for signer in signers)])
-    return SignedBundle(
-        statement,
-        tuple(signature_path(folder, keyid) for keyid in asked),
-        tally_bundle(bundle, data, root),
-        labels(root),
-    )
+    return data
 
 
-def tally_bundle(bundle: Path, statement: bytes, root: Root) -> tuple[Tally, ...]:
+def _make_signature_folder(folder: Path) -> None:
+    """A copy by git or zip has lost it while it was empty.  No signature goes where a link leads."""
+    if folder.is_symlink():
+        raise NotTrusted("file-type", "a link in place of a directory", where=str(folder))
+    make_directory(folder)
+
+
+def _tallies(tree: Tree, statement: bytes, root: Root) -> tuple[Tally, ...]:
     """Who has signed a bundle, for each role that may."""
-    signers = [keyid for keyid in releasing_keys(root) if _holds(bundle, keyid, statement, root)]
+    signers = [keyid for keyid in releasing_keys(root) if _holds(tree, keyid, statement, root)]
     return tuple(tally(quorum.name, quorum.role, signers) for quorum in root.quorums(*RELEASE_ROLES))
 
 
@@ -127,7 +144,7 @@ def check_may_sign(signer: Signer, root: Root) -> None:
 
 def signature_path(folder: Path, keyid: str) -> Path:
     """The signature file of a key."""
-    return folder / f"{keyid}.sigstore.json"
+    return folder / f"{keyid}{SIGNATURE_SUFFIX}"
 
 
 def _checked(content: bytes, statement: bytes, root: Root, name: str) -> tuple[str, bytes]:
@@ -145,10 +162,11 @@ def _checked(content: bytes, statement: bytes, root: Root, name: str) -> tuple[s
     return keyid, content
 
 
-def _holds(bundle: Path, keyid: str, statement: bytes, root: Root) -> bool:
+def _holds(tree: Tree, keyid: str, statement: bytes, root: Root) -> bool:
     try:
-        check_signature(signature_path(bundle / SIGNATURES, keyid).read_bytes(), statement, keyid, root)
-    except (FileNotFoundError, NotTrusted):
+        content = tree.read(f"{SIGNATURES}/{keyid}{SIGNATURE_SUFFIX}", MAX_SIGNATURE_FILE)
+        check_signature(content, statement, keyid, root)
+    except NotTrusted:
         return False
     return True
 
@@ -158,12 +176,16 @@ def _read(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             return file.read(limit + 1)
     except OSError as error:
-        raise BadInput(
-            "statement-unreadable",
-            f"what is to be signed cannot be read: {error.strerror}",
-            where=str(path),
-            hint="give a bundle or its statement.json",
-        ) from None
+        raise _unreadable(path, str(error.strerror)) from None
+
+
+def _unreadable(path: Path, reason: str) -> BadInput:
+    return BadInput(
+        "statement-unreadable",
+        f"what is to be signed cannot be read: {reason}",
+        where=str(path),
+        hint="give a bundle or its statement.json",
+    )
 
 
 def _parse(data: bytes, path: Path) -> Statement:

@@ -69,6 +69,16 @@ class Tree:
         self._entries = found
         return found
 
+    def holds(self, path: str) -> bool:
+        """Whether something has this path, whatever it is."""
+        try:
+            self._look(path)
+        except NotTrusted as error:
+            if error.reference == "file-missing":
+                return False
+            raise
+        return True
+
     def read(self, path: str, limit: int) -> bytes:
         """The whole of a file.  Raises NotTrusted for none, another type, or too much."""
         parts = []

@@ -112,7 +112,7 @@ def _session(module: Path, uri: Pkcs11Uri, pin: SecretStr | None) -> Iterator[An
         raise BadInput("pkcs11-module", f"the PKCS#11 module cannot be loaded: {error}", where=str(module)) from None
     try:
         yield _find_token(library, uri).open(user_pin=pin.get_secret_value() if pin else None)
-    except PKCS11Error as error:
+    except (PKCS11Error, UnicodeDecodeError) as error:
         raise _explained(error, uri) from None
     finally:
         with suppress(PKCS11Error):  # a token that is gone cannot say goodbye
@@ -122,7 +122,7 @@ def _session(module: Path, uri: Pkcs11Uri, pin: SecretStr | None) -> Iterator[An
 def _find_token(library: Any, uri: Pkcs11Uri) -> Any:
     tokens = []
     for slot in library.get_slots(token_present=True):
-        with suppress(TokenNotPresent, TokenNotRecognised):
+        with suppress(TokenNotPresent, TokenNotRecognised, UnicodeDecodeError):  # what no URI can name
             tokens.append(slot.get_token())
     tokens = [token for token in tokens if token.flags & TokenFlag.TOKEN_INITIALIZED]
     found = [token for token in tokens if _matches(token, uri)]
@@ -180,7 +180,7 @@ def _private_key(session: Any, uri: Pkcs11Uri) -> Any:
             what,
             where=uri.shown,
             expected="one private key",
-            found=", ".join(uri_part(key[Attribute.LABEL], key[Attribute.ID]) for key in shown),
+            found=", ".join(sorted(map(_name, shown))),
             hint="name one by object= and id= as they stand there",
         )
     key = found[0]
@@ -191,8 +191,8 @@ def _private_key(session: Any, uri: Pkcs11Uri) -> Any:
 
 def _public_half(session: Any, key: Any, uri: Pkcs11Uri) -> bytes:
     """The public key object or the certificate with the same id; a key without an id goes by its label."""
-    identity = key[Attribute.ID] or None
-    label = None if identity else key[Attribute.LABEL]
+    identity = _attribute(key, Attribute.ID) or None
+    label = None if identity else _attribute(key, Attribute.LABEL)
     for object_class in (ObjectClass.PUBLIC_KEY, ObjectClass.CERTIFICATE):
         if found := _objects(session, object_class, label=label, identity=identity):
             return _one_spki(found, uri)
@@ -212,7 +212,7 @@ def _one_spki(found: list[Any], uri: Pkcs11Uri) -> bytes:
             "several public keys fit the URI",
             where=uri.shown,
             expected="one public key",
-            found=", ".join(uri_part(item[Attribute.LABEL], item[Attribute.ID]) for item in found),
+            found=", ".join(sorted(map(_name, found))),
             hint="name one by object= and id= as they stand there",
         )
     return spkis.pop()
@@ -236,11 +236,15 @@ def _spki(item: Any, uri: Pkcs11Uri) -> bytes:
 
 
 def _attribute(item: Any, attribute: Attribute) -> Any:
-    """None where the token does not know the attribute."""
+    """None where the token does not know the attribute, or has a label that is no UTF-8."""
     try:
         return item[attribute]
-    except AttributeTypeInvalid:
+    except (AttributeTypeInvalid, UnicodeDecodeError):
         return None
+
+
+def _name(item: Any) -> str:
+    return uri_part(_attribute(item, Attribute.LABEL), _attribute(item, Attribute.ID))
 
 
 def _wrong_type(uri: Pkcs11Uri) -> BadInput:
@@ -261,7 +265,7 @@ def _removed(uri: Pkcs11Uri) -> BadInput:
     )
 
 
-def _explained(error: PKCS11Error, uri: Pkcs11Uri) -> ApplianceError:
+def _explained(error: Exception, uri: Pkcs11Uri) -> ApplianceError:
     match error:
         case PinIncorrect() | PinInvalid() | PinLenRange():
             return BadInput(

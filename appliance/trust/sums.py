@@ -32,11 +32,11 @@ def parse_sums(data: bytes, *, digits: Literal[64, 96] = 64) -> dict[str, str]:
         raise ValueError(f"is larger than {limit} bytes")
     if not data.endswith(b"\n"):
         raise ValueError("does not end with a newline")
+    if data.count(b"\n") > MAX_FILES:
+        raise ValueError(f"lists more than {MAX_FILES} files")
     digests: dict[str, str] = {}
     last = b""
     for number, line in enumerate(data[:-1].split(b"\n"), start=1):
-        if number > MAX_FILES:
-            raise ValueError(f"lists more than {MAX_FILES} files")
         digest, separator, raw = line[:digits], line[digits : digits + 2], line[digits + 2 :]
         if separator != b"  " or raw <= last:
             reason = "is not '<digest>  <path>'" if separator != b"  " else "is not sorted, or a path is there twice"

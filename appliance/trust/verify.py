@@ -11,12 +11,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.model.bundle import INDEX, ROOTS, SIGNATURES, STATEMENT, SUMS, VERIFY_SCRIPT, BundleIndex, Statement
+from appliance.model.bundle import (
+    INDEX,
+    ROOTS,
+    SIGNATURES,
+    STATEMENT,
+    SUMS,
+    VERIFY_SCRIPT,
+    BundleIndex,
+    Statement,
+    parse_index,
+)
 from appliance.model.files import Content, Entry
-from appliance.model.jsonform import strict_json
 from appliance.model.limits import (
     MAX_CHAIN,
     MAX_ENVELOPE,
@@ -330,12 +337,7 @@ def _read_index(
             "file-mismatch", "the file changed while it was verified", where=INDEX, expected=digests[INDEX]
         )
     try:
-        strict_json(data, limit=MAX_INDEX)
-        index = BundleIndex.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise NotTrusted("index-malformed", f"bundle.json: {where}: {first['msg']}", where=INDEX) from None
+        index = parse_index(data)
     except ValueError as error:
         raise NotTrusted("index-malformed", f"bundle.json: {error}", where=INDEX) from None
     if (index.name, index.version) != (statement.predicate.name, statement.predicate.version):

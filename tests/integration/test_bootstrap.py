@@ -140,6 +140,16 @@ def test_a_refused_bundle_leaves_the_host_as_it_was(
     assert host.files() == before
 
 
+def test_what_the_site_demands_holds_for_its_first_bundle(host: Host, bundle: ControlBundle) -> None:
+    before = host.files()
+    policy = "schema: appliance.policy/v1\\nlowest_versions: {kit: 1.0.1}\\n"
+    script = f"umask 022; printf '{policy}' >'/tmp/my policy.yaml'; cd /tmp; {BOOTSTRAP} --policy 'my policy.yaml'"
+    refused = host.sh(f"{script}; code=$?; rm 'my policy.yaml'; ls -A /tmp; exit $code", bundle)
+    assert (refused.returncode, refused.stdout) == (3, ""), refused.stderr
+    assert "version-below-lowest" in refused.stderr
+    assert host.files() == before
+
+
 def test_an_interrupt_leaves_nothing_behind(host: Host, bundle: ControlBundle) -> None:
     before = host.files()
     moment = AT_MOMENT.format(sign="/tmp/appliance-bootstrap-*/control/bin/python", signal="TERM")

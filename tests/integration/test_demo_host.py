@@ -1,7 +1,6 @@
 """A bare Debian 13 host gets all it needs from the demo bundle, without a network."""
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ import pytest
 
 from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.demo import Demo
-from tests.support.project import REPOSITORY
+from tests.support.documents import commands
 
 pytestmark = [pytest.mark.integration, pytest.mark.demo]
 
@@ -109,14 +108,14 @@ def test_the_carried_script_accepts_the_bundle(host: Host) -> None:
 
 
 def test_cosign_accepts_the_bundle_as_documented(host: Host, demo: Demo) -> None:
-    guide = (REPOSITORY / "docs/auditing.md").read_text()
-    (commands,) = re.findall(r"^## cosign, offline$.*?^```sh\n(.*?)^```$", guide, re.M | re.S)
     (signature,) = (demo.path / "sigs").iterdir()
     prepare = f"""
     set -eu
     keyid={signature.name.partition(".")[0]}
     cd /tmp
-    ln -s /mnt/bundle/sigs /mnt/bundle/SHA256SUMS /mnt/signer/signer.pub.pem .
+    work=$(mktemp -d)
+    ln -s /mnt/bundle bundle
+    ln -s /mnt/signer/signer.pub.pem .
     """
-    verified = host.run("sh", "-c", prepare + commands)
+    verified = host.run("sh", "-c", prepare + "".join(commands("auditing.md", "cosign, offline")))
     assert (verified.returncode, "Verified OK" in verified.stderr) == (0, True), verified.stderr

@@ -1,5 +1,6 @@
 """Keys on PKCS#11 tokens: SoftHSM is the token, openssl has the word on what it signs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,15 @@ def test_a_certificate_is_as_good_as_a_public_key(own: SoftHsm) -> None:
     assert found.public == key.public
     assert key.public.verifies(found.sign(MESSAGE), MESSAGE)
     assert token_public_key(parse_pkcs11_uri(own.uri("object=release;type=cert")), None) == key.public
+
+
+def test_labels_that_are_no_text_disturb_nobody(own: SoftHsm) -> None:
+    odd = os.fsdecode(b"\xff\xfe")
+    own.new_token(odd)
+    own.new_key(odd, "01")
+    own.new_key("release", "02")
+    assert signer(own.uri("token=release%20token;id=%01")).public == own.public_key("01")
+    assert refusal(own.uri("token=release%20token;object=other")).found == "id=%01, object=release;id=%02"
 
 
 def test_a_key_that_is_shown_after_login_only(own: SoftHsm) -> None:

@@ -3,6 +3,7 @@
 The site then stays up until Ctrl-C.  Whenever that comes, everything is cleared but the bundle.
 """
 
+import argparse
 import os
 import shlex
 import signal
@@ -23,23 +24,28 @@ from tests.site.probe import reached
 from tests.site.running import Site, SiteFailed, running_site, why_not
 from tests.site.story import Story
 
-_NAME = "demo"
 _INTERRUPTED = 130
 _OWN = f"{CLIENTS}/operator"
 _CURL = f"curl --cacert /etc/appliance/pki/ca.pem --cert {_OWN}/client.pem --key {_OWN}/client.key https://gpu1/v1"
-_CHAT = """--json '{"model": "tiny-chat", "messages": [{"role": "user", "content": "Good morning"}]}'"""
+_CHAT = (
+    """--json '{"model": "tiny-chat", "max_tokens": 40, "messages": [{"role": "user", "content": "Good morning"}]}'"""
+)
 
 
 def main() -> int:
     """The exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.site.demo", description=__doc__)
+    parser.add_argument("--name", default="demo", help="the site's name (default: %(default)s)")
+    name = parser.parse_args().name
     if problem := why_not():
         print(f"error: this machine cannot run a site: {problem}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in what a script starts in the background
+        signal.signal(number, _interrupt)
     try:
-        _tell(Story())
+        _tell(Story(), name)
     except KeyboardInterrupt:
-        print("\nthe site is gone, with all that was in it; the bundle stays")
+        print("\nended: nothing is left of the site")
         return _INTERRUPTED
     except (CommandFailed, SiteFailed, pytest.skip.Exception) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,7 +57,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _tell(story: Story) -> None:
+def _tell(story: Story, name: str) -> None:
     story.step("The connected side: fetch by digest, check, list, sign")
     bundle = Path(_run(story, "make", "bundle", "BUNDLE=bundles/demo.yaml").splitlines()[-1])
     story.say(f"{bundle}: {sum(1 for _ in (bundle / 'SHA256SUMS').open())} files, signed")
@@ -61,7 +67,7 @@ def _tell(story: Story) -> None:
     _run(story, "sh", "appliance/verify.sh", str(bundle), "--root", str(root))
 
     story.step("Two bare hosts boot: Debian 13 with systemd, SSH and Python, in a network of their own")
-    with running_site(bundle=bundle, name=_NAME) as site:
+    with running_site(bundle=bundle, name=name) as site:
         operator = Operator(site.depot)
         story.say(site.description)
         _try_ways_out(story, site)
@@ -92,9 +98,9 @@ def _ask(story: Story, operator: Operator, gpu1: Host) -> None:
     story.step("Ask, with the stock OpenAI client and a client certificate")
     operator.take_client()
     embedding = operator.ask("operator", "embedding")
-    story.say(f"embeddings: “{embedding['sentence']}”")
+    story.say(f"embeddings: '{embedding['sentence']}'")
     for other, cosine in embedding["others"].items():
-        story.say(f"            “{other}” is near it by {cosine:.2f}")
+        story.say(f"            '{other}' is near it by {cosine:.2f}")
     answer = operator.ask("operator", "chat")
     story.say(
         f"chat, streamed in {len(answer['parts'])} parts by a model of random weights: {''.join(answer['parts'])!r}"
@@ -114,7 +120,7 @@ def _try_ways_out(story: Story, site: Site) -> None:
 
 def _explain(story: Story, site: Site) -> None:
     site.depot.run(["apt-get", "install", "--yes", "curl", "jq"], timeout=120)
-    enter = f".venv/bin/python -m tests.site --name {_NAME} run"
+    enter = f".venv/bin/python -m tests.site --name {site.plan.name} run"
     story.say("The site stays up; Ctrl-C here ends it. In another terminal, in this directory:")
     story.command("", f"{enter} depot")
     story.command("", f"{enter} gpu1 tail --follow /var/log/appliance-gateway/audit.log")

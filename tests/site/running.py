@@ -28,7 +28,13 @@ from tests.support.debian_root import debian_root
 
 HOSTS = ("depot", "gpu1")
 _BASE = ("trixie", "systemd", "systemd-sysv", "dbus", "udev", "openssh-server", "python3", "iproute2")
-_PROGRAMS = {"systemd-nspawn": "systemd-container", "ip": "iproute2", "tcpdump": "tcpdump", "mmdebstrap": "mmdebstrap"}
+_PROGRAMS = {
+    "systemd-nspawn": "systemd-container",
+    "ip": "iproute2",
+    "tcpdump": "tcpdump",
+    "mmdebstrap": "mmdebstrap",
+    "mkfs.ext4": "e2fsprogs",
+}
 _PATIENCE = 60.0  # seconds
 
 
@@ -85,6 +91,8 @@ def why_not() -> str:
         return f"needs: apt-get install {' '.join(missing)}"
     if "\toverlay\n" not in Path("/proc/filesystems").read_text():
         return "needs a kernel with overlayfs"
+    if not Path("/dev/loop-control").exists():
+        return "needs loop devices"
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.site.operator import VARIABLES, Operator
+from tests.site.operator import ROOT, VARIABLES, Operator
 from tests.site.running import running_site
 from tests.support.light_bundle import LightBundles
 
@@ -65,6 +65,17 @@ def test_a_model_is_known_by_its_image_and_its_weights(operator: Operator, bundl
     assert depot["files"]["/etc/appliance/depot/nginx.conf"] == told
 
 
-def test_the_log_holds_and_its_head_leaves_the_site(operator: Operator) -> None:
+def test_an_auditor_finds_that_everything_fits(operator: Operator) -> None:
     assert operator.appliance("log", "head", "--out", "/root/head.json").returncode == 0
-    assert operator.appliance("log", "check", "--head", "/root/head.json").returncode == 0
+    operator.depot.run(["cp", "/srv/appliance/receipts/site.pub.pem", "/root"])
+    kept = ["--key", "/root/site.pub.pem", "--head", "/root/head.json"]
+    assert operator.appliance("log", "check", *kept).returncode == 0
+    audited = operator.appliance("audit", "--root", ROOT, *kept, "--json", "--out", "/root/report.html")
+    report = json.loads(audited.stdout)
+    assert (audited.returncode, report["fits"]) == (0, True), report["findings"]
+    assert {host["install"]["host"] for host in report["hosts"]} == {"depot1", "gpu1"}
+    (gpu1,) = (host for host in report["hosts"] if host["install"]["host"] == "gpu1")
+    assert [(model["name"], model["bundles"]) for model in gpu1["models"]] == [("tiny-chat", ["light 1.0.0"])]
+    assert gpu1["from_bundle"] > 50
+    assert gpu1["other_version"] == []
+    assert "light 1.0.0, current" in operator.depot.run(["cat", "/root/report.html"])

@@ -163,7 +163,7 @@ def test_a_site_leaves_the_machine_as_it_was() -> None:
         traces = Traces.of(running)
         assert len(traces.namespaces) == 13  # of the first process and the host six each, and the keeper's mounts
         assert any("systemd" in line for line in traces.left())
-        assert {line.split()[0] for line in traces.left()} == {"process", "directory", "cgroup"}
+        assert {line.split()[0] for line in traces.left()} == {"process", "disk", "cgroup", "directory"}
         assert machine() == before
     assert traces.left() == []
     assert machine() == before

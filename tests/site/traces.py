@@ -32,10 +32,13 @@ class Traces:
         return cls(scratch_of(name), frozenset())
 
     def left(self) -> list[str]:
-        """What is still there: each begins with ``process``, ``mount``, ``cgroup`` or ``directory``."""
+        """What is still there: each begins with ``process``, ``mount``, ``disk``, ``cgroup`` or ``directory``."""
         found = [f"process {path.name}: {_command(path)}" for path in _processes() if self._belongs(path)]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [f"mount {line}" for line in mounts if f"/{self.scratch.name}/" in line or " /run/site" in line]
+        found += [
+            f"disk {path.parent}" for path in Path("/sys/block").glob("loop*/loop/backing_file") if self._has(path)
+        ]
         found += [f"cgroup {path}" for mount in cgroup_mounts() for path in mount.glob(f"*{self.scratch.name}*")]
         return found + ([f"directory {self.scratch}"] if self.scratch.exists() else [])
 
@@ -47,6 +50,12 @@ class Traces:
             if not found or time.monotonic() > deadline:
                 return found
             time.sleep(0.05)
+
+    def _has(self, backing: Path) -> bool:
+        try:
+            return backing.read_text().startswith(f"{self.scratch}/")
+        except OSError:
+            return False  # it was let go of meanwhile
 
     def _belongs(self, process: Path) -> bool:
         if _namespaces(process) & self.namespaces:

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,16 +44,11 @@ class Demo:
 
 
 def make_demo(folder: Path) -> Demo:
-    """Build the demo into ``folder`` with a new key.  Skips where that cannot be done.
-
-    A lock that the build renews, because the code or a mirror has changed, is put back:
-    tests leave the working tree alone.
-    """
+    """Build the demo into ``folder`` with a new key.  Skips where that cannot be done."""
     check_needs()
     key = folder / "demo key.pem"
     subprocess.run([_APPLIANCE, "keys", "new", key, "--no-passphrase"], check=True, capture_output=True)
-    locked = _LOCK.read_bytes()
-    try:
+    with kept_lock():
         built = subprocess.run(
             ["make", "bundle", f"OUT={folder / 'built here'}", f"KEY={key}"],
             cwd=REPOSITORY,
@@ -61,13 +58,21 @@ def make_demo(folder: Path) -> Demo:
             text=True,
             check=False,
         )
-    finally:
-        if _LOCK.read_bytes() != locked:
-            _LOCK.write_bytes(locked)
     if built.returncode != 0:
         pytest.fail(f"make bundle ended with {built.returncode}:\n{built.stderr}", pytrace=False)
     path = Path(built.stdout.splitlines()[-1])
     return Demo(path, key.with_name("demo key.root.json"), key.with_name("demo key.pub.pem"))
+
+
+@contextmanager
+def kept_lock() -> Iterator[None]:
+    """Put back a lock that a build renews, because the code or a mirror has changed: tests leave the tree alone."""
+    locked = _LOCK.read_bytes()
+    try:
+        yield
+    finally:
+        if _LOCK.read_bytes() != locked:
+            _LOCK.write_bytes(locked)
 
 
 def check_needs() -> None:

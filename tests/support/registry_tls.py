@@ -10,6 +10,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_ONLY_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -27,8 +39,13 @@ def make_identity(folder: Path) -> Identity:
     authority = _name("test authority")
     constraints = x509.BasicConstraints(ca=True, path_length=0)
     addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    # Python 3.13 checks by RFC 5280 to the letter, which wants the key identifiers and the usage.
+    subject = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject)
     root = _builder(authority, authority, authority_key).add_extension(constraints, critical=True)
+    root = root.add_extension(subject, critical=False).add_extension(_ONLY_SIGNS, critical=True)
     leaf = _builder(_name("127.0.0.1"), authority, server_key).add_extension(addresses, critical=False)
+    leaf = leaf.add_extension(issuer, critical=False)
     identity = Identity(folder / "authority.pem", folder / "server.pem", folder / "server.key")
     identity.authority.write_bytes(_pem(root.sign(authority_key, hashes.SHA256())))
     identity.certificate.write_bytes(_pem(leaf.sign(authority_key, hashes.SHA256())))

@@ -96,6 +96,7 @@ class SoftHsm:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
+            errors="replace",
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"

@@ -101,6 +101,13 @@ def test_files_that_are_written_have_an_owner_and_a_mode(file: Path) -> None:
                 assert {"owner", "group", "mode"} <= task[module].keys(), task["name"]
 
 
+@pytest.mark.parametrize("file", TASK_FILES, ids=lambda file: str(file.relative_to(SITE / "roles")))
+def test_units_are_masked_without_a_look_at_the_owner_of_dev_null(file: Path) -> None:
+    """It is whose container was entered last: a run would find it changed, and change it."""
+    links = [task["ansible.builtin.file"] for task in tasks(read(file)) if "ansible.builtin.file" in task]
+    assert all(link["follow"] is False for link in links if link.get("src") == "/dev/null")
+
+
 def test_the_playbooks_name_roles_that_exist_and_all_of_them() -> None:
     named = {role["role"] for file in PLAYBOOKS for play in read(file) for role in play.get("roles", [])}
     included = {

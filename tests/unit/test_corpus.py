@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from appliance.model.policy import POLICY_SCHEMA
 from appliance.store.tree import Tree
-from tests.corpus.builder.build import meanwhile, write
+from tests.corpus.builder.build import meanwhile, write, write_override
 from tests.corpus.builder.cases import Before, Case, Operation, Told, Verifier, load_cases, load_rows
 from tests.corpus.builder.content import write_content
 from tests.corpus.builder.disk import CannotBuild
@@ -28,6 +29,7 @@ from tests.support.watched import Snapshot, differences, snapshot
 CASES = load_cases()
 BAD = {name: case for name, case in CASES.items() if case.alone and not case.good}
 GOOD = {name: case for name, case in CASES.items() if case.alone and case.good}
+AT_A_SITE = {name: case for name, case in CASES.items() if case.history or case.policy}
 RACES = {name: case for name, case in CASES.items() if case.when}
 CONTENT = {name: case for name, case in CASES.items() if case.subject != "bundle"}
 
@@ -61,17 +63,19 @@ class World:
 
         One for all cases with that past: what is refused changes nothing of it.
         """
-        past = case.history or (Before(do=(Operation("version", False, "is", "0.9.0"),)),)
-        key = (case.base, repr(past))
+        key = (case.base, repr(case.history))
         if key not in self.sites:
-            self.sites[key] = self.root / f"srv/site {len(self.sites)}"
-            for number, before in enumerate(past):
-                bundle = Case(
-                    name="before", base=before.base or case.base, do=before.do, verdict=Told(accepted="it was")
-                )
-                written = write(bundle, self.root / f"held/{len(self.sites)}/{number}")
-                assert ask("import", written.path, "--root", written.trusted, "--site", self.sites[key]).code == 0
+            self.sites[key] = self.new_site(case, self.root / f"srv/site {len(self.sites)}")
         return self.sites[key]
+
+    def new_site(self, case: Case, site: Path) -> Path:
+        """Such a site for one case alone."""
+        for before in case.history or (Before(do=(Operation("version", False, "is", "0.9.0"),)),):
+            accepted = Told(accepted="it was")
+            bundle = Case(name="before", base=before.base or case.base, do=before.do, verdict=accepted)
+            written = write(bundle, self.root / f"held/{len(list(self.root.glob('held/*')))}")
+            assert ask("import", written.path, "--root", written.trusted, "--site", site).code == 0
+        return site
 
     def seen(self, site: Path) -> Snapshot:
         """Everything but what an import is there to write: its log and receipts, and its staging's times."""
@@ -122,6 +126,26 @@ def test_a_good_bundle_is_accepted_and_imported(case: Case, world: World, tmp_pa
     assert taken.code == 0
     assert ask("verify", taken.value["path"], "--root", written.trusted).code == 0
     assert differences(before, world.seen(site)) == []
+
+
+@pytest.mark.parametrize("case", AT_A_SITE.values(), ids=list(AT_A_SITE))
+def test_a_site_refuses_what_its_past_and_its_policy_forbid(case: Case, world: World, tmp_path: Path) -> None:
+    written = world.make(case)
+    site = world.site(case) if not case.good else world.new_site(case, tmp_path / "site")
+    options: list[object] = []
+    if case.policy:
+        policy = world.medium / "policy.yaml"
+        policy.write_text(json.dumps({"schema": POLICY_SCHEMA, **case.policy}))
+        options += ["--policy", policy]
+    before = world.seen(site)
+    check(ask("verify", written.path, "--root", written.trusted, *options), case.told("verify"))
+    options += ["--override", write_override(case, written)] if case.override else []
+    before = world.seen(site)
+    check(ask("import", written.path, "--root", written.trusted, "--site", site, *options), case.told("import"))
+    assert differences(before, world.seen(site)) == []
+    if not case.good and case.verdict.refused != "override-malformed":  # that says nothing of a bundle
+        last = json.loads((site / "log/log.jsonl").read_bytes().splitlines()[-1])
+        assert last["details"]["refusal"]["reference"] == case.told("import").refused
 
 
 @pytest.mark.parametrize("command", ["verify", "import"])

@@ -27,7 +27,7 @@ from appliance.model.bundle import ROOTS, BundleArtifact, Statement
 from appliance.model.debrepo import parse_stanza
 from appliance.model.files import BundleFile
 from appliance.model.limits import MAX_ENVELOPE, MAX_INDEX, MAX_YAML
-from appliance.model.lock import Lock
+from appliance.model.lock import Lock, LockedFile
 from appliance.model.progress import Progress
 from appliance.model.yamlform import YamlError, read_yaml
 from appliance.steps.evidence import root_version, signers_of
@@ -63,11 +63,12 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         version = bundle.root.document.version
         names = [f"{ROOTS}/{number}.root.json" for number in range(1, version + 1)]
         chain = tuple(read_root(tree.read(name, MAX_ENVELOPE), name) for name in names)
-        origins = _origins(tree, bundle)
+        lock = _lock(tree, bundle)
         packages = _packages(tree, bundle)
+        sizes = {name: entry.size for name, entry in tree.listing().items()}
     artifacts = bundle.index.artifacts
     return Verified(
-        told=_told(path, bundle, origins, current=current),
+        told=_told(path, bundle, lock, sizes, current=current),
         statement=bundle.statement,
         chain=chain,
         images=frozenset(one.details["manifest_digest"] for one in artifacts if "manifest_digest" in one.details),
@@ -130,10 +131,15 @@ def refusal(path: Path, error: ApplianceError) -> Finding:
     )
 
 
-def _told(path: Path, bundle: VerifiedBundle, origins: Mapping[str, str], *, current: bool) -> AuditedBundle:
+def _told(
+    path: Path, bundle: VerifiedBundle, lock: Lock | None, sizes: Mapping[str, int], *, current: bool
+) -> AuditedBundle:
     head, index = bundle.statement.predicate, bundle.index
+    explained = {file.path for file in (*index.shared, *(file for one in index.artifacts for file in one.files))}
+    locked = {(one.kind, one.name): one for one in lock.artifacts} if lock else {}
+    origins = {file.sha256: file.url for one in locked.values() for file in (*one.files, *one.inputs) if file.url}
 
-    def files(entries: Iterable[BundleFile]) -> tuple[AuditedFile, ...]:
+    def files(entries: Iterable[BundleFile | LockedFile]) -> tuple[AuditedFile, ...]:
         return tuple(
             AuditedFile(path=one.path, sha256=one.sha256, size=one.size, origin=origins.get(one.sha256, ""))
             for one in entries
@@ -162,10 +168,16 @@ def _told(path: Path, bundle: VerifiedBundle, origins: Mapping[str, str], *, cur
                 source=one.source,
                 details=one.details,
                 files=files(one.files),
+                inputs=files(locked[one.kind, one.name].inputs) if (one.kind, one.name) in locked else (),
             )
             for one in index.artifacts
         ),
         shared=files(index.shared),
+        own=tuple(
+            AuditedFile(path=name, sha256=digest, size=sizes[name])
+            for name, digest in bundle.digests.items()
+            if name not in explained
+        ),
     )
 
 
@@ -202,21 +214,15 @@ def _list_digest(artifact: BundleArtifact) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _origins(tree: Tree, bundle: VerifiedBundle) -> dict[str, str]:
-    """Address by SHA-256, as the lock in the bundle says; empty when it says nothing that we can read."""
+def _lock(tree: Tree, bundle: VerifiedBundle) -> Lock | None:
+    """The lock in the bundle; None where there is none that we can read."""
     if LOCK not in bundle.digests:
-        return {}
+        return None
     data = _signed(tree, bundle, LOCK, MAX_YAML)
     try:
-        lock = Lock.model_validate_json(json.dumps(read_yaml(data).data))
+        return Lock.model_validate_json(json.dumps(read_yaml(data).data))
     except (YamlError, ValueError):
-        return {}
-    return {
-        file.sha256: file.url
-        for artifact in lock.artifacts
-        for file in (*artifact.files, *artifact.inputs)
-        if file.url is not None
-    }
+        return None
 
 
 def _packages(tree: Tree, bundle: VerifiedBundle) -> dict[str, frozenset[str]]:

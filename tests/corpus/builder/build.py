@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from appliance.model.override import OVERRIDE_PAYLOAD_TYPE
 from tests.corpus.builder import changes, disk
 from tests.corpus.builder.cases import Case, Operation, load_bases
 from tests.corpus.builder.chain import Document, make_chain
 from tests.corpus.builder.words import expand, number_of, to_bytes
+from tests.support import overrides
 from tests.support.bundles import FILES, Recipe, Written, keyid
 
 _DOCUMENTS = ("statement", "SHA256SUMS", "bundle.json", "signatures", "trusted")
@@ -121,6 +123,25 @@ def meanwhile(case: Case, written: Written) -> None:
     """Do what ``case`` does while a verifier works."""
     outside = os.fspath(written.path.parent / "outside")
     _apply(_expanded(case.meanwhile, outside), written, recipe_of(case, outside))
+
+
+def write_override(case: Case, written: Written) -> Path:
+    """The override that is given with the bundle, beside it; for the site plant-7 unless the case says otherwise."""
+    assert case.override is not None
+    content, over = overrides.payload(written, case.override.allows), case.override.over or OVERRIDE_PAYLOAD_TYPE
+    operations = _expanded(case.override.do, _NOWHERE)
+    for operation in operations:
+        if operation.place == "override":
+            content = changes.change(operation.verb, content, operation.argument)
+    data = overrides.sign(content, tuple(map(number_of, case.override.by)), over)
+    if over != OVERRIDE_PAYLOAD_TYPE:
+        data = changes.change("set", data, {"payloadType": OVERRIDE_PAYLOAD_TYPE})
+    for operation in operations:
+        if operation.place == "override envelope":
+            data = changes.change(operation.verb, data, operation.argument)
+    path = written.path.parent / "override.json"
+    path.write_bytes(data)
+    return path
 
 
 def _apply(operations: Iterable[Operation], written: Written, recipe: Recipe) -> None:

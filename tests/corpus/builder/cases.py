@@ -100,6 +100,15 @@ class Before(Data):
     do: Operations = ()
 
 
+class Beside(Data):
+    """An override for the bundle: what it ``allows``, ``by`` whom it is signed, ``over`` which type."""
+
+    allows: tuple[str, ...] = ("rollback",)
+    by: tuple[str, ...] = ("first", "second")
+    over: str = ""
+    do: Operations = ()
+
+
 class Case(Data):
     """One bundle and what has to be said of it.
 
@@ -121,7 +130,7 @@ class Case(Data):
     meanwhile: Operations = ()
     history: tuple[Before, ...] = ()
     policy: dict[str, Any] = {}
-    override: dict[str, Any] = {}
+    override: Beside | None = None
     verdict: Told
     others: dict[Verifier, Told] = {}
 
@@ -156,7 +165,7 @@ class Row(Data):
 
 def _case(value: Mapping[str, Any], common: Mapping[str, Any]) -> Case:
     if "accepted" in value:  # among cases that are refused
-        common = {key: common[key] for key in common.keys() & {"subject", "base", "group"}}
+        common = {key: common[key] for key in common.keys() - {"refused", "code", "rows", "imitates"}}
     fields = {**common, **value}
     for key in ("imitates", "rows"):
         fields[key] = tuple(dict.fromkeys([*common.get(key, ()), *value.get(key, ())]))

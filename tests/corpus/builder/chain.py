@@ -1,6 +1,7 @@
 """Root chains: what each document says, who signs it, and what is edited before and after."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import Field
@@ -29,19 +30,26 @@ class Document(Data):
 
     def make(self, position: int, edits: Edits) -> bytes:
         """The signed document at ``position`` of a chain."""
-        keys = tuple(map(number_of, self.keys))
-        signers = tuple(map(number_of, self.by or (*self.keys, *self.also)))
-        data = root_document(
+        data = _signed(self, position)
+        if before := edits.get(f"root {position}"):
+            data = sign_root(_apply(before, payload_of(data)), self.signers)
+        return _apply(edits.get(f"root {position} envelope", ()), data)
+
+    @property
+    def signers(self) -> tuple[int, ...]:
+        """Whose signatures it gets."""
+        return tuple(map(number_of, self.by or (*self.keys, *self.also)))
+
+    def write(self, position: int) -> bytes:
+        """The document as it is before anybody edits it."""
+        return root_document(
             self.version or position,
-            keys,
-            signed_by=signers,
+            tuple(map(number_of, self.keys)),
+            signed_by=self.signers,
             threshold=self.threshold or sum(1 for person in self.keys if not person.endswith("-pq")),
             revoked=tuple(map(number_of, self.revoked)),
             change=self._release,
         )
-        if before := edits.get(f"root {position}"):
-            data = sign_root(_apply(before, payload_of(data)), signers)
-        return _apply(edits.get(f"root {position} envelope", ()), data)
 
     def _release(self, document: dict[str, Any]) -> None:
         role = document["roles"]["release"]
@@ -59,6 +67,12 @@ class Document(Data):
 def make_chain(documents: Sequence[Document], edits: Edits) -> tuple[bytes, ...]:
     """All documents, signed."""
     return tuple(document.make(position, edits) for position, document in enumerate(documents, start=1))
+
+
+@cache
+def _signed(document: Document, position: int) -> bytes:
+    """The same bytes each time, as of a document that was signed once and is carried in every bundle."""
+    return document.write(position)
 
 
 def _apply(edits: Sequence[Callable[[bytes], bytes]], data: bytes) -> bytes:

@@ -140,3 +140,31 @@ def test_no_receipt_without_a_key(carried: Written, tmp_path: Path, capsys: pyte
     assert run(["verify", str(carried.path), "--root", str(carried.trusted), "--receipt", str(receipt)]) == 2
     assert "--key" in capsys.readouterr().err
     assert not receipt.exists()
+
+
+def test_a_refusal_is_exit_code_3_even_without_its_receipt(
+    carried: Written, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (carried.path / "extra").write_bytes(b"")
+    receipt = tmp_path / "no folder/receipt.json"
+    verify = ["verify", str(carried.path), "--root", str(carried.trusted), "--receipt", str(receipt), "--key", str(key)]
+    assert run(verify) == 3
+    assert "there is no receipt of this refusal" in capsys.readouterr().err
+
+
+def test_a_site_verifies_again_what_it_holds(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    held, root = site.path("tiny", "2.0.0"), site.root.parent / "1/root.json"
+    verify = ["verify", str(held), "--root", str(root), "--site", str(site.root)]
+    assert run(verify) == 0
+    weights = held / "models/tiny/model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(b"x")
+    assert run(verify) == 3
+    capsys.readouterr()
+    assert run(["log", "show", "--site", str(site.root)]) == 0
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert "verify    accepted tiny 2.0.0" in lines[0]
+    assert "verify    refused (file-mismatch)" in lines[1]
+    assert len(receipts(site)) == 5
+    assert run([*verify[:-1], str(site.root / "none")]) == 2
+    assert "(log-missing)" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """``appliance sign``, and what ``appliance inspect`` tells of signatures: several people, one bundle."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,38 @@ def test_what_a_killed_run_has_left_goes_with_the_next(desk: Desk, bundle: Writt
 )
 def test_what_cannot_be_meant_is_exit_code_2(desk: Desk, bundle: Written, arguments: list[str]) -> None:
     assert desk.refusal(*arguments, code=2) in ("usage", "statement-unreadable")
+
+
+# A bundle that somebody else has put together ------------------------------------------------
+
+
+def test_no_signature_goes_where_a_link_leads(desk: Desk, bundle: Written) -> None:
+    outside = desk.folder / "outside"
+    outside.mkdir()
+    (bundle.path / "sigs").symlink_to(outside)
+    assert desk.refusal("sign", "bundle", "--key", f"{FIRST}.pem", code=3) == "file-type"
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["statement.json", "SHA256SUMS"])
+def test_nothing_is_signed_that_lies_behind_a_link(desk: Desk, bundle: Written, path: str) -> None:
+    (bundle.path / path).rename(desk.folder / "elsewhere")
+    (bundle.path / path).symlink_to(desk.folder / "elsewhere")
+    assert desk.refusal("sign", "bundle", "--key", f"{FIRST}.pem", code=2) == "statement-unreadable"
+
+
+@pytest.mark.parametrize("path", ["trust/1.root.json", "statement.json", "bundle.json"])
+def test_a_pipe_in_a_bundle_holds_nobody_up(desk: Desk, bundle: Written, path: str) -> None:
+    """Who opens a pipe for reading waits for whoever writes to it, for ever."""
+    (bundle.path / path).unlink()
+    os.mkfifo(bundle.path / path)
+    assert desk.refusal("inspect", "bundle", code=3) == "file-type"
+    if path != "bundle.json":
+        desk.refusal("sign", "bundle", "--key", f"{FIRST}.pem", code=2 if path == "statement.json" else 3)
+
+
+def test_a_root_document_that_lies_elsewhere_is_none_of_the_bundle(desk: Desk, bundle: Written) -> None:
+    (bundle.path / "trust/1.root.json").unlink()
+    (bundle.path / "trust/1.root.json").symlink_to(bundle.trusted)
+    assert desk.refusal("inspect", "bundle", code=3) == "file-type"
+    assert desk.refusal("sign", "bundle", "--key", f"{FIRST}.pem", code=3) == "file-type"

@@ -132,7 +132,19 @@ def test_what_may_have_been_meant_as_a_pin_is_not_repeated(text: str) -> None:
     assert SECRET not in str(error.as_dict())
 
 
-@given(label=st.text(st.characters(codec="utf-8", exclude_characters="\0")), identity=st.binary(max_size=20))
-def test_a_key_that_is_told_to_a_person_can_be_named_again(label: str, identity: bytes) -> None:
+@given(
+    label=st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0")),
+    identity=st.none() | st.binary(max_size=20),
+)
+def test_a_key_that_is_told_to_a_person_can_be_named_again(label: str | None, identity: bytes | None) -> None:
     uri = parse_pkcs11_uri(f"pkcs11:{uri_part(label, identity)}")
     assert (uri.label, uri.id) == (label, identity)
+
+
+@given(st.text(), st.sampled_from(("", "?", ";token=", "?pin-source=file:", "%", "&", "=")), st.text())
+def test_whatever_is_typed_is_read_or_refused(before: str, between: str, after: str) -> None:
+    try:
+        outcome = parse_pkcs11_uri(f"pkcs11:{before}{between}{after}").shown.partition(":")[0]
+    except BadInput as error:
+        outcome = error.reference
+    assert outcome in ("pkcs11", "pkcs11-uri", "pkcs11-pin-value")

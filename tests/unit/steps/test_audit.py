@@ -111,6 +111,8 @@ def test_a_site_on_which_everything_fits(materials: Materials) -> None:
     assert report.fits
     (bundle,) = report.bundles
     assert (bundle.name, bundle.current, bundle.files) == ("tiny", True, 10)
+    listed = [file.path for file in (*bundle.artifacts[0].files, *bundle.shared, *bundle.own)]
+    assert sorted(listed) == sorted({*FILES, "os/debian13/Packages", "bundle.json", "verify.sh"})
     assert [signer.label for signer in bundle.signers] == ["signer 12", "signer 11"]
     assert [root.version for root in report.roots] == [1, 2]
     assert report.roots[1].revoked == (key(RETIRED).public.keyid,)
@@ -159,13 +161,10 @@ def test_the_lock_says_where_files_came_from(tmp_path: Path) -> None:
     digest = hashlib.sha256(FILES["models/tiny/model.safetensors"]).hexdigest()
     file = {"path": "model.safetensors", "sha256": digest, "size": 5120, "url": "https://hub.example/x"}
     head = {"schema": "appliance.definition/v1", "name": "tiny", "version": "1.0.0", "description": "x"}
+    source = {**file, "path": "x.whl", "sha256": "7" * 64, "url": "https://x.example"}
     artifact = {
-        "kind": "weights",
-        "name": "tiny",
-        "definition": "0" * 64,
-        "licence": "x",
-        "source": {},
-        "files": [file],
+        **{"kind": "weights", "name": "tiny", "definition": "0" * 64, "licence": "x", "source": {}},
+        **{"files": [file], "inputs": [source]},
     }
     lock = {"schema": "appliance.lock/v1", "bundle": {**head, "expires_after_days": 9}, "artifacts": [artifact]}
     for text, origin in ((json.dumps(lock), "https://hub.example/x"), ("not: a lock", "")):
@@ -173,6 +172,7 @@ def test_the_lock_says_where_files_came_from(tmp_path: Path) -> None:
         written = Recipe(files=files).write(tmp_path / (origin and "with"))
         (bundle,) = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent()).bundles
         assert {file.path: file.origin for file in bundle.artifacts[0].files}["models/tiny/model.safetensors"] == origin
+        assert [file.origin for file in bundle.artifacts[0].inputs] == ["https://x.example"][: len(origin)]
 
 
 # What does not fit ---------------------------------------------------------------------------

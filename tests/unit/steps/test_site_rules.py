@@ -333,9 +333,10 @@ def test_two_runs_that_have_read_the_same_memory_do_not_pass_each_other(
     site: Site, carry: Callable[..., Written], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second is judged once more by what the first has written meanwhile."""
-    old, new = carry("1.0.0"), carry("2.0.0")
     empty = Memory(site, NAMED, Silent()).load()
-    take(new, site)
+    take(carry("2.0.0", roots=ROTATED, signers=(FIRST, STRANGER)), site)
     with monkeypatch.context() as patch:
         patch.setattr(Memory, "load", lambda self: empty)
-        assert refused(lambda: take(old, site), site).reference == "bundle-rollback"
+        older = carry("1.0.0", roots=ROTATED, signers=(FIRST, STRANGER))
+        assert refused(lambda: take(older, site), site).reference == "bundle-rollback"
+        assert refused(lambda: take(carry("3.0.0"), site), site).reference == "root-stale"

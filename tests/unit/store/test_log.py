@@ -1,5 +1,6 @@
 """A log on the disk: appended to, never rewritten, whatever was killed or cut."""
 
+import hashlib
 import multiprocessing
 import os
 import stat
@@ -178,3 +179,26 @@ def test_what_has_no_form_is_not_written(log: Log) -> None:
         log.append("verify", {"text": "\n"}, time=TIME)
     assert caught.value.reference == "log-entry"
     assert log.size() == 0
+
+
+def test_a_directory_in_its_place_is_told(log: Log) -> None:
+    log.path.mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        append(log)
+
+
+def test_a_device_in_its_place_is_told(log: Log) -> None:
+    log.path.parent.mkdir()
+    os.mkfifo(log.path)
+    with pytest.raises(NotTrusted) as caught:
+        append(log)
+    assert "no ordinary file" in caught.value.what
+
+
+def test_any_part_of_it_can_be_hashed(log: Log) -> None:
+    append(log)
+    end = log.size()
+    before = log.sha256(end)
+    append(log)
+    assert log.sha256(end) == before == hashlib.sha256(log.path.read_bytes()[:end]).hexdigest()
+    assert log.sha256(log.size()) != before

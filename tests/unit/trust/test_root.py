@@ -70,6 +70,14 @@ def test_an_epoch_lasts_as_long_as_the_same_people_sign_bundles() -> None:
     assert epochs == [1, 1, 3, 3, 5, 6, 6]
 
 
+def test_a_document_that_was_made_by_a_slow_clock_makes_no_epoch_begin_earlier() -> None:
+    slow = put("created", "2020-01-01T00:00:00Z")
+    chain = [root_document(1, (FIRST,), threshold=1), root_document(2, (FIRST, SECOND), threshold=1, change=slow)]
+    lineage = walk_chain(chain[0], chain).lineage
+    assert lineage.epoch == 2
+    assert lineage.began == lineage.created == read_root(chain[0], "1.root.json").document.created
+
+
 def test_keys_of_each_type_have_roles_of_their_own() -> None:
     root = read_root(root_document(1, (FIRST, FIRST_PQ), threshold=1), "root.json")
     assert [name for name, _ in root.document.roles.items()] == [
