@@ -39,7 +39,7 @@ from appliance.store.log import Details, Log
 from appliance.store.site import Site
 from appliance.store.staging import make_directory
 from appliance.store.tree import Tree
-from appliance.store.whole import write_whole
+from appliance.store.whole import changing, write_whole
 from appliance.trust.dsse import encode_envelope
 from appliance.trust.evidence import sign_receipt
 from appliance.trust.override import SignedOverride
@@ -112,7 +112,8 @@ def record(site: Site, event: Literal["import", "verify"], verification: Verific
     # A log that was begun anew counts from 1 again: the digest keeps receipts apart.
     path = folder / f"{head.seq:06}-{head.sha256[:12]}.sigstore.json"
     receipt = Receipt(event=event, time=time, verification=verification, log=head)
-    write_whole(path, sign_receipt(receipt, key), mode=0o644)
+    with changing(folder, "*.sigstore.json"):
+        write_whole(path, sign_receipt(receipt, key), mode=0o644)
     return path
 
 
@@ -136,13 +137,18 @@ def refusals_recorded(
 
 
 def record_switch(site: Site, bundle: BundleVersion, previous: str | None, *, changed: bool) -> None:
-    """Write down which version is current.  Nothing is written when the log says so already."""
+    """Write down which version is current.  Nothing is written when the log says so already.
+
+    ``changed`` is False when a killed run has switched: what was current before it, the log says.
+    """
 
     def make(lines: Iterator[Line]) -> Details | None:
         last = last_of(lines, "switch", name=bundle.name) or {}
         if not changed and last.get("version") == bundle.version:
             return None
-        return Switch(**bundle.model_dump(), previous=previous).model_dump(mode="json")
+        return Switch.model_validate(
+            {**bundle.model_dump(), "previous": previous if changed else last.get("version")}
+        ).model_dump(mode="json")
 
     Log(site.root).append_made("switch", make, time=now())
 

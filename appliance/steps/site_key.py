@@ -12,7 +12,7 @@ from appliance.errors import BadInput
 from appliance.steps.keys import read_private_key
 from appliance.store.site import Site
 from appliance.store.staging import make_directory
-from appliance.store.whole import write_whole
+from appliance.store.whole import changing, write_whole
 from appliance.trust.keys import PrivateKey
 
 _STATE_MODE = 0o700
@@ -27,7 +27,8 @@ def site_key(site: Site) -> PrivateKey:
     public = public_key_path(site)
     if not public.exists():
         make_directory(public.parent)
-        write_whole(public, key.public.pem(), mode=0o644)
+        with changing(public.parent, public.name):
+            write_whole(public, key.public.pem(), mode=0o644)
     return key
 
 
@@ -44,7 +45,8 @@ def receipts_folder(site: Site) -> Path:
 def _make(path: Path) -> None:
     path.parent.mkdir(mode=_STATE_MODE, exist_ok=True)
     try:
-        write_whole(path, PrivateKey.generate().pem(None), mode=0o600, replace=False)
+        with changing(path.parent, path.name):
+            write_whole(path, PrivateKey.generate().pem(None), mode=0o600, replace=False)
     except BadInput as error:
         if error.reference != "file-exists":  # another process was first
             raise

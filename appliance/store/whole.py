@@ -1,5 +1,6 @@
 """Small files, written whole or not at all."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -12,6 +13,9 @@ from pathlib import Path
 from appliance.errors import BadInput
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
+_HERE = -100  # AT_FDCWD of <fcntl.h>
+_RENAME = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28 and later
 
 
 def write_whole(path: Path, data: bytes, *, mode: int, replace: bool = True) -> None:
@@ -70,13 +74,18 @@ def _check_private(descriptor: int, mode: int, path: Path) -> None:
 
 
 def _place(temporary: str, path: Path) -> None:
-    """Give the file its name, unlike a rename never to another's loss."""
+    """Give the file its name, never to another's loss, and never two names at once: it may be a key."""
+    if _RENAME and _RENAME(_HERE, os.fsencode(temporary), _HERE, os.fsencode(path), _NO_REPLACE) == 0:
+        return
+    number = ctypes.get_errno() if _RENAME else errno.ENOSYS
+    if number not in (errno.EINVAL, errno.ENOSYS, errno.EPERM):
+        raise OSError(number, os.strerror(number), str(path))
     try:
-        os.link(temporary, path)
+        os.link(temporary, path)  # an older libc, or a file system such as NFS
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP):
             raise
-        # FAT and exFAT have no links: whoever makes the name first has it.
+        # No links either: whoever makes the name first has it.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         Path(temporary).rename(path)
 

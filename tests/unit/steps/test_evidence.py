@@ -180,7 +180,7 @@ def test_what_was_killed_before_its_line_is_told_by_the_next_run(
     assert site.current_version("tiny") == "2.0.0"
     assert "2.0.0 is current" not in story(site)[-1]
     take(second, site)
-    assert story(site)[-1] == "switch: tiny 2.0.0 is current, before: 2.0.0"
+    assert story(site)[-1] == "switch: tiny 2.0.0 is current, before: 1.0.0"
     told = len(story(site))
     assert not switch(site, "tiny", "2.0.0", Silent()).changed
     assert len(story(site)) == told

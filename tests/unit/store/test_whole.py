@@ -1,5 +1,6 @@
 """Small files are there whole, or as they were."""
 
+import ctypes
 import errno
 import os
 import threading
@@ -8,10 +9,24 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput
+from appliance.store import whole as module
 from appliance.store.whole import changing, write_whole
 
 
-def test_an_existing_file_is_not_replaced_when_it_must_not_be(tmp_path: Path) -> None:
+def _refuse(*arguments: object) -> int:
+    """A file system that does not know renameat2's flag."""
+    ctypes.set_errno(errno.EINVAL)
+    return -1
+
+
+@pytest.mark.parametrize("way", [module._RENAME, _refuse, None], ids=["rename", "link", "old libc"])
+def test_an_existing_file_is_not_replaced_when_it_must_not_be(
+    way: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RENAME", way)
+    write_whole(tmp_path / "new", b"new", mode=0o600, replace=False)
+    assert (tmp_path / "new").read_bytes() == b"new"
+    (tmp_path / "new").unlink()
     path = tmp_path / "key"
     path.write_text("old")
     with pytest.raises(BadInput, match="not overwritten"):
@@ -25,8 +40,9 @@ def _no_links(source: object, target: object) -> None:
 
 
 def test_a_file_system_without_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FAT and exFAT, which sticks have, know neither links nor modes."""
+    """FAT and exFAT, which sticks have, know neither links nor modes, and an old libc no other way."""
     monkeypatch.setattr(os, "link", _no_links)
+    monkeypatch.setattr(module, "_RENAME", None)
     path = tmp_path / "root.json"
     write_whole(path, b"new", mode=0o644, replace=False)
     with pytest.raises(BadInput, match="not overwritten"):
