@@ -280,6 +280,31 @@ def test_a_bundle_with_another_root_chain_is_another_bundle(project: Project) ->
     assert json.loads(verified.stdout)["root_version"] == 2
 
 
+def test_make_bundle_where_nobody_signs(project: Project) -> None:
+    """`make bundle KEY= ROOT=roots`, with the root chain's directory; without ROOT it says what is missing."""
+    repository = Path(__file__).parents[2]
+    if not (repository / ".venv/bin/appliance").exists():
+        pytest.skip("needs the environment that make makes: make .venv/ready")
+    (project.folder / "roots").mkdir()
+    shutil.copy(project.folder / "key.root.json", project.folder / "roots/1.root.json")
+    project.run("root", "rotate", "roots", "--key", "key.pem").check_returncode()
+
+    def make(root: str) -> "subprocess.CompletedProcess[str]":
+        bundle, out = (str(project.folder / name) for name in ("small.yaml", "dist"))
+        variables = {**project.environment, "BUNDLE": bundle, "OUT": out, "KEY": "", "ROOT": root}
+        command = [str(repository / "bundles/build.sh")]
+        return subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=False)
+
+    missing = make("")
+    assert (missing.returncode, "root-not-given" in missing.stderr) == (2, True)
+    made = make(str(project.folder / "roots"))
+    assert (made.returncode, made.stdout) == (0, f"{project.bundle}\n")
+    assert "1 more of 1 have to sign" in made.stderr
+    project.run("sign", "dist/small-1.0.0", "--key", "key.pem").check_returncode()
+    verified = project.run("verify", "dist/small-1.0.0", "--root", "key.root.json", "--json")
+    assert json.loads(verified.stdout)["root_version"] == 2
+
+
 def test_the_profile_is_for_roots_that_have_co_signers(project: Project) -> None:
     definition = project.folder / "small.yaml"
     definition.write_text(f"{definition.read_text()}profile: cnsa-2.0\n")
