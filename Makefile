@@ -7,6 +7,7 @@ KEY ?= keys/demo.pem
 ROOT ?=
 PYTHON ?= python3
 TESTS ?= tests
+FUZZ_SECONDS ?= 60
 
 export BUNDLE OUT KEY ROOT
 MAKEFLAGS += --no-print-directory
@@ -56,6 +57,10 @@ root:
 coverage: .venv/ready ## Check that the unit tests cover what trust rests on
 	@.venv/bin/python -m pytest --numprocesses 2 --quiet --cov=appliance/trust --cov=appliance/store --cov=appliance/model \
 	    --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/unit
+
+.PHONY: fuzz
+fuzz: .venv/ready ## Look for input that nobody has thought of, FUZZ_SECONDS=60 for each parser
+	@.venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 .PHONY: lint
 lint: .venv/ready ## Check style and types

@@ -108,7 +108,7 @@ def _check_canonical(value: Any) -> None:
             if abs(value) > MAX_JSON_INTEGER:
                 raise ValueError(f"{value} is beyond 2^53")
         case str():
-            if not all(" " <= character <= "~" for character in value):
+            if not (value.isascii() and value.isprintable()):
                 raise ValueError(f"{value!r} is not printable ASCII")
         case dict():
             for key, item in value.items():

@@ -22,9 +22,9 @@ _WINDOW = 64 * 1024 * 1024
 # cores leave one core idle for a sixth of the time; with a thread each, they end together.
 _LEAST_THREADS = 16
 # Handing a file to a thread costs more than hashing a small one, so small ones are handed
-# over together: at most this many bytes, and at most a part of all for each thread.
-_BATCH = 4 * CHUNK
+# over together: about as many as there are parts for each thread, within these bounds (bytes).
 _PARTS = 8
+_LEAST_BATCH, _LARGEST_BATCH = CHUNK, 4 * CHUNK
 # What a file costs beside its bytes (open, read the end, close), in bytes that are hashed in that time.
 _OPENING = 64 * 1024
 
@@ -86,13 +86,13 @@ class Hashing:
 def _batches(sizes: Mapping[str, int], workers: int) -> Iterator[list[str]]:
     """The largest files first, each alone; small ones together."""
     costs = {path: size + _OPENING for path, size in sizes.items()}
-    most = min(_BATCH, sum(costs.values()) // (workers * _PARTS))
+    enough = min(max(sum(costs.values()) // (workers * _PARTS), _LEAST_BATCH), _LARGEST_BATCH)
     batch: list[str] = []
     cost = 0
     for path in sorted(costs, key=lambda path: -costs[path]):
         batch.append(path)
         cost += costs[path]
-        if cost > most:
+        if cost >= enough:
             yield batch
             batch, cost = [], 0
     if batch:

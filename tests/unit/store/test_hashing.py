@@ -50,7 +50,10 @@ def test_large_files_are_alone_and_first_and_none_is_lost() -> None:
 
 
 def test_few_files_are_shared_out_among_all_threads() -> None:
-    assert list(_batches(dict.fromkeys("abc", 10), 16)) == [["a"], ["b"], ["c"]]
+    assert list(_batches(dict.fromkeys("abc", 10**6), 16)) == [["a"], ["b"], ["c"]]
+    assert list(_batches(dict.fromkeys("abc", 10), 16)) == [
+        ["a", "b", "c"]
+    ]  # for which a thread takes too long to begin
     assert list(_batches({}, 16)) == []
 
 
