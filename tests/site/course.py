@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 _HEADING = re.compile(r"(PLAY|TASK|RUNNING HANDLER) \[(.*)\] \**")
 _RECAP = re.compile(r"PLAY RECAP \**")
-_CHANGED = re.compile(r"changed: \[(\S+)\]")
+_CHANGED = re.compile(r"changed: (\[.*)")
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Course:
         elif _RECAP.match(text):
             self._end()
         elif changed := _CHANGED.match(text):
-            self.changes.append(f"{changed[1]}: {self.tasks[-1].name}")
+            self.changes.append(f"{self.tasks[-1].name}: {changed[1]}")
 
     def slowest(self, count: int) -> list[Part]:
         """The tasks that took most of the time."""

@@ -43,7 +43,8 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in what a script starts in the background
         signal.signal(number, _interrupt)
     try:
-        _tell(Story(), name)
+        with Story() as story:
+            _tell(story, name)
     except KeyboardInterrupt:
         print("\nended: nothing is left of the site")
         return _INTERRUPTED

@@ -6,18 +6,25 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from tests.site.course import Part
 
 
 class Story:
-    """Numbered steps, with what is said and typed in each; times are in seconds."""
+    """Numbered steps, with what is said and typed in each; leaves a ``with`` block with the terminal in order."""
 
     def __init__(self) -> None:
         self._console = Console(markup=False, highlight=False, soft_wrap=True)
         self._began = self._step_began = time.monotonic()
         self._number = 0
         self._status: Status | None = None
+
+    def __enter__(self) -> "Story":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._still()
 
     def step(self, title: str) -> None:
         """Begin a step, which ends the one before."""
@@ -43,23 +50,24 @@ class Story:
 
     def doing(self, part: Part) -> None:
         """A part that takes its time begins; a terminal shows which."""
-        if self._console.is_terminal:
-            self.still()
-            self._status = self._console.status(f"   {part.name}")
+        if not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status("")
             self._status.start()
+        self._status.update(Text(part.name))
 
     def did(self, part: Part) -> None:
         """It has ended."""
-        self.still()
+        self._still()
         self._console.print(f"   {part.seconds:5.0f} s  {part.name}")
 
-    def still(self) -> None:
-        """Nothing moves on the terminal any more."""
+    def _still(self) -> None:
         if self._status is not None:
             self._status.stop()
             self._status = None
 
     def _end_step(self) -> None:
-        self.still()
+        self._still()
         if self._number:
             self._console.print(f"   {time.monotonic() - self._step_began:5.0f} s in all", style="dim")
