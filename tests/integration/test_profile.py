@@ -7,14 +7,15 @@ import pytest
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.trust.keys import PrivateKey
-from tests.support.bad_profiles import PROFILE_CASES
-from tests.support.bundles import CNSA, FIRST, FIRST_PQ, SCRIPT, SECOND_PQ, Recipe, Written, key, keyid
+from tests.corpus.builder.build import write
+from tests.corpus.builder.cases import group
+from tests.support.bundles import CNSA, FIRST, FIRST_PQ, SCRIPT, SECOND_PQ, Written, key, keyid
 from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.documents import commands
 
 pytestmark = pytest.mark.integration
 
-_RECIPES: dict[str, Recipe] = {"good": CNSA, **{case.name: case.recipe for case in PROFILE_CASES}}
+_CASES = {case.name: case for case in group("profile")}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,8 @@ def old_system() -> DebianRoot:
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every bundle of the table, in a directory of its number."""
     folder = tmp_path_factory.mktemp("media")
-    for number, recipe in enumerate(_RECIPES.values()):
-        recipe.write(folder / f"{number}")
+    for number, case in enumerate(_CASES.values()):
+        write(case, folder / f"{number}")
     folder.chmod(0o755)
     return folder
 
@@ -44,17 +45,17 @@ def _script(system: DebianRoot, media: Path, option: str) -> dict[str, int]:
         "sh /mnt/audit/verify.sh /mnt/media/{}/bundle --root /mnt/media/{}/root.json $2 >/dev/null 2>&1; echo {} \\$?"
     """
     result = system.run(
-        ["sh", "-c", command, "sh", str(len(_RECIPES) - 1), option],
+        ["sh", "-c", command, "sh", str(len(_CASES) - 1), option],
         mounts={"media": media, "audit": SCRIPT.parent},
         user=0,
     )
     verdicts = dict(line.split() for line in result.stdout.splitlines())
-    return {name: int(verdicts[str(number)]) for number, name in enumerate(_RECIPES)}
+    return {name: int(verdicts[str(number)]) for number, name in enumerate(_CASES)}
 
 
 def _ours(media: Path) -> dict[str, int]:
     found = {}
-    for number, name in enumerate(_RECIPES):
+    for number, name in enumerate(_CASES):
         try:
             Written(media / f"{number}/bundle", media / f"{number}/root.json").verify("cnsa-2.0")
             found[name] = 0
@@ -65,7 +66,7 @@ def _ours(media: Path) -> dict[str, int]:
 
 def test_openssl_3_5_says_what_we_say(new_system: DebianRoot, media: Path) -> None:
     demanded = _script(new_system, media, "--profile=cnsa-2.0")
-    assert demanded == _ours(media) == {name: 0 if name == "good" else 3 for name in _RECIPES}
+    assert demanded == _ours(media) == {name: 0 if name == "good" else 3 for name in _CASES}
     assert set(_script(new_system, media, "").values()) == {0}
 
 

@@ -6,7 +6,7 @@ out; then the bundle is written; then what is done ``on`` the disk is done.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from tests.corpus.builder.cases import Case, Operation, load_bases
 from tests.corpus.builder.chain import Document, make_chain
 from tests.corpus.builder.words import expand, number_of, to_bytes
 from tests.support import overrides
-from tests.support.bundles import FILES, Recipe, Written, keyid
+from tests.support.bundles import FILES, Recipe, Written, keyid, sha384_list_from, sha384_list_of
 
-_DOCUMENTS = ("statement", "SHA256SUMS", "bundle.json", "signatures", "trusted")
+_DOCUMENTS = ("statement", "SHA256SUMS", "SHA384SUMS", "bundle.json", "signatures", "trusted")
 _NOWHERE = "/nonexistent"
 
 
@@ -32,6 +32,7 @@ class _Draft:
         self.chain: list[Document] = []
         self.signers: list[str] = []
         self.trusted: Document | int = 1
+        self.sha384 = "absent"
         self.edits: defaultdict[str, list[Callable[[bytes], bytes]]] = defaultdict(list)
 
     def do(self, place: str, verb: str, argument: Any) -> None:
@@ -53,6 +54,8 @@ class _Draft:
             case "version", "is":
                 self.edits["statement"].append(partial(changes.change, "set", argument={"predicate/version": argument}))
                 self.edits["bundle.json"].append(partial(changes.change, "set", argument={"version": argument}))
+            case "SHA384SUMS", "is":
+                self.sha384 = argument
             case "trusted", "document":
                 self.trusted = argument if isinstance(argument, int) else Document.model_validate(argument)
             case _ if place in _DOCUMENTS or place.startswith(("root ", "signature ")):
@@ -72,10 +75,19 @@ class _Draft:
             trusted=self._edited("trusted", trusted),
             omitted=tuple(self.omitted),
             index_bytes=partial(self._edited, "bundle.json"),
+            lists=self._sha384,
             sums=partial(self._edited, "SHA256SUMS"),
             statement_bytes=partial(self._edited, "statement"),
             signature_bytes=self._edited_signature,
         )
+
+    def _sha384(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        if self.sha384 == "absent":
+            return {}
+        (data,) = sha384_list_of(files).values()
+        data = self._edited("SHA384SUMS", data)
+        (name,) = sha384_list_from(b"another list" if self.sha384 == "misnamed" else data)
+        return {name: data}
 
     def _edited(self, place: str, data: bytes) -> bytes:
         for edit in self.edits[place]:

@@ -106,6 +106,10 @@ def _nest(data: bytes, argument: int) -> bytes:
     return b"[" * argument + b"]" * argument
 
 
+def _take_out(data: bytes, argument: dict[str, int]) -> bytes:
+    return data[: argument["from"]] + data[argument["to"] :]
+
+
 # SHA256SUMS -----------------------------------------------------------------------------------
 
 
@@ -140,6 +144,8 @@ VERBS: dict[str, Verb] = {
     "insert": lambda data, argument: data[:1] + to_bytes(argument) + data[1:],
     "flip": _flip,
     "cut": lambda data, argument: data[:-argument] or b"x",  # an empty file has nothing to lose
+    "overwrite": lambda data, argument: to_bytes(argument) + data[len(to_bytes(argument)) :],
+    "take out": _take_out,
     "empty": lambda data, argument: b"" if data else b"not empty",
     "repeat": lambda data, argument: data * argument,
     "fill": lambda data, argument: b"x" * argument,
@@ -148,5 +154,6 @@ VERBS: dict[str, Verb] = {
     "list": _list,
     "first line": _first_line,
     **signing.VERBS,
+    "drop lines": lambda data, argument: b"".join(data.splitlines(keepends=True)[argument:]),
     "reverse lines": _reverse_lines,
 }
