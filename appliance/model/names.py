@@ -7,6 +7,7 @@ The list of refused forms follows the attack classes named in docs/threat-model.
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -110,6 +111,7 @@ def _character_problem(path: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)  # a hundred thousand files lie in a few directories
 def _component_problem(component: str) -> str:
     if component == "":
         return "has an empty component"

@@ -59,6 +59,7 @@ def _check_digest(text: str, digits: int) -> str:
 def _check_paths(paths: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     folders: dict[str, str] = {}
+    known: set[str] = set()
     for path in paths:
         if problem := path_problem(path):
             raise ValueError(f"path {path!r} {problem}")
@@ -66,11 +67,12 @@ def _check_paths(paths: Iterable[str]) -> None:
             raise ValueError(f"path {path!r} lies where signed lists cannot reach")
         if (other := seen.setdefault(collision_key(path), path)) != path:
             raise ValueError(f"paths {other!r} and {path!r} are one file on some file systems")
-        parts = path.split("/")[:-1]
-        for depth in range(1, len(parts) + 1):
-            folder = "/".join(parts[:depth])
+        folder = path.rpartition("/")[0]
+        while folder and folder not in known:
+            known.add(folder)
             if (other := folders.setdefault(collision_key(folder), folder)) != folder:
                 raise ValueError(f"directories {other!r} and {folder!r} are one on some file systems")
+            folder = folder.rpartition("/")[0]
     for key, folder in folders.items():
         if key in seen:
             raise ValueError(f"{folder!r} is a file and a directory")

@@ -44,6 +44,7 @@ def cases(stage: Stage) -> list[Case]:
         _warm(stage, "`sh verify.sh`, warm", script),
         *_digests(stage),
         *_model_signing(stage),
+        *_crowd(stage),
         _copy(stage),
         _cold(stage, "`appliance verify`, cold", verify),
         _cold(stage, "`openssl dgst`, five at once, cold", _at_once(stage, 5, "openssl", "dgst", "-sha256")),
@@ -89,6 +90,17 @@ def _model_signing(stage: Stage) -> list[Case]:
         )
         cases.append(replace(case, missing=stage.model_signing_missing))
     return cases
+
+
+def _crowd(stage: Stage) -> list[Case]:
+    """What single files cost; bytes are next to none, so there is no rate."""
+    bundle, root = stage.crowd / "bundle", stage.crowd / "root.json"
+    verify = (*stage.small.command("verify"), str(bundle), "--root", str(root))
+    sums = ("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
+    return [
+        Case("`appliance verify` of 100,000 files of 100 bytes", verify, bundle, 0),
+        Case("`sha256sum --check` of the same", sums, bundle, 0),
+    ]
 
 
 def _copy(stage: Stage) -> Case:

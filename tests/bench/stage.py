@@ -21,6 +21,8 @@ _BLOCK = 16 * 1024 * 1024
 class Stage:
     """``big`` holds the weights that are measured, ``small`` next to nothing; ``small`` is built.
 
+    ``crowd`` is where a bundle of many small files lies, with the root document that is trusted.
+
     ``model_signing`` is the program; without one, ``model_signing_missing`` says why.
     """
 
@@ -28,6 +30,7 @@ class Stage:
     big: Project
     small: Project
     amount: int
+    crowd: Path
     model_signing: Path | None
     model_signing_missing: str
 
@@ -43,7 +46,9 @@ class Stage:
         big.run("lock", "small.yaml").check_returncode()
         program, missing = _install_model_signing(folder / "model-signing")
         amount = sum(path.stat().st_size for path in big.folder.glob("model/*.safetensors"))
-        stage = cls(folder, big, small, amount, program, missing)
+        crowd = folder / "crowd"
+        subprocess.run([sys.executable, "-m", "tests.bench.crowd", str(crowd)], cwd=REPOSITORY, check=True)
+        stage = cls(folder, big, small, amount, crowd, program, missing)
         stage.names.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in stage.weights))
         return stage
 
