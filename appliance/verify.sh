@@ -76,8 +76,8 @@ def version: text("(0|[1-9][0-9]{0,8})(\\.(0|[1-9][0-9]{0,8})){1,3}(-[0-9a-z]+(\
 
 def root_envelope($media): fields("payload payloadType signatures")
     and .payloadType == $media and (.payload | type == "string")
-    and (.signatures | list(64) and all(.[]; fields("keyid sig") and (.keyid | id) and (.sig | type == "string"))
-        and (map(.keyid) | . == unique));
+    and (.signatures | type == "array" and length <= 64 and (map(.keyid) | . == unique)
+        and all(.[]; fields("keyid sig") and (.keyid | id) and (.sig | type == "string")));
 # Keys, in the one form of their SPKI DER: uncompressed P-256, and ML-DSA-87.
 def p256: text("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==");
 def mldsa: text("MIIKMjALBglghkgBZQMEAxMDggohA[A-Za-z0-9+/]{3457}==");
@@ -193,6 +193,10 @@ unreadable() {
 before() { [ "$(date -u +%Y%m%d%H%M%S)" -lt "$(printf '%s' "$1" | tr -cd 0-9)" ]; }
 
 # 1. The root chain: N+1 is signed by the thresholds of N and of N+1 ---------------------
+# A document is known by what it says: others may have signed a copy of it since.
+canonical "$work/trusted" 'the root document that you trust' 'root_envelope($media)' .payload --arg media "$ROOT_TYPE"
+read -r payload <"$work/lines"
+decode "$payload" 'the root document that you trust' "$work/trusted.root"
 newest=0 anchor='' signers='' unchecked=0
 while [ -e "trust/$((newest + 1)).root.json" ]; do
     previous=$newest newest=$((newest + 1))
@@ -206,7 +210,7 @@ while [ -e "trust/$((newest + 1)).root.json" ]; do
     read -r payload <"$work/lines"
     tail -n +2 "$work/lines" >"$work/signatures"
     decode "$payload" "$name" "$root"
-    ! same "$envelope" "$work/trusted" || anchor=$newest previous=$newest # who trusts it asks no older ones
+    ! same "$root" "$work/trusted.root" || anchor=$newest previous=$newest # who trusts it asks no older ones
     canonical "$root" "$name" 'root($version)' '"\(follows($earlier[0]; $envelope[0])) " +
         "\(co_signed($previous[0]; $envelope[0]))", (.keys | to_entries[] | "\(.key) \(.value.spki)")' \
         --argjson version "$newest" --slurpfile earlier "$work/$earlier.root" \

@@ -2,7 +2,8 @@
 
 N+1 is signed by the threshold of N's root role and of its own, and revokes whatever N
 revokes.  A verifier is given one document it trusts; the chain has to hold that very
-document, and every other that was accepted before, and goes on from there.
+document, and every other that was accepted before, and goes on from there.  A document is
+known by its payload: others may have signed a copy of it since.
 """
 
 import hashlib
@@ -119,10 +120,11 @@ def walk_chain(
     ``root-looped`` for a version in the wrong place, ``root-signature``, ``root-threshold``,
     ``root-unrevoked``, ``root-not-co-signed``, and ``root-chain`` for an absurd length.
     """
-    anchor = read_root(trusted, trusted_name).document.version
+    trusted_root = parse_root(trusted, trusted_name)
+    anchor = trusted_root.document.version
     if not 1 <= len(chain) <= MAX_CHAIN:
         raise NotTrusted("root-chain", f"the root chain has {len(chain)} documents", where="trust/")
-    _check_trusted(chain, anchor, trusted)
+    _check_trusted(chain, anchor, trusted_root.envelope.payload)
     roots: list[Root] = []
     for number, data in enumerate(chain, start=1):
         roots.append(_follow(roots[-1] if roots else None, data, number))
@@ -136,7 +138,11 @@ def walk_chain(
 def _check_trusted(chain: Sequence[bytes], anchor: int, trusted: bytes) -> None:
     if anchor > len(chain):
         raise _stale("the trusted root", anchor, len(chain))
-    if chain[anchor - 1] != trusted:
+    try:
+        found = decode_envelope(chain[anchor - 1], ROOT_PAYLOAD_TYPE).payload
+    except ValueError:
+        return  # the walk tells what is wrong with it
+    if found != trusted:
         raise NotTrusted(
             "root-unknown",
             "the bundle's root chain does not hold the trusted root",
