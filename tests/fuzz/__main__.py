@@ -22,7 +22,7 @@ from tests.support.bundles import PLAIN, Recipe
 from tests.support.project import REPOSITORY
 
 _STRUCTURED = ("tests/fuzz", "tests/unit/trust", "tests/unit/model")
-_AT_ONCE = 1000  # damages between two looks at the clock, and between two at what the script says
+_AT_ONCE = 200  # damages between two looks at the clock, and between two at what the script says
 
 
 def main() -> None:
