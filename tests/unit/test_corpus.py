@@ -7,6 +7,7 @@ tests/integration/test_corpus_script.py asks verify.sh about the same cases.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from tests.corpus.builder.disk import CannotBuild
 from tests.corpus.gates import judge
 from tests.support.bundles import Written
 from tests.support.in_process import Answer, ask
+from tests.support.project import REPOSITORY
 from tests.support.watched import Snapshot, differences, snapshot
 
 CASES = load_cases()
@@ -223,3 +225,13 @@ def test_what_a_verifier_leaves_out_has_a_reason() -> None:
     for case in CASES.values():
         for told in case.others.values():
             assert len(told.why + told.accepted + told.not_asked) > 20, case.id
+
+
+def test_the_threat_model_points_to_cases_that_are_there_and_to_every_group() -> None:
+    document = (REPOSITORY / "docs/threat-model.md").read_text()
+    groups = {case.group for case in CASES.values()}
+    named = set(re.findall(r"`([a-z0-9-]+/[a-z0-9-]+)`", document))
+    assert named <= set(CASES)
+    last_column = document.split("| class | seen elsewhere | here | cases |\n")[1].split("\n\n")[0]
+    cells = [line.split(" | ")[-1] for line in last_column.splitlines()[1:]]
+    assert {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)} | {"good"} == groups
