@@ -72,6 +72,10 @@ class Operator:
         self.depot.put(f"{INVENTORY}/hosts.yml", json.dumps(GROUPS if groups is None else groups))
         self.depot.put(f"{INVENTORY}/group_vars/all.yml", json.dumps(VARIABLES if variables is None else variables))
 
+    def write_host_variables(self, host: str, variables: Mapping[str, Any]) -> None:
+        """What the inventory says of one host alone."""
+        self.depot.put(f"{INVENTORY}/host_vars/{host}.yml", json.dumps(variables))
+
     def bootstrap_command(self, bundle: str = MEDIUM) -> list[str]:
         """The command with the whole name of the wheel: a ``*`` does not reach into it."""
         wheel = self.depot.run(["sh", "-c", 'echo "$1"/wheels/control/appliance-*.whl', "sh", bundle]).strip()

@@ -287,6 +287,15 @@ def test_wrong_groups_are_refused(name: str, ready: Operator, site: Site) -> Non
     assert refused_inventory(ready, site) == str(refusal)
 
 
+def test_a_misspelt_revocation_is_not_taken_for_none(ready: Operator, site: Site) -> None:
+    ready.write_inventory({**GIVEN, "pki_revoke": ["operator"]})
+    with nothing_changes(site):
+        refused = ready.attempt_playbook(name="certificates.yml")
+    assert (
+        "error: The inventory says pki_revoke, which no role knows; pki_revoked is meant perhaps.\n" in refused.stderr
+    )
+
+
 def test_nobody_locks_out_themselves(ready: Operator, site: Site) -> None:
     ready.write_inventory(GIVEN)
     assert refused_inventory(ready, site, "SSH_CONNECTION=198.51.100.7 50000 10.99.0.11 22") == str(

@@ -1,0 +1,68 @@
+"""One host that is everything, by the inventory that the playbooks bring for it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.site.hosts import Host
+from tests.site.operator import INVENTORY, PLAYBOOKS, Operator
+from tests.site.outside import EVERY_WAY_OUT
+from tests.site.plan import MEDIUM, NETWORK_V4, NETWORK_V6
+from tests.site.probe import reached
+from tests.site.running import running_site
+from tests.support.light_bundle import NAME, LightBundles
+
+pytestmark = [pytest.mark.integration, pytest.mark.path]
+
+HOST = "appliance"
+OWN: dict[str, Any] = {
+    "appliance_bundle": NAME,
+    "preflight_internet_expected": True,
+    "egress_client_networks": [NETWORK_V4, NETWORK_V6],
+    "egress_admin_networks": [NETWORK_V4, NETWORK_V6],
+}
+_ASK_WITH_TOKEN = """
+import ssl, sys, urllib.request
+token = open("/etc/appliance/clients/huggingface.token").read().strip()
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": f"Bearer {token}"})
+context = ssl.create_default_context(cafile="/etc/appliance/tls/ca.pem")
+print(urllib.request.urlopen(request, timeout=20, context=context).read().decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def operator(light: LightBundles) -> Iterator[Operator]:
+    with running_site(bundle=light.build(), hosts=(HOST,)) as site:
+        operator = Operator(site.host(HOST))
+        operator.take_root(light.trusted)
+        operator.take_client()
+        operator.bootstrap(MEDIUM)
+        operator.depot.run(["cp", "--recursive", f"{PLAYBOOKS}/inventories/single", INVENTORY])
+        operator.write_host_variables(HOST, OWN)
+        yield operator
+
+
+@pytest.fixture(scope="module")
+def host(operator: Operator) -> Host:
+    """After the first run."""
+    assert operator.play()[HOST].failed == 0
+    return operator.depot
+
+
+def test_it_answers_and_reaches_nobody(operator: Operator, host: Host) -> None:
+    assert operator.ask("operator", "chat", host=HOST)["parts"] == ["good morning"]
+    assert reached(host.run, EVERY_WAY_OUT) == set()
+
+
+def test_its_own_clients_are_served_by_its_own_depot(host: Host) -> None:
+    host.run(["apt-get", "update"], timeout=120)
+    settings = "set -a; . /etc/appliance/clients/huggingface.env; set +a; printf %s $HF_ENDPOINT"
+    assert host.run(["sh", "-c", settings]) == f"https://{HOST}:8444/{NAME}/hf"
+    answer = host.run(["python3", "-c", _ASK_WITH_TOKEN, f"https://{HOST}:8444/{NAME}/hf/api/models/tiny-chat"])
+    assert json.loads(answer)["id"] == "tiny-chat"
+
+
+def test_a_second_run_changes_nothing(operator: Operator, host: Host) -> None:
+    assert operator.play()[HOST].changed == 0

@@ -1,0 +1,72 @@
+"""What a unit is found to lack, from what systemd says of it and from its files' times."""
+
+import runpy
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.role_files import role_file
+
+LACKS = runpy.run_path(str(role_file("units", "lacking.py")))["lacks"]
+RUNNING = {"ActiveState": "active", "CanReload": "yes", "ReloadResult": "success", "UnitFileState": "enabled"}
+
+
+def unit(folder: Path, *, started: int = 1, reloaded: int = 1, **changes: str) -> dict[str, str]:
+    """A running unit that was started and reloaded so many seconds after its files took their places."""
+    for name in ("unit", "configuration"):
+        (folder / name).touch()
+    known = RUNNING | {
+        "FragmentPath": str(folder / "unit"),
+        "ActiveEnterTimestamp": moment(folder / "unit", started),
+        "StateChangeTimestamp": moment(folder / "configuration", reloaded),
+    }
+    return defaultdict(str, known | changes)
+
+
+def moment(file: Path, seconds: int) -> str:
+    """As ``systemctl show --timestamp=us+utc`` writes it."""
+    at = datetime.fromtimestamp(file.stat().st_ctime, UTC) + timedelta(seconds=seconds)
+    return f"{at:%a %Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+def lacks(folder: Path, known: dict[str, str], *, enabled: bool = True) -> str:
+    return str(LACKS(known, enabled, [str(folder / "configuration")]))
+
+
+def test_a_unit_that_is_newer_than_its_files_lacks_nothing(tmp_path: Path) -> None:
+    assert lacks(tmp_path, unit(tmp_path)) == ""
+
+
+def test_a_change_of_its_configuration_is_taken_up(tmp_path: Path) -> None:
+    assert lacks(tmp_path, unit(tmp_path, reloaded=-1)) == "reloaded"
+    assert lacks(tmp_path, unit(tmp_path, reloaded=-1, CanReload="no", ReloadResult="")) == "restarted"
+
+
+def test_a_change_of_its_own_file_takes_a_restart(tmp_path: Path) -> None:
+    assert lacks(tmp_path, unit(tmp_path, started=-1)) == "restarted"
+
+
+def test_a_generated_unit_is_as_old_as_what_it_is_made_from(tmp_path: Path) -> None:
+    known = unit(tmp_path, started=-1, FragmentPath="/run/systemd/generator/x", SourcePath=str(tmp_path / "unit"))
+    assert lacks(tmp_path, known, enabled=False) == "restarted"
+
+
+def test_a_reload_that_failed_is_tried_again(tmp_path: Path) -> None:
+    assert lacks(tmp_path, unit(tmp_path, ReloadResult="exit-code")) == "reloaded"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ActiveState", "failed"), ("ActiveState", "inactive"), ("UnitFileState", "disabled")]
+)
+def test_what_does_not_run_or_would_not_after_a_boot_is_started(tmp_path: Path, name: str, value: str) -> None:
+    assert lacks(tmp_path, unit(tmp_path) | {name: value}) == "started"
+
+
+def test_a_unit_that_systemd_has_never_seen_is_started(tmp_path: Path) -> None:
+    assert lacks(tmp_path, defaultdict(str, {"ActiveState": "inactive", "LoadState": "not-found"})) == "started"
+
+
+def test_a_generated_unit_cannot_be_enabled(tmp_path: Path) -> None:
+    assert lacks(tmp_path, unit(tmp_path, UnitFileState="generated"), enabled=False) == ""
