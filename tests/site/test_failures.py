@@ -5,30 +5,24 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.site.changes import changed, files_of
 from tests.site.hosts import Host
-from tests.site.operator import GROUPS, ROOT, VARIABLES, Operator, playbook, recap
+from tests.site.operator import ROOT, Operator, playbook, recap
 from tests.site.plan import MEDIUM
 from tests.site.running import Site, running_site
+from tests.site.wrong_inventories import GIVEN, WRONG_GROUPS, WRONG_VARIABLES, Refusal
 from tests.support.bundles import run_script
 from tests.support.debian_root import debian_root
-from tests.support.light_bundle import NAME, LightBundles
+from tests.support.light_bundle import LightBundles
 from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
-GIVEN = {
-    **VARIABLES,
-    "appliance_bundle": NAME,
-    "gateway_clients": [{"name": "operator", "roles": ["chat"]}],
-}
 # What a refused import does change on a site: it is told of there.
 TOLD = ("srv/appliance/log", "srv/appliance/receipts")
 
@@ -117,17 +111,33 @@ def test_a_site_refuses_to_import_a_spoilt_bundle(name: str, ready: Operator, si
     assert where in refused.stderr
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """The one block that the operator sees at the end."""
+def test_a_depot_without_room_refuses_the_bundle(operator: Operator, site: Site) -> None:
+    with nothing_changes(site), small(site.depot, "/srv"):
+        refused = operator.attempt_bootstrap(f"{MEDIUM}/good")
+    assert refused.returncode == 2, refused.stderr
+    assert "error: there is not enough space for the bundle\n  where:    /srv/appliance/bundles\n" in refused.stderr
+    assert "  do:       remove a bundle that is not needed any more, or enlarge the file system\n" in refused.stderr
 
-    what: str
-    hint: str
-    task: str
-    hosts: str
 
-    def __str__(self) -> str:
-        return f"error: {self.what}\n  do:       {self.hint}\n  where:    {self.hosts}, in the task [{self.task}]\n"
+def test_a_disk_that_was_not_mounted_is_told(ready: Operator, site: Site) -> None:
+    with nothing_changes(site):
+        refused = ready.appliance("import", "/media/carried", "--root", ROOT)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "error: not a readable directory: No such file or directory\n"
+        "  where:    /media/carried\n"
+        "  (directory-unreadable)\n"
+    )
+
+
+@contextmanager
+def small(host: Host, path: str) -> Iterator[None]:
+    """A disk of 64 MiB at ``path``."""
+    host.run(["mount", "--types", "tmpfs", "--options", "size=64m", "tmpfs", path])
+    try:
+        yield
+    finally:
+        host.run(["umount", path])
 
 
 def refused_inventory(operator: Operator, site: Site, *environment: str) -> str:
@@ -139,145 +149,11 @@ def refused_inventory(operator: Operator, site: Site, *environment: str) -> str:
     return done.stderr
 
 
-ALL = "depot1, gpu1"
-FORM = "inventory_check : Check the form of every role's variables"
-DESCRIBED = "correct them in the inventory; roles/ROLE/meta/argument_specs.yml describes each of them"
-UNKNOWN = (
-    "correct the name, or leave the variable out: docs/site.md and roles/*/meta/argument_specs.yml have all of them"
-)
-SERVES = "vllm : Read what this host serves"
-
-
-WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
-    "a bundle that is not there": (
-        {"appliance_bundle": "other"},
-        Refusal(
-            "There is no bundle /srv/appliance/current/other on the depot.",
-            "import it first: appliance import DIRECTORY --root ROOT.json; or correct appliance_bundle in the "
-            "inventory",
-            "inventory_check : Demand the bundle",
-            ALL,
-        ),
-    ),
-    "a figure above the signed one": (
-        {"vllm_limits": {"tiny-chat": {"max_num_seqs": 17}}},
-        Refusal(
-            f"vllm_limits, bundle {NAME} 1.0.0: the site asks for max_num_seqs 17, and the signed profile of tiny-chat "
-            "allows at most 16",
-            "lower it or leave it out: a site may narrow a profile, never widen it; a wider one takes a new bundle, "
-            "signed by those who sign",
-            SERVES,
-            "gpu1",
-        ),
-    ),
-    "a figure that no profile has": (
-        {"vllm_limits": {"tiny-chat": {"max_seqs": 4}}},
-        Refusal(
-            "vllm_limits.tiny-chat.max_seqs: is not known (found 4)",
-            "correct vllm_limits in the inventory",
-            SERVES,
-            "gpu1",
-        ),
-    ),
-    "a model that the bundle does not have": (
-        {"appliance_models": ["tiny-chta"]},
-        Refusal(
-            f"appliance_models names tiny-chta, which bundle {NAME} 1.0.0 does not serve",
-            "correct it; the bundle serves tiny-chat",
-            SERVES,
-            "gpu1",
-        ),
-    ),
-    "a misspelt variable": (
-        {"gateway_client": []},
-        Refusal(
-            "The inventory says gateway_client, which no role knows; gateway_clients is meant perhaps.",
-            UNKNOWN,
-            "inventory_check : Refuse variables that no role knows",
-            ALL,
-        ),
-    ),
-    "a misspelt key": (
-        {"gateway_clients": [{"name": "operator", "roles": ["chat"], "finger_print": "AB"}]},
-        Refusal(
-            "variables of the inventory are not as they have to be: gateway_clients.finger_print. Supported parameters "
-            "include: fingerprint, name, roles.",
-            DESCRIBED,
-            FORM,
-            ALL,
-        ),
-    ),
-    "text for a list": (
-        {"egress_client_networks": "192.0.2.0/24"},
-        Refusal(
-            "The inventory says egress_client_networks as '192.0.2.0/24', which has to be a list.",
-            "write it in brackets, as in [first, second]",
-            "inventory_check : Demand lists where lists are meant",
-            ALL,
-        ),
-    ),
-    "a client who has no certificate": (
-        {"gateway_clients": [{"name": "reader", "roles": ["chat"]}]},
-        Refusal(
-            "gateway_clients gives reader no fingerprint, and the site's authority issues it no certificate "
-            "(/etc/appliance/pki/clients/reader/client.pem is not there)",
-            "add reader to pki_clients, or say the fingerprint of the certificate that reader has",
-            "gateway : Read which models and clients there are",
-            "gpu1",
-        ),
-    ),
-}
-
-
 @pytest.mark.parametrize("name", WRONG_VARIABLES)
 def test_wrong_variables_are_refused(name: str, ready: Operator, site: Site) -> None:
     variables, refusal = WRONG_VARIABLES[name]
     ready.write_inventory({**GIVEN, **variables})
     assert refused_inventory(ready, site) == str(refusal)
-
-
-WRONG_GROUPS: dict[str, tuple[dict[str, Any], Refusal]] = {
-    "no host at all": (
-        {"depot": {"hosts": {}}},
-        Refusal(
-            "The inventory /root/inventory names no host at all.",
-            "say another with --inventory, or correct this one",
-            "Demand hosts",
-            "localhost",
-        ),
-    ),
-    "an empty group": (
-        {**GROUPS, "inference": {"hosts": {}}},
-        Refusal(
-            'The inventory\'s group "inference" has no hosts.',
-            "put at least one host into it, which may be the depot itself; the inventory's groups are depot, gateway, "
-            "inference",
-            "inventory_check : Demand hosts that serve",
-            "depot1",
-        ),
-    ),
-    "a wrong name of a group": (
-        {"depot": GROUPS["depot"], "inference": GROUPS["inference"], "gateways": GROUPS["gateway"]},
-        Refusal(
-            'The inventory\'s group "gateway" has no hosts.',
-            "put at least one host into it, which may be the depot itself; the inventory's groups are depot, gateways, "
-            "inference",
-            "inventory_check : Demand hosts that serve",
-            "depot1",
-        ),
-    ),
-    "a host without a part": (
-        {**GROUPS, "office": {"hosts": {"mail": {}}}},
-        Refusal(
-            'mail would be changed, but has no part in the site: it is in none of the groups "depot", "inference" and '
-            '"gateway".',
-            "put it into one of them, or take it out of the inventory; the inventory's groups are depot, gateway, "
-            "inference, office",
-            "inventory_check : Demand a part for every host",
-            "depot1",
-        ),
-    ),
-}
 
 
 @pytest.mark.parametrize("name", WRONG_GROUPS)
@@ -314,11 +190,8 @@ def test_nobody_locks_out_themselves(ready: Operator, site: Site) -> None:
 
 def test_a_disk_that_is_too_small_is_told_with_what_it_would_take(ready: Operator, site: Site) -> None:
     ready.write_inventory(GIVEN)
-    site.gpu1.run(["mount", "--types", "tmpfs", "--options", "size=64m", "tmpfs", "/srv"])
-    try:
+    with small(site.gpu1, "/srv"):
         refusal = refused_inventory(ready, site)
-    finally:
-        site.gpu1.run(["umount", "/srv"])
     assert refusal == str(
         Refusal(
             "gpu1: /srv has 0.1 GiB free, and 2.0 GiB are needed: weights 0.0 GiB + to spare 2.0 GiB. Nothing has been "

@@ -1,0 +1,159 @@
+"""Inventories that cannot work, and what the operator is told of each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.site.operator import GROUPS, VARIABLES
+from tests.support.light_bundle import NAME
+
+GIVEN = {
+    **VARIABLES,
+    "appliance_bundle": NAME,
+    "gateway_clients": [{"name": "operator", "roles": ["chat"]}],
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The one block that the operator sees at the end."""
+
+    what: str
+    hint: str
+    task: str
+    hosts: str
+
+    def __str__(self) -> str:
+        return f"error: {self.what}\n  do:       {self.hint}\n  where:    {self.hosts}, in the task [{self.task}]\n"
+
+
+ALL = "depot1, gpu1"
+FORM = "inventory_check : Check the form of every role's variables"
+DESCRIBED = "correct them in the inventory; roles/ROLE/meta/argument_specs.yml describes each of them"
+UNKNOWN = (
+    "correct the name, or leave the variable out: docs/site.md and roles/*/meta/argument_specs.yml have all of them"
+)
+SERVES = "vllm : Read what this host serves"
+
+
+WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
+    "a bundle that is not there": (
+        {"appliance_bundle": "other"},
+        Refusal(
+            "There is no bundle /srv/appliance/current/other on the depot.",
+            "import it first: appliance import DIRECTORY --root ROOT.json; or correct appliance_bundle in the "
+            "inventory",
+            "inventory_check : Demand the bundle",
+            ALL,
+        ),
+    ),
+    "a figure above the signed one": (
+        {"vllm_limits": {"tiny-chat": {"max_num_seqs": 17}}},
+        Refusal(
+            f"vllm_limits, bundle {NAME} 1.0.0: the site asks for max_num_seqs 17, and the signed profile of tiny-chat "
+            "allows at most 16",
+            "lower it or leave it out: a site may narrow a profile, never widen it; a wider one takes a new bundle, "
+            "signed by those who sign",
+            SERVES,
+            "gpu1",
+        ),
+    ),
+    "a figure that no profile has": (
+        {"vllm_limits": {"tiny-chat": {"max_seqs": 4}}},
+        Refusal(
+            "vllm_limits.tiny-chat.max_seqs: is not known (found 4)",
+            "correct vllm_limits in the inventory",
+            SERVES,
+            "gpu1",
+        ),
+    ),
+    "a model that the bundle does not have": (
+        {"appliance_models": ["tiny-chta"]},
+        Refusal(
+            f"appliance_models names tiny-chta, which bundle {NAME} 1.0.0 does not serve",
+            "correct it; the bundle serves tiny-chat",
+            SERVES,
+            "gpu1",
+        ),
+    ),
+    "a misspelt variable": (
+        {"gateway_client": []},
+        Refusal(
+            "The inventory says gateway_client, which no role knows; gateway_clients is meant perhaps.",
+            UNKNOWN,
+            "inventory_check : Refuse variables that no role knows",
+            ALL,
+        ),
+    ),
+    "a misspelt key": (
+        {"gateway_clients": [{"name": "operator", "roles": ["chat"], "finger_print": "AB"}]},
+        Refusal(
+            "variables of the inventory are not as they have to be: gateway_clients.finger_print. Supported parameters "
+            "include: fingerprint, name, roles.",
+            DESCRIBED,
+            FORM,
+            ALL,
+        ),
+    ),
+    "text for a list": (
+        {"egress_client_networks": "192.0.2.0/24"},
+        Refusal(
+            "The inventory says egress_client_networks as '192.0.2.0/24', which has to be a list.",
+            "write it in brackets, as in [first, second]",
+            "inventory_check : Demand lists where lists are meant",
+            ALL,
+        ),
+    ),
+    "a client who has no certificate": (
+        {"gateway_clients": [{"name": "reader", "roles": ["chat"]}]},
+        Refusal(
+            "gateway_clients gives reader no fingerprint, and the site's authority issues it no certificate "
+            "(/etc/appliance/pki/clients/reader/client.pem is not there)",
+            "add reader to pki_clients, or say the fingerprint of the certificate that reader has",
+            "gateway : Read which models and clients there are",
+            "gpu1",
+        ),
+    ),
+}
+
+WRONG_GROUPS: dict[str, tuple[dict[str, Any], Refusal]] = {
+    "no host at all": (
+        {"depot": {"hosts": {}}},
+        Refusal(
+            "The inventory /root/inventory names no host at all.",
+            "say another with --inventory, or correct this one",
+            "Demand hosts",
+            "localhost",
+        ),
+    ),
+    "an empty group": (
+        {**GROUPS, "inference": {"hosts": {}}},
+        Refusal(
+            'The inventory\'s group "inference" has no hosts.',
+            "put at least one host into it, which may be the depot itself; the inventory's groups are depot, gateway, "
+            "inference",
+            "inventory_check : Demand hosts that serve",
+            "depot1",
+        ),
+    ),
+    "a wrong name of a group": (
+        {"depot": GROUPS["depot"], "inference": GROUPS["inference"], "gateways": GROUPS["gateway"]},
+        Refusal(
+            'The inventory\'s group "gateway" has no hosts.',
+            "put at least one host into it, which may be the depot itself; the inventory's groups are depot, gateways, "
+            "inference",
+            "inventory_check : Demand hosts that serve",
+            "depot1",
+        ),
+    ),
+    "a host without a part": (
+        {**GROUPS, "office": {"hosts": {"mail": {}}}},
+        Refusal(
+            'mail would be changed, but has no part in the site: it is in none of the groups "depot", "inference" and '
+            '"gateway".',
+            "put it into one of them, or take it out of the inventory; the inventory's groups are depot, gateway, "
+            "inference, office",
+            "inventory_check : Demand a part for every host",
+            "depot1",
+        ),
+    ),
+}
