@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     (top / "a/b").mkdir(parents=True)
     for path in ("file", "a/file", "a/b/file", "a/b/mod\u00e8le x", os.fsdecode(b"a/\xff")):
         (top / path).write_text("inside")
+        (top / path).chmod(0o644)  # whatever the umask: others look at it too
     for path, target in {
         "link": "file",
         "a/link": "b/file",
@@ -53,6 +54,10 @@ def folder(tmp_path: Path) -> Path:
     os.mkfifo(top / "a/pipe")
     with socket.socket(socket.AF_UNIX) as listener, _inside(top / "a"):
         listener.bind("socket")
+    for path in ("a/pipe", "a/socket"):
+        (top / path).chmod(0o644)
+    for opened in (top, top / "a", top / "a/b"):
+        opened.chmod(0o755)
     (top / "a/closed").mkdir()
     (top / "a/closed/file").touch()
     (top / "a/closed").chmod(0)
