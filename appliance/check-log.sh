@@ -25,7 +25,8 @@ usage='usage: sh check-log.sh LOG [--key site.pub.pem --head FILE ...]'
 work='' log='' key='' heads=0
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 130' HUP INT TERM
-work=$(mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
+# mktemp ends before it is interrupted, or its directory would stay.
+work=$(trap '' HUP INT TERM && mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
 LC_ALL=C HOME=$work # jq would read definitions from ~/.jq
 export LC_ALL HOME
 for tool in jq sha256sum split; do command -v "$tool" >/dev/null || fail "$tool is not installed"; done

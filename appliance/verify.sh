@@ -51,7 +51,8 @@ case $bundle in /*) ;; *) bundle=./$bundle ;; esac
 work=''
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 130' HUP INT TERM
-work=$(mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
+# mktemp ends before it is interrupted, or its directory would stay.
+work=$(trap '' HUP INT TERM && mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
 case $work in /*) ;; *) work=$PWD/$work ;; esac
 LC_ALL=C HOME=$work # jq would read definitions from ~/.jq
 export LC_ALL HOME

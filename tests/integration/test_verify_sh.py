@@ -36,6 +36,7 @@ from tests.support.bundles import (
 from tests.support.forging import put
 from tests.support.json_values import VALUES
 from tests.support.script_rules import accepted_by_python, forms, rule_arguments, some_paths, sums_lines
+from tests.support.site_log import LOG_SCRIPT
 
 pytestmark = pytest.mark.integration
 
@@ -241,6 +242,25 @@ def test_an_interrupted_run_leaves_nothing(bundle: Written, tmp_path: Path) -> N
                 break
         os.close(writer)  # whatever happened, the script comes to its end
     assert process.returncode == 130
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("script", [SCRIPT, LOG_SCRIPT], ids=lambda script: script.name)
+def test_a_run_interrupted_while_it_makes_its_directory_leaves_nothing(script: Path, tmp_path: Path) -> None:
+    for name in ("bin", "tmp"):
+        (tmp_path / name).mkdir()
+    # The real one, and a signal to the whole group at the moment when only mktemp knows the name.
+    slow = tmp_path / "bin/mktemp"
+    slow.write_text(f'#!/bin/sh\nmade=$({shutil.which("mktemp")} "$@")\nkill -TERM 0\necho "$made"\n')
+    slow.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(script), str(tmp_path), "--root", str(slow)],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        start_new_session=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 130
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

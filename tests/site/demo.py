@@ -23,6 +23,7 @@ from tests.site.plan import REPOSITORY
 from tests.site.probe import reached
 from tests.site.running import Site, SiteFailed, running_site, why_not
 from tests.site.story import Story
+from tests.support.processes import below, wait_for
 
 _INTERRUPTED = 130
 _OWN = f"{CLIENTS}/operator"
@@ -146,9 +147,12 @@ def _run(story: Story, *argv: str) -> str:
         try:
             said, _ = process.communicate()
         except BaseException:
-            # Make, and a shell, end when what they run has ended, so all of them are told.
+            # Make, and a shell, end when what they run has ended, so all of them are told; a shell
+            # does not wait for those of its pipelines, so they are awaited one by one.
+            running = below(process.pid)
             os.killpg(process.pid, signal.SIGINT)
             process.wait()
+            wait_for(lambda: not any(child.alive for child in running))
             raise
     if process.returncode != 0:
         raise CommandFailed(f"{shlex.join(argv)} ended with {process.returncode}")
