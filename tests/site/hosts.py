@@ -94,7 +94,8 @@ class Host:
         """
         lines: list[str] = []
         with subprocess.Popen(
-            self.command(argv),
+            # Where there is no terminal, Python would keep its lines back.
+            self.command(["env", "PYTHONUNBUFFERED=1", *argv]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -19,7 +19,7 @@ from tests.site.traces import Traces
 from tests.support.demo import check_needs, kept_lock
 from tests.support.processes import below
 
-pytestmark = [pytest.mark.integration, pytest.mark.demo, pytest.mark.path]
+pytestmark = [pytest.mark.integration, pytest.mark.demo]
 
 NAME = f"demo-{uuid.uuid4().hex[:8]}"
 NOBODY = 65534

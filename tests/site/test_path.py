@@ -23,7 +23,7 @@ from tests.support.demo import Demo
 from tests.support.gateway import another_authority
 from tests.support.processes import wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.demo, pytest.mark.path]
+pytestmark = [pytest.mark.integration, pytest.mark.demo]
 
 ROLES = {"operator": ["chat", "embedding"], "reader": ["embedding"], "former": ["chat"]}
 GIVEN: dict[str, Any] = dict(VARIABLES) | {

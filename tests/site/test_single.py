@@ -14,7 +14,7 @@ from tests.site.probe import reached
 from tests.site.running import running_site
 from tests.support.light_bundle import NAME, LightBundles
 
-pytestmark = [pytest.mark.integration, pytest.mark.path]
+pytestmark = pytest.mark.integration
 
 HOST = "appliance"
 OWN: dict[str, Any] = {

@@ -221,6 +221,16 @@ def test_every_bad_case_says_what_it_imitates() -> None:
     assert len(GOOD) >= 15
 
 
+def test_every_place_and_verb_is_described() -> None:
+    lines = (REPOSITORY / "tests/corpus/README.md").read_text().splitlines()
+    described = {word for line in lines if line.startswith("|") for word in re.findall(r"`([^`]+)`", line)}
+    operations = [each for case in CASES.values() for each in (*case.do, *case.meanwhile)]
+    assert {each.verb for each in operations} <= described
+    places = {each.place for each in operations if not each.on_disk and isinstance(each.place, str)}
+    general = {re.sub(r"(?<=^signature ).*", "WHO", re.sub(r"(?<=^root )\d", "N", place)) for place in places}
+    assert {f"in: {place}" for place in general} <= described
+
+
 def test_what_a_verifier_leaves_out_has_a_reason() -> None:
     for case in CASES.values():
         for told in case.others.values():

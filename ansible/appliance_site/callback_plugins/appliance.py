@@ -9,6 +9,7 @@ A message of ours is what failed, a line that begins with ``do:``, and lines tha
 as they are.
 """
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +111,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible declares no type
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """See ``CallbackBase``."""
         super().v2_playbook_on_stats(stats)
+        sys.stdout.flush()  # or the recap comes last where both go into one file
         for problem in self._problems:
             self._display.display(f"{problem.block()}\n", color=COLOR_ERROR, stderr=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
-from appliance.model.events import Install, Overridden, Receipt, Switch, Verification, details_of
+from appliance.model.events import Install, Overridden, Rebuilt, Receipt, Switch, Verification, details_of
 from appliance.model.jsonform import canonical_json
 from appliance.model.log import NO_HEAD, Head, Line
 from appliance.model.story import sentence
@@ -59,6 +59,9 @@ def read_story(site: Site) -> Story:
         )
     findings += _clock(lines)
     details = [(line, details_of(line.entry)) for line in lines]
+    findings += (
+        note("state-rebuilt", sentence(line.entry), _where(line)) for line, what in details if isinstance(what, Rebuilt)
+    )
     told = [
         AuditedEntry(seq=one.entry.seq, time=one.entry.time, event=one.entry.event, tells=sentence(one.entry))
         for one in lines
@@ -146,7 +149,7 @@ def _compare_verification(verification: Verification, bundles: Sequence[Verified
 
 def _compare_override(line: Line, used: Overridden, bundles: Sequence[Verified]) -> Iterator[Finding]:
     """An override counts only if those have signed it who could have signed the bundle."""
-    where = f"line {line.entry.seq} of the log"
+    where = _where(line)
     yield note("override-used", sentence(line.entry), where)
     same = [bundle for bundle in bundles if bundle.told.sums.sha256 == used.sha256sums]
     if not same:
@@ -193,7 +196,11 @@ def _clock(lines: Sequence[Line]) -> Iterator[Finding]:
     for before, after in pairwise(lines):
         if after.entry.time < before.entry.time:
             what = f"the clock went back, from {before.entry.time} to {after.entry.time}"
-            yield note("clock-went-back", what, f"line {after.entry.seq} of the log")
+            yield note("clock-went-back", what, _where(after))
+
+
+def _where(line: Line) -> str:
+    return f"line {line.entry.seq} of the log"
 
 
 def _current(site: Site) -> list[str]:

@@ -14,13 +14,16 @@ import pytest
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.audit import Report
 from appliance.model.events import Install
+from appliance.model.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
 from appliance.steps.evidence import record_install, record_override
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.log import export_head
 from appliance.steps.policy import read_override
+from appliance.steps.site_state import Memory
 from appliance.steps.switch import current_bundle
+from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
 from appliance.store.site import Site
 from tests.support.bundles import (
@@ -317,6 +320,12 @@ def test_an_override_is_told_and_checked_again(
     report = audit(materials, Silent())
     assert found(report) == problems
     assert found(report, "note") == ["override-used"]
+
+
+def test_a_memory_that_was_made_anew_is_told(site: Site, materials: Materials, carried: Written) -> None:
+    Memory(site, SitePolicy(schema_=POLICY_SCHEMA), Silent()).rebuild(read_trusted(carried.trusted))
+    report = audit(materials, Silent())
+    assert (found(report), found(report, "note")) == ([], ["state-rebuilt"])
 
 
 def test_packages_in_another_version_are_a_note(site: Site, materials: Materials) -> None:
