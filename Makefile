@@ -41,8 +41,8 @@ test: .venv/ready test-tools ## Run all tests that this machine can run
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 .PHONY: site-test
-site-test: .venv/ready test-tools ## Run the tests of the real offline site alone
-	@.venv/bin/python -m pytest -m 'path or not path' tests/site
+site-test: .venv/ready test-tools ## Run the tests of the real offline site alone, the long ones too
+	@.venv/bin/python -m pytest -m 'long or not long' tests/site
 
 .PHONY: demo
 demo: root .venv/ready test-tools ## Show the whole path in a local site, which stays up until Ctrl-C

@@ -18,6 +18,17 @@ settings.register_profile("appliance", derandomize=True, deadline=None, database
 settings.register_profile("long", deadline=None, max_examples=1_000)  # make fuzz
 settings.load_profile("appliance")
 
+# A test's property of this name is shown at the end of a run, wherever the test ran.
+SUMMARY = "summary"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What passed tests have measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == SUMMARY:
+                terminalreporter.write_line(f"\n{text}")
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import SUMMARY
 from tests.site.capture import Packet
 from tests.site.course import Course
 from tests.site.hosts import Host
@@ -82,15 +83,13 @@ def installed(demo: Demo) -> Iterator[Installed]:
             timed("first answer", lambda: operator.ask("operator", "chat"))
         result.packets += packets
         yield result
-        _tell(result)
 
 
-def _tell(installed: Installed) -> None:
-    """Print where the time went."""
+def _times(installed: Installed) -> str:
     rows = list(installed.seconds.items())
     rows += [(f"first run: {play.name}", play.seconds) for play in installed.course.plays]
     rows += [(f"first run: slowest task: {task.name}", task.seconds) for task in installed.course.slowest(6)]
-    print("\n" + "\n".join(f"{seconds:6.1f} s  {what}" for what, seconds in rows))
+    return "\n".join(f"{seconds:6.1f} s  {what}" for what, seconds in rows)
 
 
 def _audit(gpu1: Host, request: str) -> dict[str, Any]:
@@ -123,12 +122,13 @@ def test_a_host_that_reaches_the_internet_is_refused_first(installed: Installed)
     assert re.search(r"(depot1|gpu1) reaches .*An offline host must not", installed.refusal, re.DOTALL)
 
 
-def test_a_second_run_changes_nothing(installed: Installed) -> None:
+def test_a_second_run_changes_nothing(installed: Installed, record_property: Callable[[str, object], None]) -> None:
     """Asked before a test changes something: the site's log has an entry for each state of a host."""
     course = Course()
     begin = time.monotonic()
     recap = installed.operator.follow(course)
     installed.seconds["second run"] = time.monotonic() - begin
+    record_property(SUMMARY, f"where the time of a site went:\n{_times(installed)}")
     assert {host: (counted.changed, counted.failed) for host, counted in recap.items()} == {
         "depot1": (0, 0),
         "gpu1": (0, 0),

@@ -15,7 +15,7 @@ from tests.site.running import Site, running_site
 from tests.support.light_bundle import NAME, LightBundles
 from tests.support.processes import wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.path]
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 HOSTS = ("depot", "gpu1", "gpu2")
 SERVING: dict[str, Any] = {"hosts": {"gpu1": {}, "gpu2": {}}}
