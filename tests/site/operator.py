@@ -57,9 +57,10 @@ class Recap:
 
 @dataclass(frozen=True)
 class Operator:
-    """Somebody logged in on the depot as root."""
+    """Somebody logged in on the depot as root, with a umask as such a login has it."""
 
     depot: Host
+    umask: str = "022"
 
     def take_root(self, document: Path) -> None:
         """Bring the root document, by another way than the disk."""
@@ -83,7 +84,8 @@ class Operator:
 
     def attempt_bootstrap(self, bundle: str = MEDIUM) -> "subprocess.CompletedProcess[str]":
         """From the bundle on the disk to a control environment."""
-        return self.depot.attempt(self.bootstrap_command(bundle), timeout=600)
+        command = f"umask {self.umask} && {shlex.join(self.bootstrap_command(bundle))}"
+        return self.depot.attempt(["sh", "-c", command], timeout=600)
 
     def bootstrap(self, bundle: str = MEDIUM) -> None:
         _check(self.attempt_bootstrap(bundle))
@@ -96,7 +98,7 @@ class Operator:
         self, *options: str, name: str = SITE, timeout: float = 1500
     ) -> "subprocess.CompletedProcess[str]":
         """A playbook over all hosts."""
-        return self.depot.attempt(playbook(*options, name=name), timeout=timeout)
+        return self.depot.attempt(self._playbook(*options, name=name), timeout=timeout)
 
     def play(self, *options: str, name: str = SITE, timeout: float = 1500) -> dict[str, Recap]:
         """A playbook over all hosts; the recap by host."""
@@ -106,7 +108,11 @@ class Operator:
         self, course: Course, *options: str, timeout: float = 1500
     ) -> "subprocess.CompletedProcess[str]":
         """The whole playbook, told to ``course`` while it goes on."""
-        return self.depot.follow(playbook(*options), course.line, timeout=timeout)
+        return self.depot.follow(self._playbook(*options), course.line, timeout=timeout)
+
+    def _playbook(self, *options: str, name: str = SITE) -> list[str]:
+        *shell, command = playbook(*options, name=name)
+        return [*shell, f"umask {self.umask} && {command}"]
 
     def follow(self, course: Course, *options: str, timeout: float = 1500) -> dict[str, Recap]:
         """The same; the recap by host."""

@@ -30,6 +30,9 @@ def operator(bundles: LightBundles, bundle: Path) -> Iterator[Operator]:
     with running_site(bundle=bundle) as site:
         operator = Operator(site.depot)
         operator.take_root(bundles.trusted)
+        # As on hosts that were hardened: what comes over SSH works with this umask.
+        site.gpu1.run(["sed", "--in-place", "/^UMASK/d; $ a UMASK 077", "/etc/login.defs"])
+        assert site.depot.run(["ssh", "gpu1", "umask"]) == "0077\n"
         operator.write_inventory({**VARIABLES, "appliance_bundle": "light"})
         operator.bootstrap()
         operator.play("--check")

@@ -1,6 +1,11 @@
-"""One host that is everything, by the inventory that the playbooks bring for it."""
+"""One host that is everything, by the inventory that the playbooks bring for it.
+
+Its administrators work with a umask that keeps everything from everybody, and their disk has a directory with a space.
+"""
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,12 +38,15 @@ print(urllib.request.urlopen(request, timeout=20, context=context).read().decode
 
 
 @pytest.fixture(scope="module")
-def operator(light: LightBundles) -> Iterator[Operator]:
-    with running_site(bundle=light.build(), hosts=(HOST,)) as site:
-        operator = Operator(site.host(HOST))
+def operator(light: LightBundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    bundle = light.build()
+    disk = tmp_path_factory.mktemp("disk")
+    shutil.copytree(bundle, disk / "for the site" / bundle.name, copy_function=os.link)
+    with running_site(bundle=disk, hosts=(HOST,)) as site:
+        operator = Operator(site.host(HOST), umask="077")
         operator.take_root(light.trusted)
         operator.take_client()
-        operator.bootstrap(MEDIUM)
+        operator.bootstrap(f"{MEDIUM}/for the site/{bundle.name}")
         operator.depot.run(["cp", "--recursive", f"{PLAYBOOKS}/inventories/single", INVENTORY])
         operator.write_host_variables(HOST, OWN)
         yield operator
