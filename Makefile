@@ -37,7 +37,7 @@ lock: .venv/ready ## Resolve BUNDLE again and write its lock
 	@.venv/bin/appliance lock "$$BUNDLE"
 
 .PHONY: test
-test: .venv/ready test-tools ## Run all tests that this machine can run
+test: .venv/ready test-tools ## Run the tests that this machine can run, but for the longest
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 .PHONY: site-test
