@@ -23,6 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
+from appliance.errors import ApplianceError
 from appliance.model.bundle import BUNDLE_SCHEMA, INDEX, PREDICATE_TYPE, STATEMENT_TYPE, VERIFY_SCRIPT
 from appliance.model.jsonform import canonical_json
 from appliance.model.policy import DEFAULT_POLICY, Profile
@@ -199,6 +200,14 @@ class Written:
         demands = DEFAULT_POLICY.model_copy(update={"profiles": profiles})
         with Tree(self.path, Silent()) as tree:
             return verify(tree, self.trusted.read_bytes(), Policy(now=datetime.now(UTC), demands=demands))
+
+    def exit_code(self) -> int:
+        """The exit code that ``verify`` would end with."""
+        try:
+            self.verify()
+        except ApplianceError as error:
+            return error.exit_code
+        return 0
 
     def verify_sh(self, *profiles: Profile) -> "subprocess.CompletedProcess[str]":
         """Verify as an auditor does, with the script and nothing of Python."""

@@ -60,7 +60,9 @@ def read_story(site: Site) -> Story:
     findings += _clock(lines)
     details = [(line, details_of(line.entry)) for line in lines]
     findings += (
-        note("state-rebuilt", sentence(line.entry), _where(line)) for line, what in details if isinstance(what, Rebuilt)
+        note("state-rebuilt", sentence(line.entry), _where(line.entry.seq))
+        for line, what in details
+        if isinstance(what, Rebuilt)
     )
     told = [
         AuditedEntry(seq=one.entry.seq, time=one.entry.time, event=one.entry.event, tells=sentence(one.entry))
@@ -112,7 +114,7 @@ def compare(
     """What lies on the site against what its log tells; ``bundles`` are all that were verified."""
     of_lines = {receipt.seq for receipt in receipts if receipt.kind == "receipt"}
     for seq, verification in story.verifications.items():
-        where = f"line {seq} of the log"
+        where = _where(seq)
         if seq not in of_lines:
             yield note("receipt-missing", "no receipt of this verification is there", where)
         yield from _compare_verification(verification, bundles, where)
@@ -149,7 +151,7 @@ def _compare_verification(verification: Verification, bundles: Sequence[Verified
 
 def _compare_override(line: Line, used: Overridden, bundles: Sequence[Verified]) -> Iterator[Finding]:
     """An override counts only if those have signed it who could have signed the bundle."""
-    where = _where(line)
+    where = _where(line.entry.seq)
     yield note("override-used", sentence(line.entry), where)
     same = [bundle for bundle in bundles if bundle.told.sums.sha256 == used.sha256sums]
     if not same:
@@ -196,11 +198,11 @@ def _clock(lines: Sequence[Line]) -> Iterator[Finding]:
     for before, after in pairwise(lines):
         if after.entry.time < before.entry.time:
             what = f"the clock went back, from {before.entry.time} to {after.entry.time}"
-            yield note("clock-went-back", what, _where(after))
+            yield note("clock-went-back", what, _where(after.entry.seq))
 
 
-def _where(line: Line) -> str:
-    return f"line {line.entry.seq} of the log"
+def _where(seq: int) -> str:
+    return f"line {seq} of the log"
 
 
 def _current(site: Site) -> list[str]:

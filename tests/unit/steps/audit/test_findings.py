@@ -5,27 +5,24 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.errors import BadInput, NotTrusted
-from appliance.model.audit import Report
-from appliance.model.events import Install
+from appliance.errors import BadInput
 from appliance.model.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
-from appliance.steps.audit import Materials, audit, page
+from appliance.steps.audit import Materials, audit
 from appliance.steps.evidence import record_install, record_override
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.log import export_head
 from appliance.steps.policy import read_override
 from appliance.steps.site_state import Memory
-from appliance.steps.switch import current_bundle
 from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
 from appliance.store.site import Site
+from tests.support.audits import IMAGE, WEIGHTS, flipped_file, found, full, install
 from tests.support.bundles import (
     FILES,
     FIRST,
@@ -43,69 +40,6 @@ from tests.support.bundles import (
 from tests.support.forging import put
 from tests.support.overrides import write_override
 from tests.support.site_log import receipts, site_with_history
-from tests.support.sites import version
-
-IMAGE = f"sha256:{'2' * 64}"
-PACKAGES = b"Package: nginx\nVersion: 1.26.3-3\n\nnonsense\n\nPackage: jq\nVersion: 1.7.1-6\nArchitecture: amd64\n"
-_MODEL = {path.removeprefix("models/tiny/"): data for path, data in FILES.items() if path.startswith("models/tiny/")}
-WEIGHTS = hashlib.sha256(
-    "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(_MODEL.items())).encode()
-).hexdigest()
-
-
-def full(number: str = "1.0.0", **changes: object) -> Recipe:
-    """The small bundle, with what hosts are compared with."""
-    details = {"manifest_digest": IMAGE, "path": "models/tiny"}
-
-    def index(value: dict[str, Any]) -> None:
-        value["version"] = number
-        value["artifacts"][0]["details"] = details
-
-    files = {**FILES, "os/debian13/Packages": PACKAGES}
-    return version(number, files=files, index=index).but(**changes)
-
-
-def install(site: Site, **changes: object) -> Install:
-    """A host that runs what the current bundle has."""
-    return Install.model_validate(
-        {
-            "host": "gpu1",
-            "bundle": current_bundle(site, "tiny").model_dump(),
-            "system": "Debian GNU/Linux 13 (trixie)",
-            "kernel": "6.12.48",
-            "models": {"tiny-chat": {"image": IMAGE, "weights": WEIGHTS}},
-            "files": {"/etc/appliance/gateway/nginx.conf": "4" * 64},
-            "packages": {"nginx": "1.26.3-3", "jq:amd64": "1.7.1-6", "bash": "5.2.37-2"},
-            **changes,
-        }
-    )
-
-
-@pytest.fixture
-def carried(tmp_path: Path) -> Written:
-    return full().write(tmp_path / "1")
-
-
-@pytest.fixture
-def site(tmp_path: Path, carried: Written) -> Site:
-    """A site of one bundle, with one host."""
-    site = Site(tmp_path / "a site")
-    import_bundle(carried.path, carried.trusted, site, Silent())
-    record_install(site, install(site))
-    return site
-
-
-@pytest.fixture
-def materials(site: Site, carried: Written, tmp_path: Path) -> Materials:
-    """With what an auditor has kept elsewhere."""
-    head, public = tmp_path / "head.json", tmp_path / "site.pub.pem"
-    head.write_bytes(export_head(site))
-    public.write_bytes((site.root / "receipts/site.pub.pem").read_bytes())
-    return Materials(root=carried.trusted, site=site, key=public, heads=(head,))
-
-
-def found(report: Report, severity: str = "problem") -> list[str]:
-    return [finding.reference for finding in report.findings if finding.severity == severity]
 
 
 def test_a_site_on_which_everything_fits(materials: Materials) -> None:
@@ -228,12 +162,6 @@ def removed_current(site: Site) -> None:
 
 def odd_current(site: Site) -> None:
     (site.root / "current/other").symlink_to("/etc")
-
-
-def flipped_file(site: Site) -> None:
-    path = site.path("tiny", "1.0.0") / "models/tiny/model.safetensors"
-    path.chmod(0o644)
-    path.write_bytes(b"x")
 
 
 def stray_file(site: Site) -> None:
@@ -409,85 +337,3 @@ def test_what_the_auditor_brings_has_to_be_readable(site: Site, carried: Written
     ):
         with pytest.raises(BadInput):
             audit(materials, Silent())
-
-
-# The page ------------------------------------------------------------------------------------
-
-
-class Tags(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, tuple(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)> \"' &amp; {{ 7*7 }} {% raw %} \u202e\x1b[31m\n"
-
-
-def test_the_page_holds_all_and_asks_nobody(materials: Materials) -> None:
-    text = page(audit(materials, Silent()))
-    seen = Tags(text)
-    for said in ("tiny 1.0.0", "signer 12", IMAGE, WEIGHTS, "models/tiny/model.safetensors", "5.2.37-2", "Apache-2.0"):
-        assert said in seen.text
-    assert {tag for tag, _ in seen.tags} & {"script", "img", "iframe", "link", "a", "object", "form"} == set()
-    names = {name for _, attributes in seen.tags for name, _ in attributes}
-    assert names == {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "colspan"} - (
-        {"colspan"} - names
-    )
-    assert "url(" not in text
-    assert "default-src 'none'" in text
-
-
-def test_hostile_text_stays_text(tmp_path: Path) -> None:
-    """The same tags, whatever a signed bundle says of itself."""
-
-    def pages(text: str) -> Tags:
-        def index(value: dict[str, Any]) -> None:
-            value.update(description=text)
-            value["artifacts"][0].update(licence=text, kind=text, source={text: text}, details={text: text})
-
-        label = text.encode("ascii", "ignore").decode().replace("\x1b", "").strip()
-        root = root_document(1, (FIRST,), threshold=1, change=put(f"keys/{key(FIRST).public.keyid}/label", label))
-        written = PLAIN.but(roots=(root,), index=index).write(tmp_path / hashlib.sha256(text.encode()).hexdigest())
-        report = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent())
-        assert report.fits
-        return Tags(page(report))
-
-    hostile, harmless = pages(HOSTILE), pages("text")
-    assert hostile.tags == harmless.tags
-    assert r"alert(1)</script>" in hostile.text
-    assert "{{ 7*7 }}" in hostile.text
-    assert r"\u202e\x1b[31m\n" in hostile.text
-    assert "\u202e" not in hostile.text
-
-
-def test_a_hostile_log_stays_text(site: Site, materials: Materials) -> None:
-    record_install(site, install(site, host="<script>", files={"<b>": "4" * 64}, packages={"<i>": "<u>"}))
-    seen = Tags(page(audit(materials, Silent())))
-    assert {"script", "b", "i", "u"} & {tag for tag, _ in seen.tags} == set()
-    assert "<script>" in seen.text
-
-
-def test_every_kind_of_finding_has_a_place_on_the_page(site: Site, materials: Materials) -> None:
-    flipped_file(site)
-    with pytest.raises(NotTrusted):
-        import_bundle(site.path("tiny", "1.0.0"), materials.root, site, Silent())
-    text = Tags(page(audit(materials, Silent()))).text
-    assert "a bundle is refused: the file is not the one that was signed" in text
-    assert "None was found that verifies." in text
-    assert "a bundle was refused" in text
-
-
-def test_programs_read_the_same(materials: Materials) -> None:
-    report = audit(materials, Silent())
-    assert Report.model_validate_json(report.model_dump_json(by_alias=True)) == report

@@ -1,0 +1,101 @@
+"""The report as a page: it holds all, asks nobody, and no text of a bundle or log steers it."""
+
+import hashlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import NotTrusted
+from appliance.model.audit import Report
+from appliance.model.progress import Silent
+from appliance.steps.audit import Materials, audit, page
+from appliance.steps.evidence import record_install
+from appliance.steps.import_bundle import import_bundle
+from appliance.store.site import Site
+from tests.support.audits import IMAGE, WEIGHTS, flipped_file, install
+from tests.support.bundles import (
+    FIRST,
+    PLAIN,
+    key,
+    root_document,
+)
+from tests.support.forging import put
+
+
+class Tags(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)> \"' &amp; {{ 7*7 }} {% raw %} \u202e\x1b[31m\n"
+
+
+def test_the_page_holds_all_and_asks_nobody(materials: Materials) -> None:
+    text = page(audit(materials, Silent()))
+    seen = Tags(text)
+    for said in ("tiny 1.0.0", "signer 12", IMAGE, WEIGHTS, "models/tiny/model.safetensors", "5.2.37-2", "Apache-2.0"):
+        assert said in seen.text
+    assert {tag for tag, _ in seen.tags} & {"script", "img", "iframe", "link", "a", "object", "form"} == set()
+    names = {name for _, attributes in seen.tags for name, _ in attributes}
+    assert names - {"colspan"} == {"lang", "charset", "http-equiv", "content", "name", "class", "scope"}
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    """The same tags, whatever a signed bundle says of itself."""
+
+    def pages(text: str) -> Tags:
+        def index(value: dict[str, Any]) -> None:
+            value.update(description=text)
+            value["artifacts"][0].update(licence=text, kind=text, source={text: text}, details={text: text})
+
+        label = text.encode("ascii", "ignore").decode().replace("\x1b", "").strip()
+        root = root_document(1, (FIRST,), threshold=1, change=put(f"keys/{key(FIRST).public.keyid}/label", label))
+        written = PLAIN.but(roots=(root,), index=index).write(tmp_path / hashlib.sha256(text.encode()).hexdigest())
+        report = audit(Materials(root=written.trusted, site=None, bundles=(written.path,)), Silent())
+        assert report.fits
+        return Tags(page(report))
+
+    hostile, harmless = pages(HOSTILE), pages("text")
+    assert hostile.tags == harmless.tags
+    assert r"alert(1)</script>" in hostile.text
+    assert "{{ 7*7 }}" in hostile.text
+    assert r"\u202e\x1b[31m\n" in hostile.text
+    assert "\u202e" not in hostile.text
+
+
+def test_a_hostile_log_stays_text(site: Site, materials: Materials) -> None:
+    record_install(site, install(site, host="<script>", files={"<b>": "4" * 64}, packages={"<i>": "<u>"}))
+    seen = Tags(page(audit(materials, Silent())))
+    assert {"script", "b", "i", "u"} & {tag for tag, _ in seen.tags} == set()
+    assert "<script>" in seen.text
+
+
+def test_every_kind_of_finding_has_a_place_on_the_page(site: Site, materials: Materials) -> None:
+    flipped_file(site)
+    with pytest.raises(NotTrusted):
+        import_bundle(site.path("tiny", "1.0.0"), materials.root, site, Silent())
+    text = Tags(page(audit(materials, Silent()))).text
+    assert "a bundle is refused: the file is not the one that was signed" in text
+    assert "None was found that verifies." in text
+    assert "a bundle was refused" in text
+
+
+def test_programs_read_the_same(materials: Materials) -> None:
+    report = audit(materials, Silent())
+    assert Report.model_validate_json(report.model_dump_json(by_alias=True)) == report
