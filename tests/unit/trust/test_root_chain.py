@@ -141,6 +141,13 @@ def test_who_has_accepted_a_history_accepts_no_other(ours: list[Link], theirs: l
         assert walk_chain(trusted, [_document(link) for link in theirs], accepted=known).data == _document(theirs[-1])
 
 
+def test_a_damaged_copy_of_the_trusted_document_is_refused_as_that() -> None:
+    document = _document(Link(1, frozenset({1}), 1, frozenset({1}), frozenset(), frozenset({1})))
+    with pytest.raises(NotTrusted) as caught:
+        walk_chain(document, [document[:-1]])
+    assert caught.value.reference == "root-malformed"
+
+
 def _digest(link: Link) -> str:
     return hashlib.sha256(payload_of(_document(link))).hexdigest()
 
