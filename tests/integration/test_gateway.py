@@ -4,13 +4,11 @@ import contextlib
 import json
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from tests.support.debian_root import debian_root
-from tests.support.gateway import Gateway, fingerprint, make_gateway, running
-from tests.support.vllm_socket import FakeModel, fake_model
+from tests.support.gateway import fingerprint
+from tests.support.gateway_world import World, running_world
 
 pytestmark = pytest.mark.integration
 
@@ -20,31 +18,10 @@ PROMPT = "what nobody else may read"
 ASK = {"model": "tiny-chat", "messages": [{"role": "user", "content": PROMPT}]}
 
 
-@dataclass
-class World:
-    """A gateway in front of two models."""
-
-    gateway: Gateway
-    chat: FakeModel
-    embedding: FakeModel
-
-    def count(self) -> int:
-        """Requests that reached a model."""
-        return len(self.chat.arrived) + len(self.embedding.arrived)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    root = debian_root("trixie", "nginx", "libnginx-mod-http-js")
-    folder = tmp_path_factory.mktemp("a gateway")
-    gateway = make_gateway(folder)
-    sockets = folder / "run/appliance/vllm"
-    with (
-        fake_model(sockets / "tiny-chat") as chat,
-        fake_model(sockets / "mini-lm.v2") as embedding,
-        running(gateway, root),
-    ):
-        yield World(gateway, chat, embedding)
+    with running_world(tmp_path_factory.mktemp("a gateway")) as world:
+        yield world
 
 
 def test_a_request_reaches_the_model_that_its_body_names(world: World) -> None:
@@ -62,7 +39,7 @@ def test_of_the_clients_headers_nothing_goes_on(world: World) -> None:
     sent = [("X-Request-Id", "chosen"), ("X-Role", "admin"), ("Authorization", "Bearer x"), ("X-Forwarded-For", "::1")]
     answer = world.gateway.ask("alice", CHAT, ASK, headers=sent)
     headers = world.chat.arrived[-1].headers
-    assert headers.keys() == {"host", "connection", "content-type", "content-length", "x-request-id"}
+    assert headers.keys() == {"host", "content-type", "content-length", "x-request-id"}
     assert headers["x-request-id"] == answer.headers["x-request-id"] != "chosen"
 
 
@@ -138,8 +115,10 @@ def test_only_the_paths_that_are_listed_exist_in_one_spelling(world: World, targ
     ("target", "body", "status", "reason"),
     [
         (CHAT, b"no json", 400, "the body is no JSON document"),
+        (CHAT, b'{"model":"tiny-chat","deep":' + b"[" * 31 + b"]" * 31 + b"}", 400, "has more than 31 levels"),
         (CHAT, b"null", 400, "model: missing"),
         (CHAT, {"model": ["tiny-chat"]}, 400, "model: missing"),
+        (CHAT, {"model": "TINY-CHAT"}, 404, "model: not served here"),
         (CHAT, {"model": "__proto__"}, 404, "model: not served here"),
         (CHAT, {"model": "tiny-chat/../mini-lm.v2"}, 404, "model: not served here"),
         (CHAT, {"model": "mini-lm.v2"}, 404, "model: not served here"),
@@ -153,6 +132,8 @@ def test_bodies_that_no_model_gets(world: World, target: str, body: object, stat
     assert answer.status == status
     assert reason in json.loads(answer.body)["error"]["message"]
     assert world.count() == before
+    line = world.gateway.audit(answer.headers["x-request-id"])
+    assert (line["method"], line["model"]) == ("POST", "")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "TRACE"])
@@ -222,8 +203,19 @@ def test_a_model_that_is_down_is_told_from_a_refusal(world: World) -> None:
     place.rename(place.with_name("away"))
     answer = world.gateway.ask("alice", CHAT, ASK)
     place.with_name("away").rename(place)
-    assert answer.status == 502
-    assert "starting, or has failed" in json.loads(answer.body)["error"]["message"]
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert "the model is not ready" in json.loads(answer.body)["error"]["message"]
+    line = world.gateway.audit(answer.headers["x-request-id"])
+    assert (line["status"], line["method"], line["model"]) == (503, "POST", "tiny-chat")
+    assert line["refusal"].startswith("the model is not ready")
+
+
+def test_a_model_that_ends_before_it_answers_is_not_ready(world: World) -> None:
+    world.chat.hangs_up = True
+    answer = world.gateway.ask("alice", CHAT, ASK)
+    world.chat.hangs_up = False
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert json.loads(answer.body)["error"]["code"] == "503"
 
 
 def test_tls_is_13_and_sessions_are_not_resumed(world: World) -> None:

@@ -107,9 +107,13 @@ class Gateway:
             context.load_cert_chain(name)
         return context
 
+    def plain(self) -> socket.socket:
+        """A connection without TLS."""
+        return _unix_socket(self.folder / "run/appliance/gateway.sock")
+
     def handshake(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
         """A connection that may ask for an earlier session."""
-        plain = _unix_socket(self.folder / "run/appliance/gateway.sock")
+        plain = self.plain()
         try:
             return context.wrap_socket(plain, server_hostname="gateway", session=session)
         except BaseException:

@@ -28,9 +28,13 @@ class Arrived:
 
 @dataclass
 class FakeModel:
-    """What arrived, and what is answered; a streamed answer ends after ``go_on`` was set."""
+    """What arrived, and what is answered; a streamed answer ends after ``go_on`` was set.
+
+    A model that ``hangs_up`` closes instead of answering.
+    """
 
     arrived: list[Arrived] = field(default_factory=list)
+    hangs_up: bool = False
     status: int = 200
     answer: bytes = b'{"answer":"secret answer"}'
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -69,6 +73,8 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             headers = {name.lower(): value for name, value in self.headers.items()}
             model.arrived.append(Arrived(self.command, self.path, headers, body))
+            if model.hangs_up:
+                return
             self.send_response(model.status)
             # What a model that was taken over would try.
             self.send_header("X-Accel-Redirect", "/upstream/other/v1/completions")

@@ -1,0 +1,37 @@
+"""A running gateway in front of two models that stand-ins play."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.debian_root import debian_root
+from tests.support.gateway import Gateway, make_gateway, running
+from tests.support.vllm_socket import FakeModel, fake_model
+
+
+@dataclass
+class World:
+    """A gateway in front of two models."""
+
+    gateway: Gateway
+    chat: FakeModel
+    embedding: FakeModel
+
+    def count(self) -> int:
+        """Requests that reached a model."""
+        return len(self.chat.arrived) + len(self.embedding.arrived)
+
+
+@contextmanager
+def running_world(folder: Path) -> Iterator[World]:
+    """The gateway of ``make_gateway`` below ``folder``, with both of its models."""
+    root = debian_root("trixie", "nginx", "libnginx-mod-http-js")
+    gateway = make_gateway(folder)
+    sockets = folder / "run/appliance/vllm"
+    with (
+        fake_model(sockets / "tiny-chat") as chat,
+        fake_model(sockets / "mini-lm.v2") as embedding,
+        running(gateway, root),
+    ):
+        yield World(gateway, chat, embedding)
