@@ -38,7 +38,7 @@ lock: .venv/ready ## Resolve BUNDLE again and write its lock
 
 .PHONY: test
 test: .venv/ready test-tools ## Run the tests that this machine can run, but for the longest
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup $(TESTS)
 
 .PHONY: site-test
 site-test: .venv/ready test-tools ## Run the tests of the real offline site alone, the long ones too

@@ -18,8 +18,19 @@ settings.register_profile("appliance", derandomize=True, deadline=None, database
 settings.register_profile("long", deadline=None, max_examples=1_000)  # make fuzz
 settings.load_profile("appliance")
 
+# What is made once for several files, and the tests that use it run in one process after each other.
+SHARED = ("installed",)
+
 # A test's property of this name is shown at the end of a run, wherever the test ran.
 SUMMARY = "summary"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``--dist loadgroup``: the tests of a file stay together, and those that share something big."""
+    for item in items:
+        shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.nodeid.partition("::")[0]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.site.installed import Installed, installed_site
 from tests.site.running import why_not
+from tests.support.demo import Demo
 from tests.support.light_bundle import LightBundles
 
 
@@ -23,3 +25,10 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightBundles]:
         yield LightBundles(folder)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def installed(demo: Demo) -> Iterator[Installed]:
+    """A site with the demo bundle, after its second run; who changes it puts it back."""
+    with installed_site(demo) as result:
+        yield result

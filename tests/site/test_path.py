@@ -2,35 +2,25 @@
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import SUMMARY
-from tests.site.capture import Packet
-from tests.site.course import Course
 from tests.site.hosts import Host
 from tests.site.inspection import inspect
+from tests.site.installed import GIVEN, Installed
 from tests.site.model_side import long_prompts
-from tests.site.operator import VARIABLES, Operator
 from tests.site.outside import EVERY_WAY_OUT
 from tests.site.plan import ROUTER
-from tests.site.probe import Probe, Tried, reached, tried
-from tests.site.running import Site, running_site
+from tests.site.probe import Tried, reached, tried
 from tests.support.demo import Demo
 from tests.support.gateway import another_authority
 from tests.support.processes import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.demo]
 
-ROLES = {"operator": ["chat", "embedding"], "reader": ["embedding"], "former": ["chat"]}
-GIVEN: dict[str, Any] = dict(VARIABLES) | {
-    "pki_clients": list(ROLES),
-    "gateway_clients": [{"name": name, "roles": roles} for name, roles in ROLES.items()],
-}
 LONG_PROMPT = "Tell me more. " * 100
 PORTS = {22, 443, 5443, 8443, 8444}  # as docs/site.md lists them
 FIRST_EPHEMERAL = 32768
@@ -41,55 +31,6 @@ SNAPSHOT = """
     cd "$(/root/tools/bin/python -c "$fetch" $model)"
     find . -type f -o -type l | sort | xargs sha256sum
 """
-
-
-@dataclass
-class Installed:
-    """A site after the playbook, what was seen on the way, and how long each part took, in seconds."""
-
-    site: Site
-    operator: Operator
-    outside: dict[str, set[Probe]]
-    refusal: str = ""
-    packets: list[Packet] = field(default_factory=list)
-    course: Course = field(default_factory=Course)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def gpu1(self) -> Host:
-        return self.site.gpu1
-
-
-@pytest.fixture(scope="module")
-def installed(demo: Demo) -> Iterator[Installed]:
-    with running_site(bundle=demo.path) as site:
-        operator = Operator(site.depot)
-        result = Installed(site, operator, {host.name: reached(host.run, EVERY_WAY_OUT) for host in site.hosts})
-
-        def timed(what: str, step: Callable[[], object]) -> None:
-            begin = time.monotonic()
-            step()
-            result.seconds[what] = time.monotonic() - begin
-
-        operator.take_root(demo.root)
-        operator.take_client()
-        with site.capture() as result.packets:
-            timed("bootstrap", operator.bootstrap)
-        operator.write_inventory(GIVEN | {"preflight_internet_expected": False})
-        result.refusal = operator.attempt_playbook().stdout
-        operator.write_inventory(GIVEN)
-        with site.capture() as packets:
-            timed("first run", lambda: operator.follow(result.course))
-            timed("first answer", lambda: operator.ask("operator", "chat"))
-        result.packets += packets
-        yield result
-
-
-def _times(installed: Installed) -> str:
-    rows = list(installed.seconds.items())
-    rows += [(f"first run: {play.name}", play.seconds) for play in installed.course.plays]
-    rows += [(f"first run: slowest task: {task.name}", task.seconds) for task in installed.course.slowest(6)]
-    return "\n".join(f"{seconds:6.1f} s  {what}" for what, seconds in rows)
 
 
 def _audit(gpu1: Host, request: str) -> dict[str, Any]:
@@ -123,16 +64,11 @@ def test_a_host_that_reaches_the_internet_is_refused_first(installed: Installed)
 
 
 def test_a_second_run_changes_nothing(installed: Installed, record_property: Callable[[str, object], None]) -> None:
-    """Asked before a test changes something: the site's log has an entry for each state of a host."""
-    course = Course()
-    begin = time.monotonic()
-    recap = installed.operator.follow(course)
-    installed.seconds["second run"] = time.monotonic() - begin
-    record_property(SUMMARY, f"where the time of a site went:\n{_times(installed)}")
-    assert {host: (counted.changed, counted.failed) for host, counted in recap.items()} == {
+    record_property(SUMMARY, f"where the time of a site went:\n{installed.times()}")
+    assert {host: (counted.changed, counted.failed) for host, counted in installed.second.items()} == {
         "depot1": (0, 0),
         "gpu1": (0, 0),
-    }, course.changes
+    }, installed.again.changes
 
 
 def test_hosts_run_and_listen_to_what_is_documented_and_nothing_else(installed: Installed) -> None:
