@@ -153,7 +153,7 @@ class Gateway:
         return entry
 
     def log(self, name: str) -> str:
-        return (self.folder / "var/log/appliance-gateway" / name).read_text()
+        return (self.folder / "var/log/appliance-gateway" / name).read_text(errors="backslashreplace")
 
     def reload(self) -> None:
         """Let nginx read its files again; when this returns, new connections see the new ones."""
@@ -186,7 +186,7 @@ def another_authority(client: str) -> tuple[bytes, bytes]:
     return pair.key_pem(), pem(pair.certificate) + pem(authority.certificate)
 
 
-def make_gateway(folder: Path) -> Gateway:
+def make_gateway(folder: Path, **settings: object) -> Gateway:
     """Certificates and configuration; alice may chat, bob may embed, carol is not named, mallory is revoked."""
     now = datetime.now(UTC)
     root = root_authority("site", now, 30)
@@ -215,7 +215,7 @@ def make_gateway(folder: Path) -> Gateway:
     ]
     own = folder / "etc/appliance/gateway"
     (own / "gateway.js").write_bytes(role_file("gateway", "gateway.js").read_bytes())
-    text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, __gateway_clients=listed, **SETTINGS)
+    text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, __gateway_clients=listed, **SETTINGS | settings)
     (own / "nginx.conf").write_text(text)
     return gateway
 

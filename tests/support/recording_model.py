@@ -1,0 +1,82 @@
+"""A model's side that keeps every byte: what a gateway sends, read as strictly as it can be."""
+
+import os
+import re
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What the gateway's configuration sends, and nothing else.
+_HEAD = re.compile(
+    rb"POST (?P<path>/v1/[a-z/]+) HTTP/1\.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    rb"X-Request-Id: (?P<id>[0-9a-f]{32})\r\nContent-Length: (?P<length>[0-9]+)\r\n\r\n"
+)
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request; ``id`` is the gateway's."""
+
+    id: str
+    path: str
+    body: bytes
+
+
+@dataclass
+class RecordingModel:
+    """What came, and the beginning of what was none of the gateway's requests."""
+
+    received: list[Received] = field(default_factory=list)
+    strange: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def recording_model(folder: Path) -> Iterator[RecordingModel]:
+    """Serve ``folder/api.sock``; connections are kept, as vLLM keeps them."""
+    folder.mkdir(parents=True)
+    model = RecordingModel()
+    handle = os.open(folder, os.O_PATH)  # a path may be longer than a socket's address
+    try:
+        with _Server(f"/proc/self/fd/{handle}/api.sock", _handler(model)) as server:
+            (folder / "api.sock").chmod(0o777)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            try:
+                yield model
+            finally:
+                server.shutdown()
+                thread.join()
+    finally:
+        os.close(handle)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+def _handler(model: RecordingModel) -> type[socketserver.StreamRequestHandler]:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while head := self._head():
+                match = _HEAD.fullmatch(head)
+                if match is None:
+                    model.strange.append(head)
+                    return
+                body = self.rfile.read(int(match["length"]))
+                model.received.append(Received(match["id"].decode(), match["path"].decode(), body))
+                self.wfile.write(_ANSWER)
+
+        def _head(self) -> bytes:
+            lines = []
+            while line := self.rfile.readline(8192):
+                lines.append(line)
+                if line in (b"\r\n", b"\n") or len(lines) > 20:
+                    break
+            return b"".join(lines)
+
+    return Handler
