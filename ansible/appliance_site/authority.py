@@ -1,7 +1,8 @@
 """``python -m appliance_site.authority``: the site's own certificate authority, as files.
 
 The wanted state comes as JSON on standard input (``Wanted``); one line of JSON on
-standard output says what changed, or with ``--check`` what would.
+standard output says what changed, or with ``--check`` what would, which clients' certificates
+were issued and which end soon.
 
 * A private key is never overwritten while its certificate serves, and is for root alone.
 * A host's certificate is renewed when it is about to expire or its names have changed.  A
@@ -73,6 +74,7 @@ class Authority:
     now: datetime
     converge: Converge
     expiring: list[str] = field(default_factory=list)
+    issued: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def top(self) -> Path:
@@ -126,15 +128,24 @@ class Authority:
         old = self._certificate(folder / "client.pem")
         if old is None:
             self.converge.directory(folder, _SECRET_DIRECTORY)
-            self._issue(authority, folder / "client", Leaf(client, "client", CLIENT))
+            new = self._issue(authority, folder / "client", Leaf(client, "client", CLIENT))
+            self.issued.append(
+                {
+                    "client": client,
+                    "directory": str(folder),
+                    "fingerprint": new.fingerprint(hashes.SHA256()).hex(":").upper(),
+                    "until": f"{new.not_valid_after_utc:%Y-%m-%d}",
+                }
+            )
         elif self._ends_soon(old):
             self.expiring.append(f"{client} on {old.not_valid_after_utc:%Y-%m-%d}")
 
-    def _issue(self, authority: Pair, stem: Path, leaf: Leaf) -> None:
+    def _issue(self, authority: Pair, stem: Path, leaf: Leaf) -> x509.Certificate:
         pair = issue(authority, self.wanted.site, leaf, self.now, self.wanted.certificate_days)
         # Remembered before it can be used, so that it can always be revoked.
         self.converge.file(self.top / "issued" / f"{pair.certificate.serial_number:x}.pem", pem(pair.certificate))
         self._write(stem, pair, pem(authority.certificate))
+        return pair.certificate
 
     def _write(self, stem: Path, pair: Pair, chain: bytes) -> None:
         self.converge.file(stem.with_suffix(".key"), pair.key_pem(), _SECRET_FILE)
@@ -176,14 +187,6 @@ class Authority:
             if common in names:
                 yield certificate.serial_number
 
-    def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each client's certificate (DER, hexadecimal) by the client's name."""
-        found = {}
-        for path in sorted((self.top / "clients").glob("*/client.pem")):
-            certificate = x509.load_pem_x509_certificate(path.read_bytes())
-            found[path.parent.name] = certificate.fingerprint(hashes.SHA256()).hex()
-        return found
-
 
 def main() -> int:
     """Exit code 0, or 2 with one line on standard error."""
@@ -205,7 +208,7 @@ def main() -> int:
     answer = {
         "changed": authority.converge.changed,
         "expiring": authority.expiring,
-        "fingerprints": authority.fingerprints(),
+        "issued": authority.issued,
     }
     print(json.dumps(answer))
     return 0

@@ -215,7 +215,8 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     ]
     own = folder / "etc/appliance/gateway"
     (own / "gateway.js").write_bytes(role_file("gateway", "gateway.js").read_bytes())
-    text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, __gateway_clients=listed, **SETTINGS | settings)
+    (own / "clients.conf").write_text(render("gateway", "clients.conf.j2", __gateway_clients=listed))
+    text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, **SETTINGS | settings)
     (own / "nginx.conf").write_text(text)
     return gateway
 

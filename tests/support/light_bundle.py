@@ -22,7 +22,7 @@ from tests.support.project import REPOSITORY, Project, tensor_file
 NAME = "light"
 _DEFINITION = """\
 schema: appliance.definition/v1
-name: light
+name: {name}
 version: {version}
 description: what a site needs, with a stand-in for vLLM
 serving:
@@ -83,6 +83,7 @@ class LightBundles:
     """Where such bundles are built; ``trusted`` is the root document that their receiver holds."""
 
     folder: Path
+    name: str = NAME
 
     @property
     def trusted(self) -> Path:
@@ -95,21 +96,22 @@ class LightBundles:
         """
         check_needs()
         self._write(version, says)
-        self._run("lock", f"{NAME}.yaml")
+        self._run("lock", f"{self.name}.yaml")
         if not (self.folder / f"{key}.pem").exists():
             self._run("keys", "new", f"{key}.pem", "--no-passphrase")
             self._run("root", "new", f"{key}.root.json", "--key", f"{key}.pem")
-        self._run("build", f"{NAME}.yaml", "--key", f"{key}.pem", "--out", key)
-        return self.folder / key / f"{NAME}-{version}"
+        self._run("build", f"{self.name}.yaml", "--key", f"{key}.pem", "--out", key)
+        return self.folder / key / f"{self.name}-{version}"
 
     def _write(self, version: str, says: str) -> None:
         demo = yaml.safe_load((REPOSITORY / "bundles/demo.yaml").read_text())
         definition = _DEFINITION.format(
+            name=self.name,
             version=version,
             requirements=json.dumps(demo["wheels"]["control"]["requirements"]),
             packages=json.dumps(demo["os-packages"]["debian13"]["packages"]),
         )
-        (self.folder / f"{NAME}.yaml").write_text(definition)
+        (self.folder / f"{self.name}.yaml").write_text(definition)
         for name, content in (
             ("image/Containerfile", _CONTAINERFILE),
             ("image/api_server.py", _STAND_IN.read_text()),

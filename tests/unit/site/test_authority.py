@@ -144,15 +144,21 @@ def test_the_root_key_may_leave_the_host_but_the_root_may_not(tmp_path: Path) ->
         run(tmp_path)
 
 
-def test_fingerprints_are_those_of_openssl(tmp_path: Path) -> None:
-    found = run(tmp_path).fingerprints()
-    told = subprocess.run(
-        ["openssl", "x509", "-in", str(tmp_path / "pki/clients/alice/client.pem"), "-noout", "-fingerprint", "-sha256"],
+def test_a_client_that_was_issued_is_told_as_openssl_prints_it(tmp_path: Path) -> None:
+    run(tmp_path)
+    (told,) = run(tmp_path, clients=["alice", "bob", "carol"]).issued
+    assert told["client"] == "carol"
+    shown = subprocess.run(
+        [
+            *("openssl", "x509", "-in", f"{told['directory']}/client.pem", "-noout"),
+            *("-fingerprint", "-sha256", "-enddate", "-dateopt", "iso_8601"),
+        ],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert found["alice"] == told.strip().partition("=")[2].replace(":", "").lower()
+    assert shown.splitlines()[0].partition("=")[2] == told["fingerprint"]
+    assert shown.splitlines()[1].partition("=")[2].startswith(told["until"])
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "-x", "a" * 65])
