@@ -7,6 +7,7 @@ were issued and which end soon.
 * A private key is never overwritten while its certificate serves, and is for root alone.
 * A host's certificate is renewed when it is about to expire or its names have changed.  A
   client's is not, because a person has to carry the new one: it is listed as expiring.
+  Its key may be deleted here once it was handed over.
 * What was revoked once stays revoked, whatever is listed later.
 * The root's key is needed for the first run only and can be taken off the host then.
 """
@@ -53,7 +54,11 @@ class Host(Strict):
 
 
 class Wanted(Strict):
-    """What the authority is to have issued.  ``revoked`` names clients and hosts."""
+    """What the authority is to have issued.
+
+    ``revoked`` names clients and hosts.  ``renew_now`` renews what is renewed without a
+    person (hosts' certificates, the revocation list), whenever it ends.
+    """
 
     directory: str
     site: str = Field(min_length=1, max_length=64)
@@ -64,6 +69,7 @@ class Wanted(Strict):
     certificate_days: int = Field(ge=1, le=3650)
     crl_days: int = Field(ge=1, le=3650)
     renew_days: int = Field(ge=0, le=3650)
+    renew_now: bool = False
 
 
 @dataclass
@@ -120,12 +126,14 @@ class Authority:
         }
         for name, leaf in leaves.items():
             old = self._certificate(folder / f"{name}.pem")
-            if old is None or self._ends_soon(old) or names_of(old) != written_names(leaf.names):
+            if old is None or self._renews(old) or names_of(old) != written_names(leaf.names):
                 self._issue(authority, folder / name, leaf)
 
     def _client(self, authority: Pair, client: str) -> None:
         folder = self.top / "clients" / client
-        old = self._certificate(folder / "client.pem")
+        path = folder / "client.pem"
+        handed_over = path.is_file() and not path.with_suffix(".key").exists()  # its key is with the client alone
+        old = x509.load_pem_x509_certificate(path.read_bytes()) if handed_over else self._certificate(path)
         if old is None:
             self.converge.directory(folder, _SECRET_DIRECTORY)
             new = self._issue(authority, folder / "client", Leaf(client, "client", CLIENT))
@@ -159,6 +167,9 @@ class Authority:
         except (FileNotFoundError, ValueError):
             return None  # a run was interrupted between the two files
 
+    def _renews(self, certificate: x509.Certificate) -> bool:
+        return self.wanted.renew_now or self._ends_soon(certificate)
+
     def _ends_soon(self, certificate: x509.Certificate) -> bool:
         return certificate.not_valid_after_utc < self.now + timedelta(days=self.wanted.renew_days)
 
@@ -167,7 +178,7 @@ class Authority:
         old = x509.load_pem_x509_crl(path.read_bytes()) if path.is_file() else None
         before = set() if old is None else {entry.serial_number for entry in old}
         serials = before | set(self._serials_of(set(self.wanted.revoked)))
-        if old is not None and serials == before and self._still_good(old):
+        if old is not None and serials == before and self._still_good(old) and not self.wanted.renew_now:
             return
         number = 1 if old is None else 1 + old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         until = self.now + timedelta(days=self.wanted.crl_days)

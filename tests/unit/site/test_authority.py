@@ -114,6 +114,14 @@ def test_a_revocation_list_is_renewed_before_it_shuts_everyone_out(tmp_path: Pat
     assert verify(tmp_path, "clients/alice/client.pem", "sslclient", day=300) == "good"
 
 
+def test_all_is_renewed_at_once_but_what_a_person_has_to_carry(tmp_path: Path) -> None:
+    run(tmp_path)
+    renewed = {name for name in changed(run(tmp_path, renew_now=True), tmp_path) if not name.startswith("issued/")}
+    files = {f"hosts/gpu1/{name}.{end}" for name in ("host", "client") for end in ("key", "pem")}
+    assert renewed == files | {"crl.pem"}
+    assert changed(run(tmp_path), tmp_path) == set()
+
+
 def test_a_host_with_another_name_gets_another_certificate(tmp_path: Path) -> None:
     run(tmp_path)
     again = run(tmp_path, hosts=[{"name": "gpu1", "names": ["gpu1", "gpu1.new"]}])
@@ -132,6 +140,13 @@ def test_an_interrupted_issue_is_made_good(tmp_path: Path) -> None:
     (tmp_path / "pki/clients/alice/client.pem").unlink()
     assert "clients/alice/client.pem" in changed(run(tmp_path), tmp_path)
     assert verify(tmp_path, "clients/alice/client.pem", "sslclient") == "good"
+
+
+def test_the_key_of_a_client_may_leave_the_host_too(tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "pki/clients/alice/client.key").unlink()
+    assert changed(run(tmp_path), tmp_path) == set()
+    assert run(tmp_path, day=380).expiring
 
 
 def test_the_root_key_may_leave_the_host_but_the_root_may_not(tmp_path: Path) -> None:
