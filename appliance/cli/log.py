@@ -111,3 +111,23 @@ def add_install(
         out_json({"ok": True, "changed": changed})
         return
     err().print("added" if changed else "the log says so already")
+
+
+@add_app.command("remove")
+def add_remove(
+    host: Annotated[str, typer.Option("--host", help="The host's name.")],
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="JSON of what the host lost [default: standard input].")
+    ] = None,
+    site: SiteOption = DEFAULT_SITE,
+    as_json: JsonOption = False,
+) -> None:
+    """Add that a host was taken out of the site, unless the log says so already.
+
+    Example: `appliance log add remove gpu1.json --host gpu1`
+    """
+    changed = log_step.add_removal(Site(site), source, host=host)
+    if as_json:
+        out_json({"ok": True, "changed": changed})
+        return
+    err().print("added" if changed else "the log says so already")

@@ -167,7 +167,25 @@ class Install(Observed):
     bundle: BundleVersion
 
 
-Details = Verification | Switch | Overridden | Rebuilt | RootChange | Install
+class Wiped(Strict):
+    """What a host lost when it was taken out of the site.
+
+    ``certificates`` are the serial numbers that were revoked, in lower-case hexadecimal;
+    ``files`` and ``bytes`` count what was overwritten: weights, keys, logs.
+    """
+
+    certificates: tuple[Annotated[str, Field(pattern=r"\A[0-9a-f]{1,40}\z")], ...]
+    files: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+
+
+class Removed(Wiped):
+    """Details of ``remove``: a host belongs to the site no more."""
+
+    host: Text
+
+
+Details = Verification | Switch | Overridden | Rebuilt | RootChange | Install | Removed
 FORMS: Mapping[str, type[Details]] = {
     "import": Verification,
     "verify": Verification,
@@ -176,6 +194,7 @@ FORMS: Mapping[str, type[Details]] = {
     "rebuild": Rebuilt,
     "root": RootChange,
     "install": Install,
+    "remove": Removed,
 }
 
 

@@ -20,7 +20,7 @@ from appliance.model.limits import MAX_LOG_LINE
 from appliance.model.names import Sha256
 
 LOG_SCHEMA: Literal["appliance.log/v1"] = "appliance.log/v1"
-Event = Literal["import", "install", "override", "rebuild", "root", "switch", "verify"]
+Event = Literal["import", "install", "override", "rebuild", "remove", "root", "switch", "verify"]
 
 
 class Head(Strict):

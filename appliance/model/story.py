@@ -5,6 +5,7 @@ from appliance.model.events import (
     Install,
     Overridden,
     Rebuilt,
+    Removed,
     RootChange,
     Switch,
     Verification,
@@ -32,6 +33,9 @@ def sentence(entry: Entry) -> str:
             models = ", ".join(install.models) or "no model"
             packages = f"{len(install.packages)} OS packages"
             return f"{install.host} runs {models}, {packages}; installed from {_bundle(install.bundle)}"
+        case Removed() as gone:
+            wiped = f"{gone.files} files overwritten ({gone.bytes} bytes)"
+            return f"{gone.host} was taken out: {wiped}, {len(gone.certificates)} certificates revoked"
         case None:
             return f"an entry that this version cannot tell of ({entry.event})"
 

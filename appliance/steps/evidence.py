@@ -22,6 +22,7 @@ from appliance.model.events import (
     Rebuilt,
     Receipt,
     Refusal,
+    Removed,
     RootChange,
     RootVersion,
     SignedBy,
@@ -30,7 +31,7 @@ from appliance.model.events import (
     Verified,
 )
 from appliance.model.limits import MAX_SUMS
-from appliance.model.log import Event, Line, ascii_text
+from appliance.model.log import Entry, Event, Line, ascii_text
 from appliance.model.override import Allowance
 from appliance.model.progress import Progress
 from appliance.model.state import SiteState
@@ -199,9 +200,29 @@ def record_install(site: Site, install: Install) -> bool:
     details = install.model_dump(mode="json")
 
     def make(lines: Iterator[Line]) -> Details | None:
-        return None if last_of(lines, "install", host=install.host) == details else details
+        last = _last_of_host(lines, install.host)
+        return None if last and (last.event, last.details) == ("install", details) else details
 
     return Log(site.root).append_made("install", make, time=now()) is not None
+
+
+def record_removal(site: Site, removed: Removed) -> bool:
+    """Write down that a host was taken out; returns whether that is news since it was installed."""
+    details = removed.model_dump(mode="json")
+
+    def make(lines: Iterator[Line]) -> Details | None:
+        last = _last_of_host(lines, removed.host)
+        return None if last and last.event == "remove" else details
+
+    return Log(site.root).append_made("remove", make, time=now()) is not None
+
+
+def _last_of_host(lines: Iterable[Line], host: str) -> Entry | None:
+    last = None
+    for line in lines:
+        if line.entry.details.get("host") == host:
+            last = line.entry
+    return last
 
 
 def last_of(lines: Iterable[Line], event: Event, **matching: str) -> Details | None:

@@ -1,18 +1,20 @@
-"""``appliance log``: check a site's log, export its head, and add what hosts run."""
+"""``appliance log``: check a site's log, export its head, and add what hosts run or that they are gone."""
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.events import ExportedHead, Install, Observed
+from appliance.model.base import Strict
+from appliance.model.events import ExportedHead, Install, Observed, Removed, Wiped
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
 from appliance.model.log import NO_HEAD, Entry, Head
-from appliance.steps.evidence import TOOL, now, record_install
+from appliance.steps.evidence import TOOL, now, record_install, record_removal
 from appliance.steps.keys import read_public_key
 from appliance.steps.site_key import public_key_path, site_key
 from appliance.steps.switch import current_bundle
@@ -20,6 +22,8 @@ from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.trust.evidence import open_evidence, sign_head
 from appliance.trust.keys import PublicKey
+
+T = TypeVar("T", bound=Strict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def add_install(site: Site, source: Path | None, *, host: str, bundle: str) -> b
     ``bundle`` is the name of the one it was installed from, in its current version.  Raises
     BadInput (``install-malformed``, ``bundle-not-current``).
     """
-    observed = _read_observed(source)
+    observed = _read(Observed, source, "install-malformed")
     version = current_bundle(site, bundle)
     try:
         install = Install(host=host, bundle=version, **dict(observed))
@@ -131,12 +135,25 @@ def add_install(site: Site, source: Path | None, *, host: str, bundle: str) -> b
     return record_install(site, install)
 
 
-def _read_observed(source: Path | None) -> Observed:
+def add_removal(site: Site, source: Path | None, *, host: str) -> bool:
+    """Add that ``host`` was taken out, with what it lost as JSON; returns whether the log did not say so yet.
+
+    Raises BadInput (``removal-malformed``).
+    """
+    wiped = _read(Wiped, source, "removal-malformed")
+    try:
+        removed = Removed(host=host, **dict(wiped))
+    except ValidationError:
+        raise BadInput("removal-malformed", "no name of a host", where=host) from None
+    return record_removal(site, removed)
+
+
+def _read(form: type[T], source: Path | None, reference: str) -> T:
     where = str(source or "standard input")
     try:
         data = source.read_bytes() if source else sys.stdin.buffer.read(MAX_LOG_LINE + 1)
         strict_json(data, limit=MAX_LOG_LINE)
-        return Observed.model_validate_json(data)
+        return form.model_validate_json(data)
     except OSError as error:
         problem = f"it cannot be read: {error.strerror}"
     except ValidationError as error:
@@ -144,7 +161,7 @@ def _read_observed(source: Path | None) -> Observed:
         problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
     except ValueError as error:
         problem = str(error)
-    raise BadInput("install-malformed", problem, where=where)
+    raise BadInput(reference, problem, where=where)
 
 
 def _existing(site: Site) -> Log:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
-from appliance.model.events import Install, Overridden, Rebuilt, Receipt, Switch, Verification, details_of
+from appliance.model.events import Install, Overridden, Rebuilt, Receipt, Removed, Switch, Verification, details_of
 from appliance.model.jsonform import canonical_json
 from appliance.model.log import NO_HEAD, Head, Line
 from appliance.model.story import sentence
@@ -74,10 +74,21 @@ def read_story(site: Site) -> Story:
         lines={line.head.seq: line.head.sha256 for line in lines},
         verifications={line.head.seq: what for line, what in details if isinstance(what, Verification)},
         switches={what.name: what for _, what in details if isinstance(what, Switch)},
-        installs={what.host: (line, what) for line, what in details if isinstance(what, Install)},
+        installs=_installs(details),
         overrides=[(line, what) for line, what in details if isinstance(what, Overridden)],
         findings=tuple(findings),
     )
+
+
+def _installs(details: Iterable[tuple[Line, object]]) -> dict[str, tuple[Line, Install]]:
+    """What each host of the site runs; one that was taken out is none any more."""
+    found: dict[str, tuple[Line, Install]] = {}
+    for line, what in details:
+        if isinstance(what, Install):
+            found[what.host] = (line, what)
+        elif isinstance(what, Removed):
+            found.pop(what.host, None)
+    return found
 
 
 def audit_signed(files: Iterable[Path], key: PublicKey, story: Story) -> tuple[list[AuditedReceipt], list[Finding]]:

@@ -12,10 +12,11 @@ from appliance.model.jsonform import canonical_json
 from appliance.model.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
 from appliance.model.story import sentence
+from appliance.steps.audit.story import read_story
 from appliance.steps.evidence import record_install
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.keys import read_public_key
-from appliance.steps.log import add_install, check, entries, read_evidence
+from appliance.steps.log import add_install, add_removal, check, entries, read_evidence
 from appliance.steps.switch import switch
 from appliance.store.log import Log
 from appliance.store.site import Site
@@ -204,6 +205,22 @@ def test_a_host_is_written_down_when_it_changes(carried: Written, site: Site) ->
     wanted = [(INSTALL, True), (INSTALL, False), (other, True), (INSTALL, False), (changed, True), (INSTALL, True)]
     assert [record_install(site, install) for install, _ in wanted] == [said for _, said in wanted]
     assert story(site)[-1] == "install: gpu1 runs tiny-chat, 1 OS packages; installed from tiny 1.0.0"
+
+
+def test_a_host_that_was_taken_out_may_come_back(carried: Written, site: Site, tmp_path: Path) -> None:
+    take(carried, site)
+    wiped = tmp_path / "wiped.json"
+    wiped.write_text('{"certificates": ["1f", "2e"], "files": 12, "bytes": 4096}')
+    assert record_install(site, INSTALL)
+    assert [add_removal(site, wiped, host="gpu1") for _ in range(2)] == [True, False]
+    assert story(site)[-1] == "remove: gpu1 was taken out: 12 files overwritten (4096 bytes), 2 certificates revoked"
+    assert read_story(site).installs == {}
+    assert [record_install(site, INSTALL) for _ in range(2)] == [True, False]
+    assert set(read_story(site).installs) == {"gpu1"}
+    wiped.write_text("{}")
+    with pytest.raises(BadInput) as caught:
+        add_removal(site, wiped, host="gpu1")
+    assert caught.value.reference == "removal-malformed"
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", OBSERVED.replace("nginx", "ngin\u00ff"), "[" * 99, '{"host":"x"}'])
