@@ -32,7 +32,7 @@ bundle: .venv/ready ## Build and sign a bundle; the last line is its directory
 	@./bundles/build.sh
 
 .PHONY: lock
-lock: .venv/ready ## Resolve BUNDLE again and write its lock
+lock: .venv/ready ## Resolve what has changed in BUNDLE and write its lock
 	@.venv/bin/python bundles/tiny-chat/make.py bundles/tiny-chat/model >&2
 	@.venv/bin/appliance lock "$$BUNDLE"
 

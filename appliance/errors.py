@@ -77,19 +77,24 @@ class BadInput(ApplianceError):
 
 
 class Stale(BadInput):
-    """Exit 2: a lock names something that its source no longer offers.
+    """Exit 2: a lock names something that its source no longer offers, or lacks something.
 
-    ``artifact`` is ``kind/name``, as ``appliance lock --only`` takes it.
+    ``artifact`` is ``kind/name``, as ``appliance lock --only`` takes it; without one a plain
+    ``appliance lock`` finds what has changed.  ``definition`` is its path, as a shell takes it.
     """
 
-    def __init__(self, what: str, *, artifact: str, where: str = "") -> None:
+    def __init__(self, what: str, *, artifact: str = "", where: str = "", definition: str = "DEFINITION") -> None:
         super().__init__(
             "lock-stale",
             what,
             where=where or artifact,
-            hint=f"renew it: appliance lock DEFINITION --only {artifact}",
+            hint=f"renew it: appliance lock {definition}{artifact and f' --only {artifact}'}",
         )
         self.artifact = artifact
+
+    def at(self, definition: str) -> "Stale":
+        """The same, where the definition is known."""
+        return Stale(self.what, artifact=self.artifact, where=self.where, definition=definition)
 
 
 class NotTrusted(ApplianceError):

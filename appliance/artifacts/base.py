@@ -19,13 +19,16 @@ from appliance.model.sink import Sink
 
 @dataclass(frozen=True)
 class Context:
-    """What a kind works with.  ``base`` is the directory of the definition: local
-    sources are relative to it.
+    """What a kind works with.
+
+    ``base`` is the directory of the definition: local sources are relative to it.
+    ``weights`` is another one, where directories of weights are looked for first.
     """
 
     base: Path
     sink: Sink
     progress: Progress
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class Kind(Protocol):
         ``definition`` of the result may be left as 64 zeros: the lock step fills it in.
         Raises BadInput for what does not exist, NotTrusted for what fails a check.
         """
+
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """Offline: raise Stale when a source on this host has changed since ``artifact`` was locked."""
 
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """Bring every input and file of ``artifact`` into the sink.

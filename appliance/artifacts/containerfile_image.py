@@ -22,10 +22,10 @@ from appliance.artifacts.base import Context
 from appliance.artifacts.image_layer import normalise
 from appliance.artifacts.image_source import ImageBlobs
 from appliance.artifacts.os_packages import fetch_packages, flat_repository, resolve_packages
-from appliance.artifacts.wheels import fetch_wheels, requirements_text, resolve_wheels
+from appliance.artifacts.wheels import check_projects, fetch_wheels, requirements_text, resolve_wheels
 from appliance.errors import BadInput, Failed, Stale
 from appliance.model.files import Content
-from appliance.model.images import ContainerfileSource, ImagesSection
+from appliance.model.images import ImagesSection
 from appliance.model.jsonform import canonical_json
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.names import path_problem
@@ -38,6 +38,8 @@ _DEBS = "debs"
 _WHEELS = "wheels"
 # Part of the key that built images are remembered by: raise it when the way of building changes.
 _RECIPE = "1"
+_BASE = "base.tar"
+_NO_CONTEXT = {"link": "is a link, not an ordinary file", "special": "is no ordinary file"}
 _INSTALLER = "pip-"  # runs from its wheel and is not installed
 
 
@@ -51,7 +53,7 @@ class ContainerfileImages:
         source = section.containerfile
         if source is None:
             raise Failed("image-source", "the section has no containerfile", where=name)
-        local = tuple(_local_files(context.base, source))
+        local = _context_files(context.base / source.context, context)
         packages = resolve_packages(source.base, context)
         wheels = resolve_wheels(source.wheels, context, f"images/{name}") if source.wheels else ()
         inputs = (
@@ -74,18 +76,20 @@ class ContainerfileImages:
             inputs=tuple(sorted(inputs, key=lambda file: file.path)),
         )
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``ImageSource.check_local``: the build context, and own source trees."""
+        _check_context(artifact, context, keep=False)
+        check_projects(_part(artifact, _WHEELS), artifact.source, context, artifact.id)
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``ImageSource.fetch``: bring the inputs here and build, unless that was done before."""
-        self._check_local(artifact, context)
+        _check_context(artifact, context, keep=True)
         if _built(artifact, context):
             return
         namespace.check()
         debs, wheels = _part(artifact, _DEBS), _part(artifact, _WHEELS)
         fetch_packages(debs, artifact.source, artifact.id, context)
         fetch_wheels(wheels, artifact.source, context, artifact.id)
-        for file in _part(artifact, _CONTEXT):
-            if not context.sink.holds(file):
-                context.sink.copy_in(_local_folder(artifact, context) / file.path)
         context.progress.step(f"Building {artifact.id}: {len(debs)} packages, {len(wheels)} wheels")
         with context.progress.task("Building", None), context.sink.work("image") as work:
             manifest = _build(artifact, context, work)
@@ -105,38 +109,38 @@ class ContainerfileImages:
             details={"manifest_digest": digest, "platform": platform},
         )
 
-    def _check_local(self, artifact: LockedArtifact, context: Context) -> None:
-        folder = _local_folder(artifact, context)
-        wanted = {file.path: file.sha256 for file in _part(artifact, _CONTEXT)}
-        found = {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in _names(folder)}
-        for path in sorted(wanted.keys() | found.keys()):
-            if wanted.get(path) != found.get(path):
-                raise Stale(
-                    "a file of the build context has changed since it was locked",
-                    artifact=artifact.id,
-                    where=str(folder / path),
-                )
+
+def _check_context(artifact: LockedArtifact, context: Context, *, keep: bool) -> None:
+    folder = _local_folder(artifact, context)
+    wanted = {f"{_CONTEXT}/{file.path}": file.sha256 for file in _part(artifact, _CONTEXT)}
+    found = {file.path: file.sha256 for file in _context_files(folder, context, keep=keep)}
+    for path in sorted(wanted.keys() | found.keys()):
+        if wanted.get(path) != found.get(path):
+            raise Stale(
+                "a file of the build context has changed since it was locked",
+                artifact=artifact.id,
+                where=str(folder / path.removeprefix(f"{_CONTEXT}/")),
+            )
 
 
-def _local_files(base: Path, source: ContainerfileSource) -> Iterable[LockedFile]:
-    folder = base / source.context
-    names = _names(folder)
-    if "Containerfile" not in names:
-        raise BadInput("containerfile-missing", "the build context has no Containerfile", where=str(folder))
-    for name in names:
-        data = (folder / name).read_bytes()
-        yield LockedFile(path=f"{_CONTEXT}/{name}", sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-
-
-def _names(folder: Path) -> list[str]:
-    names = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()) or path_problem(name) or name == "base.tar":
-            raise BadInput("containerfile-context", "the build context may hold ordinary files only", where=str(path))
-        if path.is_file():
-            names.append(name)
-    return names
+def _context_files(folder: Path, context: Context, *, keep: bool = False) -> tuple[LockedFile, ...]:
+    """The files of a build context as they are now, in the sink if they are to be kept."""
+    with context.sink.open_local(folder, context.progress) as tree:
+        names = []
+        for path, entry in sorted(tree.listing().items()):
+            problem = path_problem(path) or _NO_CONTEXT.get(entry.kind, "")
+            if path == _BASE:
+                problem = "is the name of the base, which is made here"
+            if problem:
+                raise BadInput("containerfile-context", f"{path!r} {problem}", where=str(folder / path))
+            if entry.kind == "file":
+                names.append(path)
+        if "Containerfile" not in names:
+            raise BadInput("containerfile-missing", "the build context has no Containerfile", where=str(folder))
+        read = dict(tree.contents(names, f"Reading {folder.name}", keep=names if keep else ()))
+    return tuple(
+        LockedFile(path=f"{_CONTEXT}/{path}", sha256=read[path].sha256, size=read[path].size) for path in names
+    )
 
 
 def _local_folder(artifact: LockedArtifact, context: Context) -> Path:
@@ -196,7 +200,7 @@ def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
         folders[_DEBS],
         artifact.source["archive-packages"].split(),
         artifact.source["archive-architecture"],
-        folders[_CONTEXT] / "base.tar",
+        folders[_CONTEXT] / _BASE,
         folders["tmp"],
     )
     try:

@@ -38,6 +38,9 @@ class ImageSource(Protocol):
     def resolve(self, name: str, section: ImagesSection, context: Context) -> LockedArtifact:
         """See ``Kind.resolve``.  The artifact's kind is ``images``."""
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``Kind.check_local``."""
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.fetch``."""
 

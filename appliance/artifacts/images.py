@@ -37,6 +37,10 @@ class Images:
         """See ``Kind.resolve``; the section's source does it."""
         return _source(section.source_type, f"{self.name}/{name}").resolve(name, section, context)
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``Kind.check_local``; the artifact's source does it."""
+        _source(artifact.source.get("type", ""), artifact.id).check_local(artifact, context)
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.fetch``; the artifact's source does it."""
         _source(artifact.source.get("type", ""), artifact.id).fetch(artifact, context)

@@ -155,6 +155,9 @@ class OsPackages:
             files=resolved.files,
         )
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``Kind.check_local``: there is nothing of it on this host."""
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.fetch`` and ``fetch_packages``."""
         fetch_packages(artifact.files, artifact.source, artifact.id, context)

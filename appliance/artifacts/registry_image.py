@@ -64,6 +64,9 @@ class RegistryImages:
             files=upstream.files(),
         )
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``ImageSource.check_local``: there is nothing of it on this host."""
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``ImageSource.fetch``.
 

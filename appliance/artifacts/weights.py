@@ -48,6 +48,11 @@ class Weights:
             files=resolved.files,
         )
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See Kind."""
+        origin, _ = _read_source(artifact)
+        _SOURCES[origin.type].check_local(origin, artifact, context)
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See Kind.  All files pass the gate by their bytes."""
         origin, allow = _read_source(artifact)

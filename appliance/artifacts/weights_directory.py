@@ -1,21 +1,29 @@
-"""Weights from a directory beside the definition.
+"""Weights from a directory of this host.
 
-The directory has to hold exactly the files that were locked, each time it is fetched.
+It is looked for in the directory that ``--weights`` names, then beside the definition; the lock
+knows only its path from there.  It has to hold exactly the files that were locked, each time it
+is fetched.
 """
 
-import hashlib
-import os
-import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.artifacts.base import Context
 from appliance.artifacts.weights_gate import Gate
 from appliance.artifacts.weights_source import Resolved
 from appliance.errors import BadInput, Stale
-from appliance.model.files import Content
 from appliance.model.limits import MAX_WEIGHTS_FILES
 from appliance.model.lock import LockedArtifact, LockedFile
+from appliance.model.sink import LocalTree
 from appliance.model.weights import DirectoryOrigin
+
+_NO_FILE = {
+    "link": "is a link: only files are carried",
+    "special": "is a FIFO, a socket, a device or set-id: only ordinary files are carried",
+}
+_BECOME = {"link": "has become a link", "special": "has become a special file"}
+_ELSEWHERE = "if it lies elsewhere on this host, name the directory that holds it: --weights DIRECTORY"
 
 
 class Directory:
@@ -25,80 +33,76 @@ class Directory:
 
     def resolve(self, source: str, gate: Gate, context: Context) -> Resolved:
         """Hash and keep every file of the directory."""
-        root = _open(context.base, source)
-        sizes, others = _listing(root)
-        if not sizes:
-            raise BadInput("weights-empty", "the directory holds no file", where=str(root))
-        gate.check_names(sorted(sizes), others)
-        files = []
-        with context.progress.task(f"Reading {source}", sum(sizes.values())) as task:
-            for path in sorted(sizes):
-                content = context.sink.copy_in(root / path)
-                files.append(LockedFile(path=path, sha256=content.sha256, size=content.size))
-                task.advance(content.size)
+        with _opened(source, context) as tree:
+            sizes, others = _listing(tree)
+            if not sizes and not others:
+                raise BadInput("weights-empty", "the directory holds no file", where=str(tree.root))
+            gate.check_names(sorted(sizes), {path: _NO_FILE[kind] for path, kind in others.items()})
+            read = dict(tree.contents(sorted(sizes), f"Reading {source}", keep=sizes))
+        files = (LockedFile(path=path, sha256=read[path].sha256, size=read[path].size) for path in sorted(read))
         return Resolved(DirectoryOrigin(directory=source), tuple(files))
+
+    def check_local(self, origin: DirectoryOrigin, artifact: LockedArtifact, context: Context) -> None:
+        """Compare the directory with the lock.  Raises Stale."""
+        _compare(origin, artifact, context, keep=False)
 
     def fetch(self, origin: DirectoryOrigin, artifact: LockedArtifact, context: Context) -> None:
         """Compare the directory with the lock, and keep what is not kept yet.  Raises Stale."""
-        root = _open(context.base, origin.directory)
-        sizes, others = _listing(root)
-        locked = {file.path: file for file in artifact.files}
+        _compare(origin, artifact, context, keep=True)
+
+
+def _compare(origin: DirectoryOrigin, artifact: LockedArtifact, context: Context, *, keep: bool) -> None:
+    locked = {file.path: file for file in artifact.files}
+    with _opened(origin.directory, context) as tree:
+        sizes, others = _listing(tree)
         for path in sorted({*sizes, *others, *locked}):
             if path not in locked:
-                raise _stale(artifact, root / path, "has been added")
+                raise _stale(artifact, tree, path, "has been added")
             if path not in sizes:
-                raise _stale(artifact, root / path, "has become a link" if path in others else "has disappeared")
-        with context.progress.task(f"Checking {origin.directory}", sum(sizes.values())) as task:
-            for path, file in sorted(locked.items()):
-                if sizes[path] != file.size or _found(root / path, file, context).sha256 != file.sha256:
-                    raise _stale(artifact, root / path, "has changed")
-                task.advance(file.size)
+                raise _stale(artifact, tree, path, _BECOME[others[path]] if path in others else "has disappeared")
+            if sizes[path] != locked[path].size:
+                raise _stale(artifact, tree, path, "has changed")
+        wanted = {content.sha256 for content in context.sink.missing(artifact.files)} if keep else set()
+        missing = {path for path, file in locked.items() if file.sha256 in wanted}
+        for path, content in tree.contents(sorted(locked), f"Checking {origin.directory}", keep=missing):
+            if content.sha256 != locked[path].sha256:
+                raise _stale(artifact, tree, path, "has changed")
 
 
-def _open(base: Path, directory: str) -> Path:
-    root = base
-    for component in directory.split("/"):
-        root /= component
-        if root.is_symlink():
-            raise BadInput("weights-directory-link", "the directory is behind a symbolic link", where=str(root))
-    if not root.is_dir():
-        raise BadInput(
-            "weights-directory-missing",
-            "there is no such directory",
-            where=str(root),
-            hint="it is looked for beside the definition",
-        )
-    return root
+@contextmanager
+def _opened(directory: str, context: Context) -> Iterator[LocalTree]:
+    base = _base(directory, context)
+    with context.sink.open_local(base, context.progress, directory) as tree:
+        yield tree
 
 
-def _listing(root: Path) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Sizes of all files, and the entries that are neither file nor directory."""
-    sizes: dict[str, int] = {}
-    others: list[str] = []
-    for folder, names, files in os.walk(root, onerror=_unreadable):
-        for name in (*names, *files):
-            entry = Path(folder, name)
-            status = entry.lstat()
-            if stat.S_ISREG(status.st_mode):
-                sizes[entry.relative_to(root).as_posix()] = status.st_size
-            elif not stat.S_ISDIR(status.st_mode):
-                others.append(entry.relative_to(root).as_posix())
-        if len(sizes) > MAX_WEIGHTS_FILES:
-            what = f"there are more than {MAX_WEIGHTS_FILES} files"
-            raise BadInput("weights-directory-oversized", what, where=str(root))
-    return sizes, tuple(others)
+def _base(directory: str, context: Context) -> Path:
+    """Where it lies below.  This says what is wrong; that no link is on the way is made sure of when it is opened."""
+    bases = [context.base] if context.weights is None else [context.weights, context.base]
+    for base in bases:
+        root = base
+        for component in directory.split("/"):
+            root /= component
+            if root.is_symlink():
+                what = "the directory is behind a symbolic link"
+                raise BadInput("weights-directory-link", what, where=str(root), hint=_ELSEWHERE)
+        if root.is_dir():
+            return base
+    looked = " or ".join(str(base.absolute()) for base in bases)
+    raise BadInput(
+        "weights-directory-missing", f"there is no directory {directory} in {looked}", where=directory, hint=_ELSEWHERE
+    )
 
 
-def _unreadable(error: OSError) -> None:
-    raise BadInput("weights-directory-unreadable", f"cannot be read: {error.strerror}", where=str(error.filename))
+def _listing(tree: LocalTree) -> tuple[dict[str, int], Mapping[str, str]]:
+    """Sizes of all files; and the kinds of the entries that are neither file nor directory."""
+    entries = tree.listing()
+    sizes = {path: entry.size for path, entry in entries.items() if entry.kind == "file"}
+    if len(sizes) > MAX_WEIGHTS_FILES:
+        what = f"there are more than {MAX_WEIGHTS_FILES} files"
+        raise BadInput("weights-directory-oversized", what, where=str(tree.root))
+    return sizes, {path: entry.kind for path, entry in entries.items() if entry.kind in _NO_FILE}
 
 
-def _found(path: Path, locked: Content, context: Context) -> Content:
-    if not context.sink.holds(locked):
-        return context.sink.copy_in(path)
-    with path.open("rb") as file:
-        return Content(sha256=hashlib.file_digest(file, "sha256").hexdigest(), size=locked.size)
-
-
-def _stale(artifact: LockedArtifact, path: Path, happened: str) -> Stale:
-    return Stale(f"{path.name} {happened} since it was locked", artifact=artifact.id, where=str(path))
+def _stale(artifact: LockedArtifact, tree: LocalTree, path: str, happened: str) -> Stale:
+    return Stale(f"{Path(path).name} {happened} since it was locked", artifact=artifact.id, where=str(tree.root / path))

@@ -5,7 +5,7 @@ artifact, and a refusal is made into one error that names every refused file.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ from appliance.model.lock import LockedFile
 from appliance.model.names import collision_key, path_problem
 from appliance.model.sink import Sink
 
-_LINK = "is a link or a submodule: only files are carried"
+_ALLOW = "; or, after a review, allow a file by name with the reason: allow: {PATH: why}"
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,13 @@ class Gate:
     allow: Mapping[str, str]
     leave_out: str
 
-    def check_names(self, paths: Sequence[str], links: Iterable[str] = ()) -> None:
+    def check_names(self, paths: Sequence[str], others: Mapping[str, str] | None = None) -> None:
         """Refuse names that are unsafe or of a refused type.  Raises BadInput.
 
-        ``links`` are entries that are no files; nothing can allow them.
+        ``others`` are entries that are no files, with the reason; nothing can allow them.
         """
-        self._check_safe(paths)
+        others = others or {}
+        self._check_safe([*paths, *others])
         for path in self.allow:
             if path not in paths:
                 near = difflib.get_close_matches(path, paths, n=1)
@@ -45,11 +46,8 @@ class Gate:
                     where=self.where,
                     hint=f"did you mean {near[0]!r}?" if near else "remove it",
                 )
-        refused = dict.fromkeys(links, _LINK)
-        for path in paths:
-            if path not in self.allow and (reason := name_refusal(path)):
-                refused[path] = reason
-        self._refuse(refused)
+        refused = {path: reason for path in paths if path not in self.allow and (reason := name_refusal(path))}
+        self._refuse({**others, **refused}, can_be_allowed=bool(refused))
 
     def check_bytes(self, files: Sequence[LockedFile], sink: Sink, *, complete: bool) -> None:
         """Refuse files by what they hold.  Raises BadInput.
@@ -78,7 +76,7 @@ class Gate:
                     where=self.where,
                     hint="remove it: an exception that is not needed hides the next one",
                 )
-        self._refuse(refused)
+        self._refuse(refused, can_be_allowed=True)
 
     def _check_safe(self, paths: Sequence[str]) -> None:
         seen: dict[str, str] = {}
@@ -89,7 +87,7 @@ class Gate:
                 what = f"{other!r} and {path!r} are one file on some file systems"
                 raise BadInput("weights-path-unsafe", what, where=self.where, hint=self.leave_out)
 
-    def _refuse(self, refused: Mapping[str, str]) -> None:
+    def _refuse(self, refused: Mapping[str, str], *, can_be_allowed: bool) -> None:
         if not refused:
             return
         problems = tuple(BadInput("weights-refused", f"{path} {reason}") for path, reason in sorted(refused.items()))
@@ -98,6 +96,6 @@ class Gate:
             "weights-refused",
             f"{problems[0].what}{more}",
             where=self.where,
-            hint=f"{self.leave_out}; or, after a review, allow it by name with the reason: allow: {{PATH: why}}",
+            hint=self.leave_out + (_ALLOW if can_be_allowed else ""),
             problems=problems,
         )

@@ -34,7 +34,8 @@ class HuggingFace:
         tree = hub.tree(source.repo, commit)
         listed = {file.path: file for file in tree.files}
         taken = select(gate.where, source, [*listed, *tree.others])
-        gate.check_names([path for path in taken if path in listed], [path for path in taken if path not in listed])
+        others = {path: "is a link or a submodule: only files are carried" for path in taken if path not in listed}
+        gate.check_names([path for path in taken if path in listed], others)
         small = sum(listed[path].size for path in taken if listed[path].sha256 is None)
 
         with context.progress.task(f"Reading {source.repo}", small) as task:
@@ -49,6 +50,9 @@ class HuggingFace:
             with ThreadPoolExecutor(_PARALLEL) as pool:
                 files = tuple(pool.map(lock, (listed[path] for path in taken)))
         return Resolved(HuggingFaceOrigin(repo=source.repo, revision=source.revision, commit=commit), files)
+
+    def check_local(self, origin: HuggingFaceOrigin, artifact: LockedArtifact, context: Context) -> None:
+        """There is nothing of it on this host."""
 
     def fetch(self, origin: HuggingFaceOrigin, artifact: LockedArtifact, context: Context) -> None:
         """Download what is missing, at the locked commit."""

@@ -28,6 +28,9 @@ class Source(Protocol):
     def resolve(self, source: Any, gate: Gate, context: Context) -> Resolved:
         """Pin ``source``.  What the gate refuses by name is never fetched."""
 
+    def check_local(self, origin: Any, artifact: LockedArtifact, context: Context) -> None:
+        """Raise Stale when what lies on this host has changed.  Sources elsewhere are not asked."""
+
     def fetch(self, origin: Any, artifact: LockedArtifact, context: Context) -> None:
         """Bring every file of ``artifact`` into the sink.  Raises Stale."""
 

@@ -42,7 +42,8 @@ class Wheel:
         with _opened(wheel, context) as archive:
             members = _members(archive, wheel, source.path)
             taken = select(gate.where, source, list(members))
-            gate.check_names(taken, [path for path in taken if _is_link(members[path])])
+            links = {path: "is a link: only files are carried" for path in taken if _is_link(members[path])}
+            gate.check_names([path for path in taken if path not in links], links)
             files = []
             with (
                 context.sink.work("wheel") as folder,
@@ -53,6 +54,9 @@ class Wheel:
                     files.append(LockedFile(path=path, sha256=content.sha256, size=content.size))
                     task.advance(content.size)
         return Resolved(origin, tuple(files), (wheel,))
+
+    def check_local(self, origin: WheelOrigin, artifact: LockedArtifact, context: Context) -> None:
+        """There is nothing of it on this host."""
 
     def fetch(self, origin: WheelOrigin, artifact: LockedArtifact, context: Context) -> None:
         """Fetch the locked wheel unless all of its members are there already."""

@@ -56,6 +56,10 @@ class Wheels:
             files=resolve_wheels(section, context, f"{self.name}/{name}"),
         )
 
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See ``Kind.check_local`` and ``check_projects``."""
+        check_projects(artifact.files, artifact.source, context, artifact.id)
+
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.fetch``."""
         fetch_wheels(artifact.files, artifact.source, context, artifact.id)
@@ -106,7 +110,7 @@ def fetch_wheels(files: Sequence[LockedFile], source: Mapping[str, str], context
     """
     missing = {content.sha256 for content in context.sink.missing(files)}
     # Also when the cache has them: a source tree that has moved on must not go unnoticed.
-    _make_again([file for file in files if file.url is None], source, context, artifact)
+    check_projects(files, source, context, artifact)
     wanted = [file for file in files if file.url is not None and file.sha256 in missing]
     wheel_directories.take(wanted, context)
     requests = [Request(content=file, url=file.url or "", name=file.path) for file in wanted]
@@ -116,6 +120,21 @@ def fetch_wheels(files: Sequence[LockedFile], source: Mapping[str, str], context
         raise Stale("the index no longer has a wheel of the lock", artifact=artifact, where=gone.where) from None
     for file in files:
         check_wheel(context.sink.path(file), file.path)
+
+
+def check_projects(files: Sequence[LockedFile], source: Mapping[str, str], context: Context, artifact: str) -> None:
+    """Make the wheels of own source trees again, into the sink.  Raises Stale when one comes out otherwise."""
+    own = [file for file in files if file.url is None]
+    if not own:
+        return
+    with context.sink.work("project") as work:
+        made = {
+            context.sink.adopt(flit.build_wheel((context.base / project).resolve(), work / str(number))).sha256
+            for number, project in enumerate(read_projects(source))
+        }
+    for file in own:
+        if file.sha256 not in made:
+            raise Stale(f"the source tree of {file.path} has changed since it was locked", artifact=artifact)
 
 
 def requirements_text(files: Sequence[LockedFile]) -> bytes:
@@ -175,16 +194,3 @@ def _made(path: Path, wheels: WheelSet, context: Context) -> LockedFile:
         raise BadInput("wheel-missing", "the wheel of this source tree does not fit the target", where=filename)
     content = context.sink.adopt(path)
     return LockedFile(path=filename, sha256=content.sha256, size=content.size)
-
-
-def _make_again(files: Sequence[LockedFile], source: Mapping[str, str], context: Context, artifact: str) -> None:
-    if not files:
-        return
-    with context.sink.work("project") as work:
-        made = {
-            context.sink.adopt(flit.build_wheel((context.base / project).resolve(), work / str(number))).sha256
-            for number, project in enumerate(read_projects(source))
-        }
-    for file in files:
-        if file.sha256 not in made:
-            raise Stale(f"the source tree of {file.path} has changed since it was locked", artifact=artifact)

@@ -22,6 +22,15 @@ CacheOption = Annotated[
     Path | None,
     typer.Option("--cache", envvar="APPLIANCE_CACHE", help="Content-addressed cache [default: ~/.cache/appliance]."),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="DIRECTORY",
+        envvar="APPLIANCE_WEIGHTS",
+        help="Where each `directory:` of weights is looked for before it is looked for beside the definition.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 
@@ -36,20 +45,30 @@ def open_cache(cache: Path | None) -> Cache:
 def lock(
     definition: DefinitionArgument,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="KIND/NAME", help="Resolve only this artifact; repeatable.")
+        list[str] | None,
+        typer.Option("--only", metavar="KIND/NAME", help="Resolve this artifact, changed or not; repeatable."),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Resolve all artifacts, changed or not: takes what is newest now.")
+    ] = False,
+    weights: WeightsOption = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Resolve every reference of a definition to digests and sizes.
 
-    Writes NAME.lock.yaml beside the definition. Entries that did not change stay as they are.
+    Writes NAME.lock.yaml beside the definition. An entry stays as it is while neither its section of the definition nor
+    a source on this host has changed, unless `--only` or `--all` asks for it. What is resolved before an error is kept.
 
     Example: `appliance lock bundles/demo.yaml --only os-packages/debian13`
     """
+    if only and everything:
+        raise BadInput("usage", "--only names some artifacts and --all means every one", hint="give one of them")
     progress = TerminalProgress(quiet=quiet or as_json)
-    result = lock_step.lock(definition, open_cache(cache), progress, only=tuple(only or ()))
+    result = lock_step.lock(
+        definition, open_cache(cache), progress, weights=weights, only=only or (), everything=everything
+    )
     path = lock_path(definition)
     rows = [
         {
@@ -80,6 +99,7 @@ def build(
     renew: Annotated[
         bool, typer.Option("--renew", help="Resolve stale lock entries again. For trying things out, not for releases.")
     ] = False,
+    weights: WeightsOption = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -93,7 +113,9 @@ def build(
     chain = read_chain(root or _beside(key))
     signer = load_signer(key, passphrase_file) if key else None
     progress = TerminalProgress(quiet=quiet or as_json)
-    built = build_step.build(definition, out_dir, open_cache(cache), progress, roots=chain, key=signer, renew=renew)
+    built = build_step.build(
+        definition, out_dir, open_cache(cache), progress, roots=chain, key=signer, renew=renew, weights=weights
+    )
     if as_json:
         out_json(
             {

@@ -1,11 +1,12 @@
 """Where fetched bytes go, as the kinds see it: the cache, without importing it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from appliance.model.files import Content
+from appliance.model.files import Content, Entry
+from appliance.model.progress import Progress
 
 
 class Receiver(Protocol):
@@ -22,6 +23,24 @@ class Receiver(Protocol):
 
     def restart(self) -> None:
         """Drop what is there: the source cannot continue in the middle."""
+
+
+class LocalTree(Protocol):
+    """A directory of somebody else's on this host: never left, no link followed, ordinary files only.
+
+    Raises BadInput (``local-files-unreadable``) for what cannot be read or changes meanwhile.
+    """
+
+    root: Path
+
+    def listing(self) -> Mapping[str, Entry]:
+        """Everything below it by path, whatever it is; nothing has been opened."""
+
+    def contents(self, paths: Sequence[str], label: str, keep: Collection[str] = ()) -> Iterator[tuple[str, Content]]:
+        """Each of the listed files as it is read, in no order; those of ``keep`` are in the sink then.
+
+        ``label`` says to people what is done.
+        """
 
 
 class Sink(Protocol):
@@ -49,6 +68,9 @@ class Sink(Protocol):
 
     def copy_in(self, path: Path) -> Content:
         """Hash and keep a copy of somebody else's file."""
+
+    def open_local(self, root: Path, progress: Progress, below: str = ".") -> AbstractContextManager[LocalTree]:
+        """Open a directory of this host; ``below`` is a path under ``root`` on which no link lies."""
 
     def path(self, content: Content) -> Path:
         """The file that holds ``content``; read it, link it, never write it."""

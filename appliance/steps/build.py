@@ -7,6 +7,7 @@ resolve those entries again, which the demo uses and a release never should
 """
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +18,8 @@ from appliance.errors import BadInput, Stale
 from appliance.model.definition import Head
 from appliance.model.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
-from appliance.steps.documents import Definition, lock_path, read_definition, read_lock, write_lock
-from appliance.steps.lock import lock as make_lock
+from appliance.steps.documents import Definition, lock_path, read_definition, read_lock
+from appliance.steps.lock import resolve
 from appliance.steps.seal import plan, seal
 from appliance.steps.sign import check_may_sign, sign_bundle
 from appliance.store.cache import Cache
@@ -55,17 +56,19 @@ def build(
     roots: Sequence[bytes],
     key: Signer | None,
     renew: bool = False,
+    weights: Path | None = None,
 ) -> Built:
     """Build ``out/<name>-<version>`` from a definition and its lock.
 
-    Raises Stale, BadInput and NotTrusted; nothing half-made is left at the target, and
-    what was fetched stays in the cache for the next run.
+    ``weights`` is a directory where those of the definition are looked for first.  Raises
+    Stale, BadInput and NotTrusted; nothing half-made is left at the target, and what was
+    fetched stays in the cache for the next run.
     """
     definition = read_definition(definition_path)
     _check_roots(definition.head, roots, key)
     renewed: list[str] = []
-    locked = _current_lock(definition, cache, progress, renew=renew, renewed=renewed)
-    context = Context(definition_path.parent, cache, progress)
+    context = Context(definition_path.parent, cache, progress, weights)
+    locked = _current_lock(definition, context, renew=renew, renewed=renewed)
     target = out / f"{locked.bundle.name}-{locked.bundle.version}"
     _check_space(locked, cache)
     for artifact in locked.artifacts:
@@ -73,9 +76,9 @@ def build(
             _fetch(artifact, context)
         except Stale as stale:
             if not renew:
-                raise
+                raise stale.at(shlex.quote(str(definition_path))) from None
             progress.step(f"{stale.what}: resolving {artifact.id} again")
-            locked = make_lock(definition_path, cache, progress, only=(artifact.id,))
+            locked = resolve(definition, context, only=(artifact.id,))
             renewed.append(artifact.id)
             _fetch(next(entry for entry in locked.artifacts if entry.id == artifact.id), context)
     progress.step("Sealing")
@@ -107,11 +110,11 @@ def _check_roots(head: Head, roots: Sequence[bytes], key: Signer | None) -> None
         check_may_sign(key, root)
 
 
-def _current_lock(definition: Definition, cache: Cache, progress: Progress, *, renew: bool, renewed: list[str]) -> Lock:
+def _current_lock(definition: Definition, context: Context, *, renew: bool, renewed: list[str]) -> Lock:
     path = lock_path(definition.path)
     if renew and not path.exists():
         renewed += [section.id for section in definition.sections]
-        return make_lock(definition.path, cache, progress)
+        return resolve(definition, context)
     locked = read_lock(path)
     entries = {artifact.id: artifact.definition for artifact in locked.artifacts}
     sections = {section.id: section.digest for section in definition.sections}
@@ -120,20 +123,17 @@ def _current_lock(definition: Definition, cache: Cache, progress: Progress, *, r
     if not stale and not gone and locked.bundle == definition.head:
         return locked
     if not renew:
-        changed = stale + gone or ["the head of the definition"]
+        changed = ", ".join(stale + gone) or "what it says of the bundle as a whole"
         raise Stale(
-            f"the definition has changed since it was locked: {', '.join(changed)}",
-            artifact=changed[0],
+            f"the definition has changed since it was locked: {changed}",
             where=str(path),
+            definition=shlex.quote(str(definition.path)),
         )
-    progress.step(f"The definition has changed since it was locked: resolving {', '.join(stale) or 'nothing'} again")
-    if stale:
-        renewed += stale
-        return make_lock(definition.path, cache, progress, only=tuple(stale))
-    kept = tuple(artifact for artifact in locked.artifacts if artifact.id in sections)
-    locked = locked.model_copy(update={"bundle": definition.head, "artifacts": kept})
-    write_lock(path, locked)
-    return locked
+    again = ", ".join(stale) or "nothing"
+    context.progress.step(f"The definition has changed since it was locked: resolving {again} again")
+    new = resolve(definition, context, only=stale)
+    renewed += [artifact.id for artifact in new.artifacts if artifact not in locked.artifacts]
+    return new
 
 
 def _fetch(artifact: LockedArtifact, context: Context) -> None:

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def lock_path(definition: Path) -> Path:
 
 def read_definition(path: Path) -> Definition:
     """Read and type a definition.  Raises BadInput (``definition-*``)."""
-    file = YamlFile.read(path, "definition")
+    file = YamlFile.read(path, "definition", hint="give a definition, a lock or a bundle that exists")
     kinds = {kind.name: kind for kind in KINDS}
     if not isinstance(file.data, dict):
         raise file.error("type", "a definition is a mapping of keys", ())
@@ -87,7 +88,8 @@ def read_definition(path: Path) -> Definition:
 
 def read_lock(path: Path) -> Lock:
     """Read a lock as strictly as a definition.  Raises BadInput (``lock-*``)."""
-    file = YamlFile.read(path, "lock")
+    definition = path.with_name(path.name.removesuffix(_LOCK_SUFFIX) + ".yaml")
+    file = YamlFile.read(path, "lock", hint=f"make it: appliance lock {shlex.quote(str(definition))}")
     lock = file.typed(Lock, file.data, ())
     seen: set[str] = set()
     kinds = {kind.name for kind in KINDS}

@@ -1,56 +1,90 @@
 """``appliance lock``: replace every reference of a definition by digests and sizes."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from appliance.artifacts import Context
-from appliance.errors import BadInput
+from appliance.errors import BadInput, Stale
 from appliance.model.lock import LOCK_SCHEMA, Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.steps.documents import Definition, Section, lock_path, read_definition, read_lock, write_lock
 from appliance.store.cache import Cache
 
 
-def lock(definition_path: Path, cache: Cache, progress: Progress, *, only: tuple[str, ...] = ()) -> Lock:
-    """Resolve the definition and write its lock.
-
-    ``only`` names the artifacts (``kind/name``) to resolve again; the others keep their
-    entries.  Raises what the kinds raise; the old lock stays until the new one is whole.
-    """
+def lock(
+    definition_path: Path,
+    cache: Cache,
+    progress: Progress,
+    *,
+    weights: Path | None = None,
+    only: Iterable[str] = (),
+    everything: bool = False,
+) -> Lock:
+    """``resolve`` the definition at a path.  ``weights`` is a directory where theirs are looked for first."""
     definition = read_definition(definition_path)
-    path = lock_path(definition_path)
-    previous = read_lock(path) if path.exists() else None
-    known = {section.id for section in definition.sections}
-    for wanted in only:
-        if wanted not in known:
-            raise BadInput(
-                "artifact-unknown",
-                f"the definition has no artifact {wanted!r}",
-                where=str(definition_path),
-                hint=f"it has: {', '.join(sorted(known))}",
-            )
-    new = resolve(definition, previous, cache, progress, only=only)
+    context = Context(definition_path.parent, cache, progress, weights)
+    return resolve(definition, context, only=[section.id for section in definition.sections] if everything else only)
+
+
+def resolve(definition: Definition, context: Context, *, only: Iterable[str] = ()) -> Lock:
+    """Resolve what the lock lacks and what has changed since it was made, and write it.
+
+    That is: sections of the definition that are new or say something else, and sources on this
+    host with other content.  All other entries stay as they are.  ``only`` names artifacts
+    (``kind/name``) to resolve whether they have changed or not; then this host's sources are not
+    looked at.
+
+    Each entry is written as soon as it is resolved, so what was resolved before an error is
+    kept.  Raises what the kinds raise.
+    """
+    path = lock_path(definition.path)
+    chosen = set(only)
+    _check_known(chosen, definition)
+    entries = {artifact.id: artifact for artifact in read_lock(path).artifacts} if path.exists() else {}
+    for section in definition.sections:
+        kept = entries.get(section.id)
+        if section.id in chosen or not _is_current(section, kept, context, sources=not chosen):
+            context.progress.step(f"Resolving {section.id}")
+            entries[section.id] = _resolve(section, kept, context)
+            write_lock(path, _lock(definition, entries))
+    new = _lock(definition, entries)
     write_lock(path, new)
     return new
 
 
-def resolve(
-    definition: Definition, previous: Lock | None, cache: Cache, progress: Progress, *, only: tuple[str, ...] = ()
-) -> Lock:
-    """The lock of ``definition``.  Entries of ``previous`` stay where nothing changed."""
-    old = {artifact.id: artifact for artifact in previous.artifacts} if previous else {}
-    context = Context(definition.path.parent, cache, progress)
-    artifacts = []
-    for section in definition.sections:
-        kept = old.get(section.id)
-        if only and section.id not in only and kept and kept.definition == section.digest:
-            artifacts.append(kept)
-            continue
-        progress.step(f"Resolving {section.id}")
-        artifacts.append(_resolve_one(section, kept, context))
-    return Lock(schema_=LOCK_SCHEMA, bundle=definition.head, artifacts=tuple(artifacts))
+def _check_known(chosen: Iterable[str], definition: Definition) -> None:
+    known = {section.id for section in definition.sections}
+    for wanted in chosen:
+        if wanted not in known:
+            raise BadInput(
+                "artifact-unknown",
+                f"the definition has no artifact {wanted!r}",
+                where=str(definition.path),
+                hint=f"it has: {', '.join(sorted(known))}",
+            )
 
 
-def _resolve_one(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:
+def _lock(definition: Definition, entries: Mapping[str, LockedArtifact]) -> Lock:
+    """The entries that the definition still has, in its order."""
+    artifacts = (entries.get(section.id) for section in definition.sections)
+    return Lock(
+        schema_=LOCK_SCHEMA, bundle=definition.head, artifacts=tuple(artifact for artifact in artifacts if artifact)
+    )
+
+
+def _is_current(section: Section, kept: LockedArtifact | None, context: Context, *, sources: bool) -> bool:
+    if kept is None or kept.definition != section.digest:
+        return False
+    if sources:
+        try:
+            section.kind.check_local(kept, context)
+        except Stale as stale:
+            context.progress.step(f"{stale.what}: {stale.where}")
+            return False
+    return True
+
+
+def _resolve(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:
     resolved = section.kind.resolve(section.name, section.content, context)
     new = resolved.model_copy(update={"definition": section.digest})
     # What only describes the source (a date, an address) may move while no byte does:

@@ -17,10 +17,6 @@ from appliance.errors import BadInput
 from appliance.model.yamlform import Document, KeyPath, YamlError, read_yaml
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_HINTS = {
-    "lock": "make it: appliance lock DEFINITION",
-    "definition": "give a definition, a lock or a bundle that exists",
-}
 
 
 @dataclass(frozen=True)
@@ -32,13 +28,13 @@ class YamlFile:
     document: Document
 
     @classmethod
-    def read(cls, path: Path, what: str) -> "YamlFile":
+    def read(cls, path: Path, what: str, *, hint: str = "") -> "YamlFile":
         """Read a file.  Raises BadInput (``<what>-unreadable``, ``<what>-yaml``)."""
         try:
             text = path.read_bytes()
         except OSError as error:
             problem = f"the {what} cannot be read: {error.strerror}"
-            raise BadInput(f"{what}-unreadable", problem, where=str(path), hint=_HINTS.get(what, "")) from None
+            raise BadInput(f"{what}-unreadable", problem, where=str(path), hint=hint) from None
         return cls.parse(path, what, text)
 
     @classmethod

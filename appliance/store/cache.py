@@ -9,6 +9,7 @@ it is used.  So bytes are hashed once, while they pass, and a change is still se
 may use one cache: everything is written beside its place and renamed.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,11 +20,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from appliance.errors import BadInput, NotTrusted
+from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.files import Content
+from appliance.model.progress import Progress
+from appliance.store.local_tree import LocalTree
+from appliance.store.tree import Tree
 from appliance.tools import namespace
 
 CHUNK = 1024 * 1024
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "(os error 28)", "(os error 122)")
 SEALED_MODE = 0o444
 SEALED_MTIME = 0
 
@@ -88,10 +93,11 @@ class Cache:
                 partial.unlink(missing_ok=True)
                 return
             receiving = Receiving(descriptor, content)
-            yield receiving
-            receiving.check_complete()
-            os.fsync(descriptor)
-            self._settle(partial, content)
+            with self._room():
+                yield receiving
+                receiving.check_complete()
+                os.fsync(descriptor)
+                self._settle(partial, content)
         finally:
             os.close(descriptor)
 
@@ -108,11 +114,21 @@ class Cache:
     def adopt(self, path: Path) -> Content:
         """Hash a file that lies in ``work`` and move it in."""
         content = Content(sha256=hash_file(path), size=path.stat().st_size)
+        self.keep(path, content)
+        return content
+
+    def keep(self, path: Path, content: Content) -> None:
+        """Move a file in that lies in ``work`` and was hashed while it was written."""
         if self.holds(content):
             path.unlink()
         else:
             self._settle(path, content)
-        return content
+
+    @contextmanager
+    def open_local(self, root: Path, progress: Progress, below: str = ".") -> Iterator[LocalTree]:
+        """See ``model.sink.Sink.open_local``."""
+        with Tree(root, progress, below) as tree:
+            yield LocalTree(root / below, tree, self)
 
     def copy_in(self, path: Path) -> Content:
         """Copy somebody else's file in, hashing while it passes."""
@@ -124,20 +140,25 @@ class Cache:
                     digest.update(chunk)
                     sink.write(chunk)
             content = Content(sha256=digest.hexdigest(), size=target.stat().st_size)
-            if not self.holds(content):
-                self._settle(target, content)
+            self.keep(target, content)
         return content
 
     @contextmanager
     def work(self, purpose: str) -> Iterator[Path]:
-        """A scratch directory below the cache.  Remains of dead processes are cleared."""
+        """A scratch directory below the cache.  What others have left is cleared.
+
+        Who uses one holds its lock: a number of a process says nothing to those who see other
+        processes, such as two containers with one cache.
+        """
         parent = self.root / "work"
-        self._clear_dead(parent)
-        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{purpose}-", dir=parent))
-        try:
-            yield folder
-        finally:
-            remove_tree(folder)
+        self._clear_left(parent)
+        with self._room():
+            folder, descriptor = _locked_directory(parent, f"{purpose}-")
+            try:
+                yield folder
+            finally:
+                remove_tree(folder)
+                os.close(descriptor)
 
     def recall(self, key: str) -> tuple[str, ...]:
         """What follows from ``key``, if that was worked out before."""
@@ -158,6 +179,25 @@ class Cache:
         """Free space, bytes, as an ordinary user sees it."""
         return shutil.disk_usage(self.root).free
 
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Say where the disk is full: a system call does not, and a tool says it in its own words."""
+        try:
+            yield
+        except (OSError, Failed) as error:
+            if isinstance(error, OSError):
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else:
+                full = any(text in error.what for text in _DISK_FULL)
+            if not full:
+                raise
+            raise BadInput(
+                "disk-full",
+                "the disk of the cache is full",
+                where=str(self.root),
+                hint="free some space, or choose another place with --cache; what was fetched is kept",
+            ) from error
+
     def _settle(self, path: Path, content: Content) -> None:
         target = self.path(content)
         target.parent.mkdir(exist_ok=True)
@@ -166,11 +206,16 @@ class Cache:
         _seal(path)
         path.rename(target)
 
-    def _clear_dead(self, parent: Path) -> None:
+    def _clear_left(self, parent: Path) -> None:
         for folder in parent.iterdir():
-            process = folder.name.split("-", 1)[0]
-            if process.isdigit() and not Path("/proc", process).exists():
+            try:
+                descriptor = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue  # somebody works there or has just removed it, or it is not ours to enter
+            try:
                 remove_tree(folder)
+            finally:
+                os.close(descriptor)
 
 
 class Receiving:
@@ -236,6 +281,28 @@ def _mismatch(content: Content, found: str) -> NotTrusted:
     return NotTrusted(
         "content-mismatch", "the source sent other bytes than the lock names", expected=content.sha256, found=found
     )
+
+
+def _locked_directory(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new directory, and the descriptor that holds its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with suppress(FileNotFoundError):
+            descriptor = _lock(folder, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            # Before it was locked it looked like one that somebody has left.
+            os.close(descriptor)
+
+
+def _lock(folder: Path, operation: int) -> int:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, operation)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _seal(path: Path) -> None:

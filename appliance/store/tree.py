@@ -31,18 +31,21 @@ _FILE = os.O_RDONLY | os.O_NONBLOCK
 
 
 class Tree:
-    """An open directory; use it as a context."""
+    """An open directory; use it as a context.
 
-    def __init__(self, root: Path, progress: Progress) -> None:
+    With ``below`` it is the directory of that path under ``root``, where no link leads.
+    """
+
+    def __init__(self, root: Path, progress: Progress, below: str = ".") -> None:
         self.root = root
         self._progress = progress
         self._stop = threading.Event()
         self._entries: Mapping[str, Entry] = {}
         try:
-            self._descriptor = _open_top(root)
+            self._descriptor = _open_top(root, below)
         except OSError as error:
             raise BadInput(
-                "directory-unreadable", f"not a readable directory: {error.strerror}", where=str(root)
+                "directory-unreadable", f"not a readable directory: {_reason(error)}", where=str(root / below)
             ) from None
 
     def __enter__(self) -> "Tree":
@@ -94,14 +97,14 @@ class Tree:
             raise NotTrusted("file-oversized", f"the file is larger than {limit} bytes", where=path)
         return b"".join(parts)
 
-    def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterator[tuple[str, str]]:
+    def digests(self, paths: Sequence[str], tap: Tap | None = None, label: str = "") -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every file, several read at once.
 
-        ``tap`` gets the bytes of each file while they are hashed.
+        ``tap`` gets the bytes of each file while they are hashed; ``label`` says to people what is done.
         """
         sizes = {path: self._size(path) for path in paths}
         self._stop.clear()
-        with self._progress.task("Copying files" if tap else "Verifying files", sum(sizes.values())) as task:
+        with self._progress.task(label or ("Copying files" if tap else "Verifying files"), sum(sizes.values())) as task:
             hashing = Hashing(self._opened, task.advance, stop=self._stop)
             yield from (replace(hashing, tap=tap) if tap else hashing).digests(sizes)
 
@@ -155,8 +158,14 @@ class Tree:
             raise _unopened(path, error) from None
 
 
-def _open_top(root: Path) -> int:
+def _open_top(root: Path, below: str) -> int:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if below != ".":
+        above = descriptor
+        try:
+            descriptor = open_beneath(above, below, _DIRECTORY)
+        finally:
+            os.close(above)
     try:
         os.stat(".", dir_fd=descriptor)  # a directory that can be listed and not entered fails here
     except OSError:
@@ -168,8 +177,11 @@ def _open_top(root: Path) -> int:
 def _unopened(path: str, error: OSError) -> NotTrusted:
     if isinstance(error, FileNotFoundError):
         return NotTrusted("file-missing", "the file is missing", where=path, found="no file")
-    reason = "it is a link, or lies behind one" if error.errno == errno.ELOOP else error.strerror
-    return NotTrusted("file-type", f"the file cannot be opened: {reason}", where=path)
+    return NotTrusted("file-type", f"the file cannot be opened: {_reason(error)}", where=path)
+
+
+def _reason(error: OSError) -> str:
+    return "it is a link, or lies behind one" if error.errno == errno.ELOOP else str(error.strerror)
 
 
 def _not_a_file(path: str) -> NotTrusted:

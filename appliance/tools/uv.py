@@ -32,7 +32,6 @@ _STAND_IN = "stand-in"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LISTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?(?:==| @ )\S+")
 _SAYS_WHAT = re.compile(r"^(?:error|cause|hint): ")
-_DISK_FULL = "(os error 28)"
 _FETCH_FAILED = re.compile(r"Failed to fetch: `?([^\s`]+)")
 
 
@@ -176,9 +175,6 @@ def _explained(error: Failed, question: Resolution) -> ApplianceError:
         return error
     lines = (_SAYS_WHAT.sub("", line.strip()).rstrip(".") for line in error.what.splitlines()[1:])
     said = "; ".join(line for line in lines if line)
-    if _DISK_FULL in said:
-        hint = "free some space, or choose another place with --cache"
-        return BadInput("disk-full", said, where=question.artifact, hint=hint)
     if fetch := _FETCH_FAILED.search(said):
         hint = "check network, proxy (https_proxy) and certificates (SSL_CERT_FILE)"
         return BadInput("source-unreachable", f"the package index cannot be read: {said}", where=fetch[1], hint=hint)

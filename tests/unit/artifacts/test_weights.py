@@ -131,7 +131,7 @@ def test_a_link_put_there_after_locking_is_seen(context: Context) -> None:
 
 def test_a_fifo_does_not_block(context: Context) -> None:
     os.mkfifo(write(context, model_files()) / "config2.json")
-    assert "config2.json is a link" in refusal(context).what
+    assert "config2.json is a FIFO" in refusal(context).what
 
 
 def test_a_directory_behind_a_link_is_refused(context: Context) -> None:

@@ -128,13 +128,8 @@ def test_a_wheel_without_sha256_is_refused(answers: Answers, tmp_path: Path) -> 
             "source-unreachable",
             "Connection refused",
         ),
-        (
-            "error: failed to write to file\n  cause: No space left on device (os error 28)",
-            "disk-full",
-            "No space left",
-        ),
     ],
-    ids=["sdist", "unsatisfiable", "unreachable", "disk full"],
+    ids=["sdist", "unsatisfiable", "unreachable"],
 )
 def test_what_uv_says_is_told_with_its_own_reference(
     said: str, reference: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

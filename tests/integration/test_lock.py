@@ -1,0 +1,151 @@
+"""`appliance lock` from the command line: what moves, what stays, what is kept when it fails."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.project import DEFINITION, Project, tensor_file
+from tests.support.simple_index import SimpleIndex, serving
+from tests.support.wheels import write_wheel
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleIndex]:
+    with serving(SimpleIndex(tmp_path_factory.mktemp("index"))) as index:
+        yield index
+
+
+@pytest.fixture
+def index(served: SimpleIndex) -> SimpleIndex:
+    """An index with the first release of one distribution."""
+    for wheel in served.folder.iterdir():
+        wheel.unlink()
+    write_wheel(served.folder, "sealing-wax", "1.0")
+    return served
+
+
+@pytest.fixture(scope="module")
+def template(served: SimpleIndex, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One model from a directory and one set of wheels, locked."""
+    write_wheel(served.folder, "sealing-wax", "1.0")
+    project = Project.make(tmp_path_factory.mktemp("template") / "project")
+    define(project, served)
+    project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
+    return project
+
+
+@pytest.fixture
+def project(template: Project, tmp_path: Path) -> Project:
+    return Project(shutil.copytree(template.folder, tmp_path / "with space"))
+
+
+def define(project: Project, index: SimpleIndex, head: str = DEFINITION, **more: Any) -> None:
+    tools = {
+        "python": "3.13",
+        "platform": "x86_64-manylinux_2_41",
+        "requirements": ["sealing-wax"],
+        "index": index.url,
+        "licence": "MIT",
+    }
+    definition = {**yaml.safe_load(head), "wheels": {"tools": tools}, **more}
+    (project.folder / "small.yaml").write_text(yaml.safe_dump(definition, sort_keys=False))
+
+
+def locked(project: Project) -> dict[str, list[str]]:
+    """The files and inputs of each artifact."""
+    lock = yaml.safe_load((project.folder / "small.lock.yaml").read_text())
+    return {
+        f"{artifact['kind']}/{artifact['name']}": [file["path"] for file in artifact["files"]]
+        for artifact in lock["artifacts"]
+    }
+
+
+def test_a_new_version_moves_no_dependency(project: Project, index: SimpleIndex) -> None:
+    write_wheel(index.folder, "sealing-wax", "2.0")
+    define(project, index, DEFINITION.replace("1.0.0", "1.0.1"))
+    again = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
+    assert again.returncode == 0, again.stderr
+    assert locked(project)["wheels/tools"] == ["sealing_wax-1.0-py3-none-any.whl"]
+    assert "version: 1.0.1" in (project.folder / "small.lock.yaml").read_text()
+    assert "Resolving" not in again.stderr
+
+
+def test_one_more_model_moves_no_dependency(project: Project, index: SimpleIndex) -> None:
+    write_wheel(index.folder, "sealing-wax", "2.0")
+    shutil.copytree(project.folder / "model", project.folder / "another")
+    licence = {"licence": "CC0-1.0"}
+    define(
+        project, index, weights={"tiny": {"directory": "model", **licence}, "more": {"directory": "another", **licence}}
+    )
+    project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
+    assert locked(project)["wheels/tools"] == ["sealing_wax-1.0-py3-none-any.whl"]
+    assert locked(project)["weights/more"] == ["config.json", "model.safetensors"]
+
+
+def test_a_file_of_this_host_that_has_changed_is_found(project: Project, index: SimpleIndex) -> None:
+    write_wheel(index.folder, "sealing-wax", "2.0")
+    before = (project.folder / "small.lock.yaml").read_text()
+    (project.folder / "model/model.safetensors").write_bytes(tensor_file(8))
+    project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
+    assert locked(project)["wheels/tools"] == ["sealing_wax-1.0-py3-none-any.whl"]
+    assert (project.folder / "small.lock.yaml").read_text() != before
+    assert project.build().returncode == 0
+
+
+@pytest.mark.parametrize("option", [["--all"], ["--only", "wheels/tools"]])
+def test_what_is_newest_is_taken_when_asked_for(project: Project, index: SimpleIndex, option: list[str]) -> None:
+    write_wheel(index.folder, "sealing-wax", "2.0")
+    project.run("lock", "small.yaml", *option, PIP_FIND_LINKS="").check_returncode()
+    assert locked(project)["wheels/tools"] == ["sealing_wax-2.0-py3-none-any.whl"]
+
+
+@pytest.mark.parametrize(
+    ("head", "more", "said"),
+    [
+        (DEFINITION.replace("1.0.0", "1.0.1"), {}, "what it says of the bundle as a whole"),
+        (DEFINITION, {"wheels": {}}, "wheels/tools"),
+        (DEFINITION.replace("CC0-1.0", "MIT"), {}, "weights/tiny"),
+    ],
+    ids=["the head", "one less", "another section"],
+)
+def test_the_command_that_renews_a_stale_lock_works(
+    project: Project, index: SimpleIndex, head: str, more: dict[str, Any], said: str
+) -> None:
+    define(project, index, head, **more)
+    stale = project.build()
+    assert (stale.returncode, said in stale.stderr) == (2, True), stale.stderr
+    command = stale.stderr.split("renew it: appliance ")[1].splitlines()[0]
+    renewed = project.run(*command.split(), PIP_FIND_LINKS="")
+    assert renewed.returncode == 0, renewed.stderr
+    assert project.build().returncode == 0
+
+
+def test_a_path_with_a_space_stays_one_word_in_what_to_do(project: Project) -> None:
+    (project.folder / "small.yaml").rename(project.folder / "the definition.yaml")
+    said = project.run("build", "the definition.yaml", "--key", "key.pem").stderr
+    assert "do:       make it: appliance lock 'the definition.yaml'\n" in said
+
+
+def test_what_was_resolved_before_an_error_is_kept(project: Project, index: SimpleIndex) -> None:
+    """Weights come first; the wheels that come then are not there."""
+    (project.folder / "small.lock.yaml").unlink()
+    (gone,) = index.folder.glob("*.whl")
+    content = gone.read_bytes()
+    gone.unlink()
+    failed = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
+    assert failed.returncode == 2, failed.stderr
+    assert list(locked(project)) == ["weights/tiny"]
+    stale = project.build()
+    assert (stale.returncode, "wheels/tools" in stale.stderr) == (2, True), "what is missing is said"
+    gone.write_bytes(content)
+    again = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
+    assert again.returncode == 0, again.stderr
+    assert "Resolving weights/tiny" not in again.stderr
+    assert list(locked(project)) == ["weights/tiny", "wheels/tools"]
+    assert project.build().returncode == 0
