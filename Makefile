@@ -77,6 +77,10 @@ format: .venv/ready ## Bring the code into its form
 bench: .venv/ready ## Measure build and verification beside other tools, as ratios
 	@.venv/bin/python -m tests.bench
 
+.PHONY: schemas
+schemas: .venv/ready ## Write the JSON Schemas of docs/schemas, after a type has changed
+	@.venv/bin/python -m tests.support.schemas
+
 .PHONY: requirements
 requirements: .venv/ready ## Lock our own dependencies again
 	@.venv/bin/uv pip compile pyproject.toml --extra hsm --group dev --universal --python-version 3.11 --generate-hashes \

@@ -387,6 +387,8 @@ problem=$(jq --slurp --ascii-output --arg sha256 "$(sha256sum <"$index" | cut --
     | if all($ours[]; .path != "bundle.json" or .sha256 != $sha256) then "it changed while it was verified"
     elif length != 1 or .[0].schema != "appliance.bundle/v1" then "it is of no form that this script knows"
     elif [.[0] | .name, .version] != [$statement[0].predicate | .name, .version] then "it names another bundle"
+    elif [.[0].artifacts[] | [.kind, .name]] | length != (unique | length)
+    then "two artifacts have the same kind and name"
     else ([.[0] | .artifacts[].files[], .shared[]] + $ours | unique) as $told
         | first(range([$told, $files | length] | max) | select($told[.] != $files[.])
         | "it does not explain \([$told[.], $files[.] | .path // empty] | min)") end' "$index" 2>/dev/null) ||

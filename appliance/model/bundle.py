@@ -5,7 +5,7 @@ Format and reasons: docs/bundle-format.md.
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
@@ -58,6 +58,13 @@ class BundleIndex(Strict):
     serving: dict[Name, ServingProfile]
     artifacts: tuple[BundleArtifact, ...]
     shared: tuple[BundleFile, ...] = ()
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "BundleIndex":
+        artifacts = [(artifact.kind, artifact.name) for artifact in self.artifacts]
+        if len(set(artifacts)) != len(artifacts):
+            raise ValueError("two artifacts have the same kind and name")
+        return self
 
 
 def parse_index(data: bytes) -> BundleIndex:

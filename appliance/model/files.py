@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from appliance.model.base import Strict
+from appliance.model.limits import MAX_JSON_INTEGER
 from appliance.model.names import BundlePath, Sha256
 
 
@@ -13,7 +14,7 @@ class Content(Strict):
     """Bytes, known by digest and size (bytes)."""
 
     sha256: Sha256
-    size: int = Field(ge=0, lt=2**53)
+    size: int = Field(ge=0, le=MAX_JSON_INTEGER)
 
 
 class BundleFile(Content):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from appliance.model.base import Strict
+from appliance.model.limits import MAX_JSON_INTEGER
 
 GIB = 1024**3
 
@@ -45,7 +46,7 @@ class MemoryFacts(Strict):
 
     gpu_gib: float = Field(gt=0, le=4096)
     overhead_gib: float = Field(gt=0, le=512)
-    weights_bytes: int = Field(ge=1, lt=2**53)
+    weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
     attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
 
 

@@ -10,7 +10,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from appliance.model.limits import MAX_COMPONENT_BYTES, MAX_NAME, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_VERSION
 
@@ -146,7 +146,28 @@ def collision_key(path: str) -> str:
     return unicodedata.normalize("NFKC", folded.casefold())
 
 
-Name = Annotated[str, AfterValidator(check_name)]
-Version = Annotated[str, AfterValidator(check_version)]
-Sha256 = Annotated[str, AfterValidator(check_sha256)]
-BundlePath = Annotated[str, AfterValidator(check_path)]
+# Each with its rule as JSON Schema can say it, for docs/schemas; of a path that is the length alone.
+Name = Annotated[
+    str,
+    AfterValidator(check_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_NAME,
+            "pattern": r"^(?!.*\.\.)(?!(?:con|prn|aux|nul|(?:com|lpt)[0-9])(?:\.|$))" + f"{_NAME.pattern}$",
+        }
+    ),
+]
+Version = Annotated[
+    str,
+    AfterValidator(check_version),
+    WithJsonSchema({"type": "string", "maxLength": MAX_VERSION, "pattern": f"^{_VERSION.pattern}$"}),
+]
+Sha256 = Annotated[
+    str, AfterValidator(check_sha256), WithJsonSchema({"type": "string", "pattern": f"^{_SHA256.pattern}$"})
+]
+BundlePath = Annotated[
+    str,
+    AfterValidator(check_path),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_PATH_BYTES}),
+]

@@ -33,7 +33,7 @@ class Override(Strict):
     name: Name
     version: Version
     sha256sums: Sha256
-    allows: tuple[Allowance, ...] = Field(min_length=1)
+    allows: tuple[Allowance, ...] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
     reason: str = Field(min_length=1, max_length=MAX_REASON, pattern=r"\A[ -~]+\z")
     created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")

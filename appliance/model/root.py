@@ -5,9 +5,10 @@ is a DSSE envelope in canonical JSON, so that openssl and jq can check it.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 
 from appliance.model.base import Strict
 from appliance.model.bundle import TIME_PATTERN
@@ -39,7 +40,7 @@ class RootKey(Strict):
 class Role(Strict):
     """``threshold`` different keys of ``keyids`` have to sign."""
 
-    keyids: tuple[Sha256, ...] = Field(min_length=1, max_length=MAX_ROLE_KEYS)
+    keyids: tuple[Sha256, ...] = Field(min_length=1, max_length=MAX_ROLE_KEYS, json_schema_extra={"uniqueItems": True})
     threshold: int = Field(ge=1, le=MAX_ROLE_KEYS)
 
     @model_validator(mode="after")
@@ -51,6 +52,13 @@ class Role(Strict):
         return self
 
 
+def _left_out(schema: JsonDict) -> None:
+    """In JSON such a field is left out and never null."""
+    del schema["default"]
+    (form,) = [form for form in cast("list[JsonDict]", schema.pop("anyOf")) if form != {"type": "null"}]
+    schema.update(form)
+
+
 class Roles(Strict):
     """``root`` signs root documents, ``release`` signs bundles; ECDSA P-256 keys only.
 
@@ -60,8 +68,8 @@ class Roles(Strict):
 
     root: Role
     release: Role
-    root_post_quantum: Role | None = None
-    release_post_quantum: Role | None = None
+    root_post_quantum: Role | None = Field(default=None, json_schema_extra=_left_out)
+    release_post_quantum: Role | None = Field(default=None, json_schema_extra=_left_out)
 
     @model_validator(mode="after")
     def _absent_or_there(self) -> "Roles":

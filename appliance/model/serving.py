@@ -13,7 +13,7 @@ import difflib
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.memory import GIB, Limits, MemoryFacts, MemoryPlan, Split, plan_memory
@@ -43,7 +43,9 @@ def _check_option(name: str) -> str:
     return name
 
 
-Option = Annotated[str, AfterValidator(_check_option)]
+Option = Annotated[
+    str, AfterValidator(_check_option), WithJsonSchema({"type": "string", "pattern": f"^{_OPTION.pattern}$"})
+]
 OptionValue = str | int | float | bool
 
 

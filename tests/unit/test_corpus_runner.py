@@ -76,7 +76,7 @@ def test_the_table_tells_what_was_accepted(capsys: pytest.CaptureFixture[str]) -
 
 def test_our_own_verifier_is_one_like_others(capsys: pytest.CaptureFixture[str]) -> None:
     command = f"{sys.executable} -m appliance verify {{bundle}} --root {{root}}"
-    assert main(["--verifier", command, *SMALL]) == 0, capsys.readouterr().out
+    assert main(["--verifier", command, "--timeout", "600", *SMALL]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from appliance.model.yamlform import read_yaml
 
 HERE = Path(__file__).parents[1]
-OLD_OPENSSL: Literal["verify.sh before OpenSSL 3.5"] = "verify.sh before OpenSSL 3.5"
-Verifier = Literal["verify", "import", "verify.sh", "verify.sh before OpenSSL 3.5"]
+Judge = Literal["verify", "import", "verify.sh", "before OpenSSL 3.5"]
+# Before 3.5 OpenSSL reads no ML-DSA-87, and who rests on it counts such signatures as absent.
+Verifier = Literal["verify", "import", "verify.sh", "verify before OpenSSL 3.5", "verify.sh before OpenSSL 3.5"]
 Subject = Literal["bundle", "weights", "wheel", "image"]
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -132,7 +133,7 @@ class Case(Data):
     policy: dict[str, Any] = {}
     override: Beside | None = None
     verdict: Told
-    others: dict[Verifier, Told] = {}
+    others: dict[Judge, Told] = {}
 
     @property
     def id(self) -> str:
@@ -146,8 +147,9 @@ class Case(Data):
 
     def told(self, verifier: Verifier) -> Told:
         """What ``verifier`` has to say."""
-        script = self.others.get("verify.sh", self.verdict) if verifier == OLD_OPENSSL else self.verdict
-        return self.others.get(verifier, script)
+        name, old, _ = verifier.partition(" before OpenSSL 3.5")
+        others = {str(judge): told for judge, told in self.others.items()}
+        return (others.get("before OpenSSL 3.5") if old else None) or others.get(name, self.verdict)
 
     @property
     def alone(self) -> bool:
@@ -173,14 +175,19 @@ def _case(value: Mapping[str, Any], common: Mapping[str, Any]) -> Case:
     fields["verdict"] = {
         key: value for key, value in (("refused", refused), ("accepted", accepted), ("code", code)) if value is not None
     }
-    fields["others"] = {key: fields.pop(key) for key in get_args(Verifier) if key in fields}
+    fields["others"] = {key: fields.pop(key) for key in get_args(Judge) if key in fields}
     return Case.model_validate(fields)
 
 
-def script_with(openssl: str) -> Verifier:
-    """The script as a verifier, by what ``openssl version`` says: before 3.5 it reads no ML-DSA-87."""
+def reads_ml_dsa(openssl: str) -> bool:
+    """Whether that OpenSSL does, by what ``openssl version`` says."""
     found = re.match(r"OpenSSL (\d+)\.(\d+)", openssl)
-    return "verify.sh" if found and tuple(map(int, found.groups())) >= (3, 5) else OLD_OPENSSL
+    return found is not None and tuple(map(int, found.groups())) >= (3, 5)
+
+
+def script_with(openssl: str) -> Verifier:
+    """verify.sh as a verifier, by what ``openssl version`` says."""
+    return "verify.sh" if reads_ml_dsa(openssl) else "verify.sh before OpenSSL 3.5"
 
 
 @cache
