@@ -170,6 +170,13 @@ class Gateway:
         lists = revocation_list(self.authority, serials, now, until, 1) + revocation_list(self.root, [], now, until, 1)
         (self.folder / "etc/appliance/tls/crl.pem").write_bytes(lists)
 
+    def take_out(self, client: str) -> None:
+        """Write the list of clients without this one."""
+        path = self.folder / "etc/appliance/gateway/nginx.conf"
+        own = fingerprint(self.clients[client]).replace(":", "").lower()
+        rest = [line for line in path.read_text().splitlines(keepends=True) if own not in line]
+        path.write_text("".join(rest))
+
 
 def fingerprint(pair: Pair) -> str:
     """As `openssl x509 -fingerprint -sha256` prints it."""

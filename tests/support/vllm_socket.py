@@ -3,7 +3,6 @@
 It takes the part of the model where a test is about what comes before the model.
 """
 
-import contextlib
 import json
 import os
 import socketserver
@@ -28,15 +27,16 @@ class Arrived:
 
 @dataclass
 class FakeModel:
-    """What arrived, and what is answered; a streamed answer ends after ``go_on`` was set.
+    """What arrived, and what is answered; a streamed answer goes on until ``go_on`` is set.
 
-    A model that ``hangs_up`` closes instead of answering.
+    A model that ``hangs_up`` closes instead of answering; ``cut`` counts streams whose reader has gone.
     """
 
     arrived: list[Arrived] = field(default_factory=list)
     hangs_up: bool = False
     status: int = 200
     answer: bytes = b'{"answer":"secret answer"}'
+    cut: int = 0
     go_on: threading.Event = field(default_factory=threading.Event)
 
 
@@ -82,11 +82,13 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "text/event-stream" if body.get("stream") else "application/json")
             self.end_headers()
             if body.get("stream"):
-                self.wfile.write(b"data: first\n\n")
-                self.wfile.flush()
-                model.go_on.wait(20)
-                with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
+                try:
+                    self.wfile.write(b"data: first\n\n")
+                    while not model.go_on.wait(0.05):
+                        self.wfile.write(b"data: more\n\n")
                     self.wfile.write(b"data: [DONE]\n\n")
+                except (BrokenPipeError, ConnectionResetError):  # whoever asked has gone
+                    model.cut += 1
             else:
                 self.wfile.write(model.answer)
 

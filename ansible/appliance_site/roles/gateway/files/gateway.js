@@ -1,18 +1,25 @@
-// What nginx's own configuration cannot say: the SHA-256 of a client's certificate, and which model a body names.  What may be reached is nginx.conf's alone: this file only chooses among the places written there.
+// What nginx's own configuration cannot say: the SHA-256 of a client's certificate, which model a body names, and whether
+// a client whose answer is on its way may still ask.  What may be reached is nginx.conf's alone: this file only chooses
+// among the places written there.
 
 import crypto from 'crypto';
+import fs from 'fs';
 
+const CLIENTS = '/etc/appliance/gateway/nginx.conf';
 const UNKNOWN = 'model: not served here, or not on this path; GET /v1/models lists what is';
+const NO_LONGER = 'this client was revoked, or may not ask any more';
+const BEGIN_LIST = '-----BEGIN X509 CRL-----';
+const INTEGER = 0x02;
+const SEQUENCE = 0x30;
+const VERSION = 0xa0;
+const PAUSE = 1000; // milliseconds between two looks during an answer
+let looked = 0; // for each answer anew
 
 // Hexadecimal SHA-256 of the certificate's DER, as `openssl x509 -fingerprint -sha256` has it without colons; empty
 // without a certificate.  nginx itself knows SHA-1 only.
 function fingerprint(r) {
-    const pem = r.variables.ssl_client_raw_cert;
-    if (!pem) {
-        return '';
-    }
-    const der = Buffer.from(pem.replace(/-----[A-Z ]+-----/g, '').replace(/\s/g, ''), 'base64');
-    return crypto.createHash('sha256').update(der).digest('hex');
+    const certificate = r.variables.ssl_client_raw_cert;
+    return certificate ? crypto.createHash('sha256').update(der(certificate)).digest('hex') : '';
 }
 
 function refuse(r, status, reason) {
@@ -43,6 +50,10 @@ function route(r) {
         refuse(r, 404, UNKNOWN);
         return;
     }
+    if (!mayAsk(r)) {
+        refuse(r, 403, NO_LONGER);
+        return;
+    }
     r.internalRedirect(place);
 }
 
@@ -51,4 +62,105 @@ function list(r) {
     r.internalRedirect('/listed');
 }
 
-export default {fingerprint, list, route};
+// Passes an answer on, part by part, as long as its client may ask; an error ends both connections.
+function watch(r, data, flags) {
+    const now = Date.now();
+    if (now - looked >= PAUSE) {
+        looked = now;
+        if (!mayAsk(r)) {
+            r.variables.appliance_refusal = NO_LONGER;
+            throw new Error(NO_LONGER);
+        }
+    }
+    r.sendBuffer(data, flags);
+}
+
+// Whether a client is still in the list, and not in a revocation list.  nginx has asked both when the connection began,
+// and for new ones asks a new list after a reload; this is for those that have a connection.  Each client is looked up
+// once for each change of the files.
+function mayAsk(r) {
+    const client = r.variables.appliance_fingerprint;
+    const lists = r.variables.appliance_crl;
+    try {
+        const state = `${stamp(lists)} ${stamp(CLIENTS)}`;
+        if (ngx.shared.allowed.get(client) !== state) {
+            if (!fs.readFileSync(CLIENTS, 'utf8').includes(` ${client} `)) {
+                return false;
+            }
+            if (revoked(der(r.variables.ssl_client_raw_cert), fs.readFileSync(lists, 'utf8'))) {
+                return false;
+            }
+            ngx.shared.allowed.set(client, state);
+        }
+    } catch (error) {
+        // Files that cannot be read tell nothing new: nginx goes on with those that it has read.
+        r.error(`who may ask is not known: ${error.message}`);
+    }
+    return true;
+}
+
+function stamp(path) {
+    const status = fs.statSync(path);
+    return `${status.ino} ${status.size} ${status.ctimeMs}`;
+}
+
+// Whether a list of the certificate's issuer has its number (RFC 5280, 4.1 and 5.1).
+function revoked(certificate, lists) {
+    const own = signed(certificate, VERSION); // number, algorithm, issuer ...
+    const number = hex(certificate, own[0]);
+    const issuer = hex(certificate, own[2]);
+    return lists.split(BEGIN_LIST).slice(1).some((pem) => {
+        const data = der(pem.slice(0, pem.indexOf('-')));
+        const parts = signed(data, INTEGER); // algorithm, issuer, one or two times, then what is revoked, if anything is
+        const entries = parts.slice(2).find((part) => part.tag === SEQUENCE);
+        return hex(data, parts[1]) === issuer && entries !== undefined && holds(data, entries, number);
+    });
+}
+
+// Element by element, as lists can be long.
+function holds(data, entries, number) {
+    let entry;
+    for (let at = entries.begin; at < entries.end; at = entry.end) {
+        entry = element(data, at);
+        if (hex(data, element(data, entry.begin)) === number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The elements that are signed, without the version, which may be there and has this tag.
+function signed(data, version) {
+    const whole = element(data, element(data, 0).begin);
+    const parts = [];
+    for (let at = whole.begin; at < whole.end; at = parts[parts.length - 1].end) {
+        parts.push(element(data, at));
+    }
+    return parts[0].tag === version ? parts.slice(1) : parts;
+}
+
+// The element of DER at a place: its tag, where it and its content begin, and where it ends.
+function element(data, at) {
+    let begin = at + 2;
+    let length = data[at + 1];
+    if (length > 0x7f) {
+        const end = begin + (length & 0x7f);
+        for (length = 0; begin < end; begin++) {
+            length = length * 256 + data[begin];
+        }
+    }
+    if (!(begin + length <= data.length)) {
+        throw new Error('a certificate or revocation list ends too early');
+    }
+    return {tag: data[at], at, begin, end: begin + length};
+}
+
+function hex(data, part) {
+    return data.toString('hex', part.at, part.end);
+}
+
+function der(pem) {
+    return Buffer.from(pem.replace(/-----[A-Z0-9 ]+-----/g, '').replace(/\s/g, ''), 'base64');
+}
+
+export default {fingerprint, list, route, watch};
