@@ -126,10 +126,10 @@ def test_every_answer_is_well_formed_and_no_client_makes_the_site_fail(fuzzed: F
 
 def test_the_gateway_lives_on_and_has_written_down_what_it_answered(fuzzed: Fuzzed) -> None:
     before, after = fuzzed.processes
-    assert before == after
+    assert before <= after
     log = fuzzed.gateway.log("error.log")
-    assert not re.search(r"\[(alert|crit|emerg)\]|js exception", log), re.findall(
-        r".*(?:alert|crit|emerg|js exc).*", log
+    assert not re.search(r"\[(alert|crit|emerg)\]|js exception|exited on signal", log), re.findall(
+        r".*(?:alert|crit|emerg|js exc|exited).*", log
     )
     for _, data, answered in fuzzed.talks:
         for reply in answered.replies:

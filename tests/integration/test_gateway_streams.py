@@ -4,11 +4,12 @@ import contextlib
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.gateway_world import World, running_world
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -23,14 +24,35 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
+def revoke(world: World) -> None:
+    world.gateway.revoke("mallory", "dave")
+
+
+def revoke_in_lines_of_another_system(world: World) -> None:
+    world.gateway.revoke("mallory", "dave")
+    lists = world.gateway.folder / "etc/appliance/tls/crl.pem"
+    lists.write_bytes(lists.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def revoke_many(world: World) -> None:
+    """A long list, with the client at its end; that of the other authority has the same numbers as good ones."""
+    numbers = {name: pair.certificate.serial_number for name, pair in world.gateway.clients.items()}
+    world.gateway.revoke_numbers([*range(1, 5000), 2**158, numbers["dave"]], [numbers["alice"]])
+
+
+def take_out(world: World) -> None:
+    world.gateway.take_out("dave")
+
+
+def take_the_role(world: World) -> None:
+    world.gateway.take_out("dave", end=" 1;")
+
+
 @pytest.mark.parametrize("reload", [True, False], ids=["and the gateway reloads", "and nothing reloads"])
-@pytest.mark.parametrize("how", ["revoked", "taken out"])
-def test_a_stream_is_cut_when_its_client_is(world: World, how: str, *, reload: bool) -> None:
+@pytest.mark.parametrize("change", [revoke, revoke_in_lines_of_another_system, revoke_many, take_out, take_the_role])
+def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[World], None], *, reload: bool) -> None:
     with stream(world, "dave") as cut, stream(world, "alice") as kept:
-        if how == "revoked":
-            world.gateway.revoke("mallory", "dave")
-        else:
-            world.gateway.take_out("dave")
+        change(world)
         began = time.monotonic()
         if reload:
             world.gateway.reload()
@@ -40,12 +62,20 @@ def test_a_stream_is_cut_when_its_client_is(world: World, how: str, *, reload: b
         line = world.gateway.audit(cut.headers["X-Request-Id"])
         assert (line["status"], line["client"]) == (200, "dave")
         assert line["refusal"] == "this client was revoked, or may not ask any more"
-        assert world.chat.cut == 1, "the model is told, and stops"
-        answer = world.gateway.ask("dave", CHAT, ASK)
-        assert answer.status == 403
+        wait_for(lambda: world.chat.cut == 1)  # the model is told, and stops
+        assert world.gateway.ask("dave", CHAT, ASK).status == 403
         world.chat.go_on.set()
         assert kept.read().endswith(b"data: [DONE]\n\n")
     assert len(world.chat.arrived) == 2
+    assert world.gateway.ask("alice", CHAT, ASK).status == 200
+
+
+def test_a_revocation_list_that_cannot_be_read_tells_nothing_new(world: World) -> None:
+    with stream(world, "alice") as kept:
+        (world.gateway.folder / "etc/appliance/tls/crl.pem").write_text("-----BEGIN X509 CRL-----\nMIIB\n-----END")
+        wait_for(lambda: "who may ask is not known" in world.gateway.log("error.log"))
+        world.chat.go_on.set()
+        assert kept.read().endswith(b"data: [DONE]\n\n")
 
 
 @contextlib.contextmanager

@@ -164,17 +164,27 @@ class Gateway:
 
     def revoke(self, *clients: str) -> None:
         """Write the revocation lists with these clients in them."""
-        now = datetime.now(UTC)
-        serials = [self.clients[client].certificate.serial_number for client in clients]
-        until = now + timedelta(days=1)
-        lists = revocation_list(self.authority, serials, now, until, 1) + revocation_list(self.root, [], now, until, 1)
-        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(lists)
+        self.revoke_numbers([self.clients[client].certificate.serial_number for client in clients])
 
-    def take_out(self, client: str) -> None:
-        """Write the list of clients without this one."""
-        path = self.folder / "etc/appliance/gateway/nginx.conf"
+    def revoke_numbers(self, own: Sequence[int], of_the_root: Sequence[int] = ()) -> None:
+        """Write the revocation lists of the clients' authority and of its root with these numbers."""
+        now = datetime.now(UTC)
+        until = now + timedelta(days=1)
+        lists = [
+            revocation_list(authority, list(numbers), now, until, 1)
+            for authority, numbers in ((self.authority, own), (self.root, of_the_root))
+        ]
+        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(b"".join(lists))
+
+    def take_out(self, client: str, end: str = "") -> None:
+        """Write the list of clients without this one, or without its lines with this ``end``."""
+        path = self.folder / "etc/appliance/gateway/clients.conf"
         own = fingerprint(self.clients[client]).replace(":", "").lower()
-        rest = [line for line in path.read_text().splitlines(keepends=True) if own not in line]
+        rest = [
+            line
+            for line in path.read_text().splitlines(keepends=True)
+            if own not in line or not line.endswith(f"{end}\n")
+        ]
         path.write_text("".join(rest))
 
 

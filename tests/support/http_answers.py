@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) [ -~]+")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+): ([ -~]*)")
-_IDLE = 1.0  # seconds after which a server is taken to wait for more
+_IDLE = 10.0  # seconds after which a server is taken to wait for more
 
 
 class Malformed(Exception):

@@ -5,7 +5,7 @@
 import crypto from 'crypto';
 import fs from 'fs';
 
-const CLIENTS = '/etc/appliance/gateway/nginx.conf';
+const CLIENTS = '/etc/appliance/gateway/clients.conf';
 const UNKNOWN = 'model: not served here, or not on this path; GET /v1/models lists what is';
 const NO_LONGER = 'this client was revoked, or may not ask any more';
 const BEGIN_LIST = '-----BEGIN X509 CRL-----';
@@ -80,17 +80,15 @@ function watch(r, data, flags) {
 // once for each change of the files.
 function mayAsk(r) {
     const client = r.variables.appliance_fingerprint;
+    const role = r.variables.appliance_role;
     const lists = r.variables.appliance_crl;
     try {
         const state = `${stamp(lists)} ${stamp(CLIENTS)}`;
-        if (ngx.shared.allowed.get(client) !== state) {
-            if (!fs.readFileSync(CLIENTS, 'utf8').includes(` ${client} `)) {
+        if (ngx.shared.allowed.get(`${client} ${role}`) !== state) {
+            if (!listed(client, role) || revoked(der(r.variables.ssl_client_raw_cert), fs.readFileSync(lists, 'utf8'))) {
                 return false;
             }
-            if (revoked(der(r.variables.ssl_client_raw_cert), fs.readFileSync(lists, 'utf8'))) {
-                return false;
-            }
-            ngx.shared.allowed.set(client, state);
+            ngx.shared.allowed.set(`${client} ${role}`, state);
         }
     } catch (error) {
         // Files that cannot be read tell nothing new: nginx goes on with those that it has read.
@@ -102,6 +100,13 @@ function mayAsk(r) {
 function stamp(path) {
     const status = fs.statSync(path);
     return `${status.ino} ${status.size} ${status.ctimeMs}`;
+}
+
+// As nginx reads it: a map for each role, with a client in each line.
+function listed(client, role) {
+    const text = fs.readFileSync(CLIENTS, 'utf8');
+    const begin = text.indexOf(` $appliance_may_${role} {`);
+    return begin >= 0 && text.slice(begin, text.indexOf('}', begin)).includes(` ${client} 1;`);
 }
 
 // Whether a list of the certificate's issuer has its number (RFC 5280, 4.1 and 5.1).
@@ -160,7 +165,8 @@ function hex(data, part) {
 }
 
 function der(pem) {
-    return Buffer.from(pem.replace(/-----[A-Z0-9 ]+-----/g, '').replace(/\s/g, ''), 'base64');
+    const lines = pem.split('\n').map((line) => line.trim()).filter((line) => !line.startsWith('-----'));
+    return Buffer.from(lines.join(''), 'base64');
 }
 
 export default {fingerprint, list, route, watch};
