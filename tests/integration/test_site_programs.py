@@ -1,6 +1,5 @@
-"""The programs that roles bring to hosts: weights that are fetched and checked, and a model that is asked."""
+"""The program that fetches weights from a depot, and checks them before each start."""
 
-import contextlib
 import hashlib
 import http.server
 import os
@@ -16,7 +15,6 @@ import pytest
 
 from tests.support.registry_tls import make_identity
 from tests.support.role_files import role_file
-from tests.support.vllm_socket import FakeModel, fake_model
 
 pytestmark = pytest.mark.integration
 
@@ -194,62 +192,3 @@ def test_a_depot_of_another_authority_is_not_asked(tmp_path: Path, depot: Depot)
     assert done.returncode == 1
     assert "certificate verify failed" in done.stderr
     assert depot.asked == []
-
-
-@contextlib.contextmanager
-def model(folder: Path) -> Iterator[tuple[str, FakeModel]]:
-    """A model behind a socket whose path is short enough for the program."""
-    with contextlib.ExitStack() as stack:
-        fake = stack.enter_context(fake_model(folder / "vllm"))
-        handle = os.open(folder / "vllm", os.O_PATH)
-        stack.callback(os.close, handle)
-        yield f"/proc/{os.getpid()}/fd/{handle}/api.sock", fake
-
-
-@pytest.mark.parametrize(
-    ("task", "answer"),
-    [
-        ("chat", b'{"choices":[{}],"usage":{"completion_tokens":1}}'),
-        ("embedding", b'{"data":[{"embedding":[0.5,-0.25]}]}'),
-    ],
-)
-def test_a_model_that_answers_is_ready_and_warmed(tmp_path: Path, task: str, answer: bytes) -> None:
-    with model(tmp_path) as (path, fake):
-        fake.answer = answer
-        done = program("probe.py", path, "m", task, "--wait", "5")
-    assert done.returncode == 0, done.stderr
-    assert len(fake.arrived) == 2
-    assert done.stdout.startswith("m answers after")
-
-
-@pytest.mark.parametrize(
-    ("task", "status", "answer", "said"),
-    [
-        ("chat", 200, b'{"choices":[],"usage":{"completion_tokens":0}}', "200 without a result"),
-        ("chat", 200, b"<html>", "200 without a result"),
-        ("embedding", 200, b'{"data":[{"embedding":[0.0,0.0]}]}', "200 without a result"),
-        ("embedding", 200, b'{"data":[{"embedding":[NaN]}]}', "200 without a result"),
-        ("chat", 500, b"engine died", "answers 500: engine died"),
-    ],
-)
-def test_what_is_no_answer_is_no_sign_of_life(tmp_path: Path, task: str, status: int, answer: bytes, said: str) -> None:
-    with model(tmp_path) as (path, fake):
-        fake.status, fake.answer = status, answer
-        done = program("probe.py", path, "m", task)
-    assert done.returncode == 1
-    assert said in done.stderr
-
-
-def test_a_full_queue_is_alive_but_not_ready(tmp_path: Path) -> None:
-    with model(tmp_path) as (path, fake):
-        fake.status = 503
-        assert program("probe.py", path, "m", "chat").returncode == 0
-        done = program("probe.py", path, "m", "chat", "--wait", "0")
-    assert done.returncode == 1
-    assert "the queue is full" in done.stderr
-
-
-def test_nobody_there_is_told(tmp_path: Path) -> None:
-    done = program("probe.py", tmp_path / "api.sock", "m", "chat", "--wait", "0")
-    assert done.returncode == 1
-    assert "m does not answer: no answer within 0 s; last:" in done.stderr

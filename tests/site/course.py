@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 _HEADING = re.compile(r"(PLAY|TASK|RUNNING HANDLER) \[(.*)\] \**")
 _RECAP = re.compile(r"PLAY RECAP \**")
+_WAITING = re.compile(r"[0-9]+ s: waiting for .*")
 _CHANGED = re.compile(r"changed: (\[.*)")
 
 
@@ -25,10 +26,11 @@ class Part:
 
 @dataclass
 class Course:
-    """Takes the lines of one run; is told what begins and each play that has ended, if somebody wants to know."""
+    """Takes the lines of one run; tells what begins, each play that has ended, and what the run says it waits for."""
 
     on_begin: Callable[[Part], None] = lambda part: None
     on_end: Callable[[Part], None] = lambda play: None
+    on_wait: Callable[[str], None] = lambda line: None
     plays: list[Part] = field(default_factory=list)
     tasks: list[Part] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
@@ -45,6 +47,8 @@ class Course:
                 self._begin(self.tasks, name)
         elif _RECAP.match(text):
             self._end()
+        elif _WAITING.fullmatch(text):
+            self.on_wait(text)
         elif changed := _CHANGED.match(text):
             self.changes.append(f"{self.tasks[-1].name}: {changed[1]}")
 

@@ -92,7 +92,7 @@ def _set_up(story: Story, operator: Operator, root: Path) -> None:
     story.step("Playbook: the depot serves the bundle, gpu1 runs the models, all else is forbidden")
     operator.write_inventory(VARIABLES)
     story.command("depot", playbook()[-1])
-    course = Course(on_begin=story.doing, on_end=story.did)
+    course = Course(on_begin=story.doing, on_end=story.did, on_wait=story.say)
     _check(playbook(), operator.depot.follow(playbook(), course.line, timeout=1500))
 
 

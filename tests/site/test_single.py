@@ -5,6 +5,7 @@ Its administrators work with a umask that keeps everything from everybody, and t
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -18,13 +19,17 @@ from tests.site.plan import MEDIUM, NETWORK_V4, NETWORK_V6
 from tests.site.probe import reached
 from tests.site.running import running_site
 from tests.support.light_bundle import NAME, LightBundles
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.integration
 
 HOST = "appliance"
+UNIT = "vllm-tiny-chat.service"
+READY = "/run/appliance/ready/tiny-chat"  # what the gateway asks
 OWN: dict[str, Any] = {
     "appliance_bundle": NAME,
     "preflight_internet_expected": True,
+    "vllm_stall_seconds": 6,
     "egress_client_networks": [NETWORK_V4, NETWORK_V6],
     "egress_admin_networks": [NETWORK_V4, NETWORK_V6],
 }
@@ -74,3 +79,32 @@ def test_its_own_clients_are_served_by_its_own_depot(host: Host) -> None:
 
 def test_a_second_run_changes_nothing(operator: Operator, host: Host) -> None:
     assert operator.play()[HOST].changed == 0
+
+
+# A model that does not answer ----------------------------------------------------------------
+
+
+def test_a_model_is_ready_while_it_answers_and_not_from_the_moment_it_is_told_to_stop(host: Host) -> None:
+    def ready() -> bool:
+        return host.attempt(["test", "-e", READY]).returncode == 0
+
+    assert ready()
+    host.run(["systemctl", "stop", UNIT])
+    assert not ready()
+    # The container hears of the stop only when nobody is sent to it any more.
+    steps = re.findall("path=([^ ]+)", host.run(["systemctl", "show", "--property=ExecStop", UNIT]))
+    assert steps == ["/usr/bin/rm", "/usr/bin/podman"]
+    host.run(["systemctl", "start", UNIT])
+    assert ready()
+
+
+def test_a_model_that_hangs_is_started_again_and_nobody_is_sent_there_meanwhile(operator: Operator, host: Host) -> None:
+    before = host.run(["systemctl", "show", "--value", "--property=InvocationID", UNIT])
+    for process in host.run(["podman", "top", "vllm-tiny-chat", "hpid"]).split()[1:]:
+        host.run(["kill", "-STOP", process])
+    wait_for(lambda: host.attempt(["test", "-e", READY]).returncode != 0, 60, pause=0.2)
+    wait_for(lambda: host.attempt(["test", "-e", READY]).returncode == 0, 60, pause=0.2)
+    assert host.run(["systemctl", "show", "--value", "--property=InvocationID", UNIT]) != before
+    assert operator.ask("operator", "chat", host=HOST)["parts"] == ["good morning"]
+    assert "tiny-chat does not answer: " in host.journal("--unit=vllm-watch@tiny-chat.service")
+    wait_for(lambda: host.run(["systemctl", "--failed", "--plain", "--no-legend"]) == "", 60, pause=0.2)

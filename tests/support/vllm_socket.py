@@ -3,11 +3,12 @@
 It takes the part of the model where a test is about what comes before the model.
 """
 
+import contextlib
 import json
 import os
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -29,15 +30,18 @@ class Arrived:
 class FakeModel:
     """What arrived, and what is answered; a streamed answer goes on until ``go_on`` is set.
 
-    A model that ``hangs_up`` closes instead of answering; ``cut`` counts streams whose reader has gone.
+    A model that ``hangs_up`` closes instead of answering; one that ``hangs`` answers when ``go_on``
+    is set; ``cut`` counts streams whose reader has gone.  ``metrics`` gives what is read at /metrics.
     """
 
     arrived: list[Arrived] = field(default_factory=list)
     hangs_up: bool = False
+    hangs: bool = False
     status: int = 200
     answer: bytes = b'{"answer":"secret answer"}'
     cut: int = 0
     go_on: threading.Event = field(default_factory=threading.Event)
+    metrics: Callable[[], str] = str
 
 
 @contextmanager
@@ -75,6 +79,8 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
             model.arrived.append(Arrived(self.command, self.path, headers, body))
             if model.hangs_up:
                 return
+            if model.hangs:
+                model.go_on.wait(60)
             self.send_response(model.status)
             # What a model that was taken over would try.
             self.send_header("X-Accel-Redirect", "/upstream/other/v1/completions")
@@ -90,9 +96,16 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
                 except (BrokenPipeError, ConnectionResetError):  # whoever asked has gone
                     model.cut += 1
             else:
-                self.wfile.write(model.answer)
+                with contextlib.suppress(BrokenPipeError):
+                    self.wfile.write(model.answer)
 
-        do_GET = do_POST  # noqa: N815 - names of the standard library
+        def do_GET(self) -> None:
+            text = model.metrics().encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
+                self.wfile.write(text)
 
         def log_message(self, *_: object) -> None:
             pass

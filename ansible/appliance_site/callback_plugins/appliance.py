@@ -5,11 +5,16 @@ commands tell theirs, instead of a result's fields.  All blocks come once more a
 on standard error, where nothing scrolls them away.  With ``--verbose`` Ansible's form of a
 failure is shown as well.
 
+A task that takes its time is told every half minute, with the hosts that it waits for: a
+model loads for minutes, and a run that says nothing looks like one that hangs.
+
 A message of ours is what failed, a line that begins with ``do:``, and lines that are shown
 as they are.
 """
 
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +30,7 @@ DOCUMENTATION = """
     extends_documentation_fragment: [default_callback, result_format_callback]
 """
 
+_PATIENCE = 30.0  # seconds until a task is told of again
 _LAST_LINES = 30  # of what a program said
 _AGAIN = "mend that, then run the same command again: it goes on from there"
 _NOT_AS_DESCRIBED = "variables of the inventory are not as they have to be"
@@ -70,6 +76,45 @@ def read_problem(result: Any) -> Problem:
     return Problem(task, what, _AGAIN, "\n".join(lines[-_LAST_LINES:]), hosts)
 
 
+class Waiting:
+    """Hosts that have not ended the task that runs, and what they have done of it; a thread of its own reads it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._task = ""
+        self._began = self._due = 0.0
+        self._hosts: dict[str, str] = {}
+
+    def begin(self, host: str, task: str) -> None:
+        """``host`` begins with ``task``."""
+        with self._lock:
+            if task != self._task or not self._hosts:
+                self._task, self._began, self._hosts = task, time.monotonic(), {}
+                self._due = self._began + _PATIENCE
+            self._hosts[host] = ""
+
+    def did(self, host: str, item: str) -> None:
+        """It has ended one item of it."""
+        with self._lock:
+            if host in self._hosts:
+                self._hosts[host] = f" (done: {item})"
+
+    def end(self, host: str) -> None:
+        """It has ended it."""
+        with self._lock:
+            self._hosts.pop(host, None)
+
+    def line(self) -> str:
+        """For the terminal, when it is time for one; else empty."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._hosts or now < self._due:
+                return ""
+            self._due += _PATIENCE
+            hosts = ", ".join(f"{host}{done}" for host, done in sorted(self._hosts.items()))
+            return f"{now - self._began:.0f} s: waiting for {hosts} in the task [{self._task}]"
+
+
 def _message(result: Any) -> str:
     """What the others are wrapped around: Ansible puts its own words around those of a filter."""
     event = getattr(result.exception, "event", None)
@@ -86,9 +131,37 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible declares no type
     def __init__(self) -> None:
         super().__init__()
         self._problems: list[Problem] = []
+        self._waiting = Waiting()
+        self._ended = threading.Event()
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """See ``CallbackBase``."""
+        super().v2_playbook_on_start(playbook)
+        threading.Thread(target=self._tell_what_takes_long, daemon=True).start()
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """See ``CallbackBase``."""
+        super().v2_runner_on_start(host, task)
+        self._waiting.begin(host.get_name(), task.get_name().strip())
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """See ``CallbackBase``."""
+        self._waiting.end(result.host.get_name())
+        super().v2_runner_on_ok(result)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """See ``CallbackBase``."""
+        self._waiting.end(result.host.get_name())
+        super().v2_runner_on_skipped(result)
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """See ``CallbackBase``."""
+        self._waiting.did(result.host.get_name(), str(self._get_item_label(result.result)))
+        super().v2_runner_item_on_ok(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """See ``CallbackBase``."""
+        self._waiting.end(result.host.get_name())
         if self._display.verbosity:
             super().v2_runner_on_failed(result, ignore_errors)
         if not (result.task.loop and "results" in result.result):  # otherwise its items have told
@@ -102,6 +175,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible declares no type
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """See ``CallbackBase``."""
+        self._waiting.end(result.host.get_name())
         if self._display.verbosity:
             super().v2_runner_on_unreachable(result)
         said = _message(result).removeprefix(_SSH)
@@ -110,10 +184,16 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible declares no type
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """See ``CallbackBase``."""
+        self._ended.set()
         super().v2_playbook_on_stats(stats)
         sys.stdout.flush()  # or the recap comes last where both go into one file
         for problem in self._problems:
             self._display.display(f"{problem.block()}\n", color=COLOR_ERROR, stderr=True)
+
+    def _tell_what_takes_long(self) -> None:
+        while not self._ended.wait(1):
+            if line := self._waiting.line():
+                self._display.display(line, color=COLOR_SKIP)
 
     def _tell(self, result: Any, *, ignored: bool) -> None:
         problem = read_problem(result)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -38,10 +38,10 @@ def models(index: str, names: object, limits: object = None, devices: object = N
 
     ``index`` is the text of bundle.json; an empty list of ``names`` means every model of
     the bundle.  ``limits`` are figures to narrow and ``devices`` numbers of GPUs, each by
-    model.  A model has name, task, gpus, devices, arguments, image (name@digest), weights
-    (name), in_bundle (the weights' directory in the bundle), in_store (their directory
-    where several versions lie side by side), files (path below that directory, sha256)
-    and bundle (name and version).
+    model.  A model has name, task, gpus, memory_utilization (a part, or None), devices,
+    arguments, image (name@digest), weights (name), weights_bytes, in_bundle (the weights'
+    directory in the bundle), in_store (their directory where several versions lie side by
+    side), files (path below that directory, sha256) and bundle (name and version).
     """
     bundle = BundleIndex.model_validate_json(index)
     wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
@@ -113,10 +113,12 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "name": name,
         "task": profile.task,
         "gpus": profile.gpus,
+        "memory_utilization": profile.gpu_memory_utilization,
         "devices": list(devices),
         "arguments": list(arguments(profile, name)),
         "image": f"{image.name}@{image.details['manifest_digest']}",
         "weights": weights.name,
+        "weights_bytes": sum(file.size for file in weights.files),
         "in_bundle": weights.details["path"],
         "in_store": f"{weights.name}-{_digest(files)[:16]}",
         "files": files,
@@ -132,6 +134,20 @@ def systemd_word(value: str) -> str:
         )
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != value or re.search(r"[\s';]", value) else value
+
+
+def units_beside(model: Mapping[str, object]) -> list[dict[str, object]]:
+    """The unit files that a model has beside its container's: ``model``, ``template`` and ``path`` of each."""
+    name = str(model["name"])
+    # A mount's unit is called by its place, as `systemd-escape --path` writes it.
+    files = {
+        "watch.service.j2": f"vllm-watch@{name}.service",
+        "socket.mount.j2": "run-appliance-vllm-" + name.replace("-", r"\x2d") + ".mount",
+    }
+    return [
+        {"model": model, "template": template, "path": f"/etc/systemd/system/{file}"}
+        for template, file in files.items()
+    ]
 
 
 def _files(artifact: BundleArtifact) -> list[dict[str, str]]:
@@ -186,4 +202,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., object]]:
         """Filters by the names that roles use."""
-        return {"appliance_models": models, "appliance_clients": clients, "systemd_word": systemd_word}
+        return {
+            "appliance_models": models,
+            "appliance_clients": clients,
+            "appliance_units_beside": units_beside,
+            "systemd_word": systemd_word,
+        }

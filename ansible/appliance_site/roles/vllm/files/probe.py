@@ -1,26 +1,47 @@
-"""Ask a model something real through its socket, and say whether it answered.
+"""Ask a model something real through its socket: until it answers, or for as long as it lives.
 
-    probe.py SOCKET MODEL TASK [--wait SECONDS] [--timeout SECONDS]
+    probe.py wait SOCKET MODEL TASK --seconds 1800
+    probe.py watch SOCKET MODEL TASK --stall 30
 
 TASK is chat or embedding.  ``/health`` of vLLM is no sign: it answers 200 while the engine
-hangs, and the socket is there before the model is loaded.  With ``--wait`` it asks until
-there is an answer, then once more for longer work, so that the first client does not pay
-for what is made on first use.  Without it, status 503 (the queue is full) counts as alive.
+hangs, and the socket is there before the model is loaded.
 
-Runs on the host and, for the container's own health check, in the image: standard library
-of Python 3.9 only.
+``wait`` asks until there is an answer, then once more for longer work, so that the first
+client does not pay for what is made on first use.  Exit code 1 when there is none in time.
+
+``watch`` ends with 3 when nothing came of the engine for ``--stall`` seconds.  What comes of
+it are figures in ``/metrics`` that the engine sends to the server (``SIGNS``), whatever they
+are as long as one moves; of an engine that has nothing to do, the answer to one token's work.
+Seconds in which this program itself did not run do not count: a host that stood still has no
+hung engine.
+
+What the model says is not trusted: it is read in bounded pieces.  Standard library only.
 """
-
-from __future__ import annotations  # an image may have a Python as old as 3.9
 
 import argparse
 import http.client
 import json
 import math
+import re
+import select
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any
+
+HUNG = 3
+INTERVAL = 2.0  # seconds between two looks, or less where they are to tell within few
+MOST = 4 * 1024 * 1024  # bytes of an answer
+# Set by what the engine sends back, and by nothing that a client alone can cause (vllm/v1/metrics/loggers.py, 0.32.0).
+# A long prompt moves the use of the KV cache with each of its pieces, long before its first token.
+SIGNS = re.compile(
+    rb"^vllm:(?:num_requests_running|num_requests_waiting|kv_cache_usage_perc|prefix_cache_queries_total|"
+    rb"num_preemptions_total|prompt_tokens_total|generation_tokens_total|iteration_tokens_total_count|"
+    rb"request_success_total)\{.*$",
+    re.MULTILINE,
+)
+REQUESTS = re.compile(rb"^vllm:num_requests_(?:running|waiting)\{[^\n]*\} ([0-9.e+]+)$", re.MULTILINE)
 
 
 class Unanswered(Exception):
@@ -41,34 +62,65 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def ask(path: str, model: str, task: str, timeout: float, tokens: int = 1) -> str | None:
-    """One request; None when it was answered, "busy" when the queue is full.
+@dataclass(frozen=True)
+class Model:
+    """A model behind a socket."""
 
-    Raises Unanswered.  ``timeout`` is in seconds and for each read.
-    """
-    body: dict[str, Any] = {"model": model}
-    if task == "chat":
-        target = "/v1/chat/completions"
-        body.update(messages=[{"role": "user", "content": "Are you there?"}], max_tokens=tokens, temperature=0)
-    else:
-        target = "/v1/embeddings"
-        body.update(input="Are you there?")
-    connection = UnixConnection(path, timeout)
+    path: str
+    name: str
+    task: str
+
+
+class Question:
+    """One request for an answer, on its way.  Raises Unanswered; ``timeout`` is in seconds and for each read."""
+
+    def __init__(self, model: Model, timeout: float, tokens: int = 1) -> None:
+        self.model = model
+        body: dict[str, Any] = {"model": model.name}
+        if model.task == "chat":
+            self.target = "/v1/chat/completions"
+            body.update(messages=[{"role": "user", "content": "Are you there?"}], max_tokens=tokens, temperature=0)
+        else:
+            self.target = "/v1/embeddings"
+            body.update(input="Are you there?")
+        self._connection = UnixConnection(model.path, timeout)
+        try:
+            self._connection.request("POST", self.target, json.dumps(body), {"Content-Type": "application/json"})
+        except (OSError, http.client.HTTPException) as error:
+            self.drop()
+            raise Unanswered(f"{model.path}: {error or type(error).__name__}") from error
+
+    def arrives(self) -> bool:
+        """Whether something has come back."""
+        return bool(select.select([self._connection.sock], [], [], 0)[0])
+
+    def drop(self) -> None:
+        """Want no answer any more."""
+        self._connection.close()
+
+    def read(self) -> None:
+        """Wait for the answer, which is one."""
+        status, text = _read(self._connection, self.model.path)
+        if status == http.client.SERVICE_UNAVAILABLE:
+            raise Unanswered("the queue is full")
+        if status != http.client.OK:
+            raise Unanswered(f"{self.target} answers {status}: {_shown(text)}")
+        if not _is_answer(self.model.task, text):
+            raise Unanswered(f"{self.target} answers 200 without a result: {_shown(text)}")
+
+
+def _read(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
     try:
-        connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        text = answer.read()
+        return answer.status, answer.read(MOST)
     except (OSError, http.client.HTTPException) as error:
         raise Unanswered(f"{path}: {error or type(error).__name__}") from error
     finally:
         connection.close()
-    if answer.status == http.client.SERVICE_UNAVAILABLE:
-        return "busy"
-    if answer.status != http.client.OK:
-        raise Unanswered(f"{target} answers {answer.status}: {text[:300].decode(errors='replace')}")
-    if not _is_answer(task, text):
-        raise Unanswered(f"{target} answers 200 without a result: {text[:300].decode(errors='replace')}")
-    return None
+
+
+def _shown(text: bytes) -> str:
+    return ascii(text[:300].decode(errors="replace"))
 
 
 def _is_answer(task: str, text: bytes) -> bool:
@@ -78,45 +130,125 @@ def _is_answer(task: str, text: bytes) -> bool:
             return bool(answer["choices"]) and int(answer["usage"]["completion_tokens"]) >= 1
         vector = answer["data"][0]["embedding"]
         return bool(vector) and all(math.isfinite(value) for value in vector) and any(vector)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return False
 
 
-def wait(path: str, model: str, task: str, seconds: float, timeout: float) -> None:
+def wait(model: Model, seconds: float) -> None:
     """Ask until there is an answer.  Raises Unanswered with the last reason."""
     start = time.monotonic()
     while True:
         try:
-            if ask(path, model, task, timeout) is None:
-                break
-            reason = "the queue is full"
+            Question(model, timeout=60).read()
+            break
         except Unanswered as error:
-            reason = str(error)
-        if time.monotonic() - start > seconds:
-            raise Unanswered(f"no answer within {seconds:.0f} s; last: {reason}")
+            if time.monotonic() - start > seconds:
+                raise Unanswered(f"no answer within {seconds:.0f} s; last: {error}") from error
         time.sleep(0.5)
     ready = time.monotonic() - start
-    ask(path, model, task, timeout, tokens=16)
-    print(f"{model} answers after {ready:.1f} s, warm after {time.monotonic() - start:.1f} s")
+    Question(model, timeout=60, tokens=16).read()
+    print(f"{model.name} answers after {ready:.1f} s, warm after {time.monotonic() - start:.1f} s")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the server knows of its engine: ``signs`` as they are written, and how many requests it has."""
+
+    signs: tuple[bytes, ...]
+    requests: float
+
+    @classmethod
+    def of(cls, model: Model, timeout: float) -> "Figures":
+        """As they are now.  Raises Unanswered."""
+        connection = UnixConnection(model.path, timeout)
+        try:
+            connection.request("GET", "/metrics")
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unanswered(f"{model.path}: {error or type(error).__name__}") from error
+        status, text = _read(connection, model.path)
+        if status != http.client.OK:
+            raise Unanswered(f"/metrics answers {status}")
+        return cls(tuple(SIGNS.findall(text)), sum(map(float, REQUESTS.findall(text))))
+
+
+class Watch:
+    """What is known of one engine from look to look; ``reason`` is why it counts as silent."""
+
+    def __init__(self, model: Model, stall: float) -> None:
+        self._model = model
+        self._stall = stall
+        self._interval = min(INTERVAL, stall / 6)
+        self._last: Figures | None = None
+        self._question: Question | None = None
+        self.silent = 0.0
+        self.reason = ""
+
+    def look(self) -> None:
+        """Look once, until it is time to look again; ``silent`` is then how long nothing came."""
+        begin = time.monotonic()
+        alive = self._moved() or self._answered()
+        time.sleep(max(0.0, begin + self._interval - time.monotonic()))
+        self.silent = 0.0 if alive else self.silent + min(time.monotonic() - begin, 2 * self._interval)
+
+    def _moved(self) -> bool:
+        try:
+            figures = Figures.of(self._model, self._interval)
+        except Unanswered as error:
+            self._last, self.reason = None, str(error)
+            return False
+        moved = self._last is not None and figures.signs != self._last.signs
+        self._last = figures
+        self.reason = f"{figures.requests:.0f} requests run or wait, and no figure of the engine moves"
+        return moved
+
+    def _answered(self) -> bool:
+        """Whether a question has been answered; one is asked when an engine without work was silent for a while."""
+        idle = self._last is None or not self._last.requests
+        try:
+            if self._question is None and idle and self.silent >= self._stall / 3:
+                self._question = Question(self._model, self._interval)
+            if self._question is None:
+                return False
+            if not self._question.arrives():
+                self.reason = "it has nothing to do, and a request is not answered"
+                return False
+            question, self._question = self._question, None
+            question.read()
+        except Unanswered as error:
+            self.reason = str(error)
+            return False
+        return True
+
+
+def watch(model: Model, stall: float) -> None:
+    """Look until the engine hangs; raises Unanswered then."""
+    watching = Watch(model, stall)
+    while watching.silent < stall:
+        watching.look()
+    raise Unanswered(f"{watching.reason}; for {watching.silent:.0f} s nothing has come")
 
 
 def main() -> int:
-    """Exit code 0 when the model answers, 1 when not."""
+    """Exit code 0 when the model answers, 1 when not, 3 when it hangs."""
     parser = argparse.ArgumentParser(prog="probe.py")
-    parser.add_argument("socket")
-    parser.add_argument("model")
-    parser.add_argument("task", choices=["chat", "embedding"])
-    parser.add_argument("--wait", type=float, metavar="SECONDS")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", default=60)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, limit in (("wait", "--seconds"), ("watch", "--stall")):
+        command = verbs.add_parser(verb)
+        command.add_argument("socket")
+        command.add_argument("model")
+        command.add_argument("task", choices=["chat", "embedding"])
+        command.add_argument(limit, type=float, required=True, dest="limit", metavar="SECONDS")
     given = parser.parse_args()
+    model = Model(given.socket, given.model, given.task)
     try:
-        if given.wait is None:
-            ask(given.socket, given.model, given.task, given.timeout)
+        if given.verb == "wait":
+            wait(model, given.limit)
         else:
-            wait(given.socket, given.model, given.task, given.wait, given.timeout)
+            watch(model, given.limit)
     except Unanswered as error:
-        print(f"{given.model} does not answer: {error}", file=sys.stderr)
-        return 1
+        print(f"{model.name} does not answer: {error}", file=sys.stderr)
+        return 1 if given.verb == "wait" else HUNG
     return 0
 
 
