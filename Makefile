@@ -74,8 +74,9 @@ format: .venv/ready ## Bring the code into its form
 	@.venv/bin/ruff format .
 
 .PHONY: bench
-bench: .venv/ready ## Measure build and verification beside other tools, as ratios
+bench: .venv/ready ## Measure build and verification beside other tools, and the gateway beside a socket, as ratios
 	@.venv/bin/python -m tests.bench
+	@.venv/bin/python -m tests.bench.gateway
 
 .PHONY: schemas
 schemas: .venv/ready ## Write the JSON Schemas of docs/schemas, after a type has changed

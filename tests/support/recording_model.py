@@ -4,6 +4,7 @@ import os
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,13 +36,13 @@ class RecordingModel:
 
 
 @contextmanager
-def recording_model(folder: Path) -> Iterator[RecordingModel]:
-    """Serve ``folder/api.sock``; connections are kept, as vLLM keeps them."""
+def recording_model(folder: Path, seconds: float = 0.0) -> Iterator[RecordingModel]:
+    """Serve ``folder/api.sock``, each request for so long; connections are kept, as vLLM keeps them."""
     folder.mkdir(parents=True)
     model = RecordingModel()
     handle = os.open(folder, os.O_PATH)  # a path may be longer than a socket's address
     try:
-        with _Server(f"/proc/self/fd/{handle}/api.sock", _handler(model)) as server:
+        with _Server(f"/proc/self/fd/{handle}/api.sock", _handler(model, seconds)) as server:
             (folder / "api.sock").chmod(0o777)
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
@@ -59,7 +60,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 1024
 
 
-def _handler(model: RecordingModel) -> type[socketserver.StreamRequestHandler]:
+def _handler(model: RecordingModel, seconds: float) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while head := self._head():
@@ -69,6 +70,7 @@ def _handler(model: RecordingModel) -> type[socketserver.StreamRequestHandler]:
                     return
                 body = self.rfile.read(int(match["length"]))
                 model.received.append(Received(match["id"].decode(), match["path"].decode(), body))
+                time.sleep(seconds)
                 self.wfile.write(_ANSWER)
 
         def _head(self) -> bytes:

@@ -1,0 +1,100 @@
+"""``python -m tests.bench.gateway``: what the gateway costs beside the socket of a model, as one table.
+
+The model is a stand-in that answers at once, or after as long as a small embedding takes: what the
+gateway adds is the same whatever stands behind it.  With a real model: docs/benchmarks.md.
+"""
+
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.bench import machine
+from tests.support.debian_root import debian_root
+from tests.support.gateway import Gateway, make_gateway, running
+from tests.support.processes import wait_for
+from tests.support.recording_model import recording_model
+
+_ASKING = Path(__file__).with_name("asking.py")
+_FREE = {"gateway_requests_per_second": 1_000_000, "gateway_burst": 1_000_000, "gateway_concurrency": 10_000}
+_MODEL = "mini-lm.v2"
+_THINKING = {"answers at once": 0.0, "takes 6 ms": 0.006}  # seconds
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        gateway = make_gateway(folder, **_FREE)
+        certificates = _certificates(gateway)
+        root = debian_root("trixie", "nginx", "libnginx-mod-http-js")
+        sockets = folder / "run/appliance/vllm"
+        with running(gateway, root):
+            rows: list[str] = []
+            for model, seconds in _THINKING.items():
+                with _model(sockets / _MODEL, seconds):
+                    rows += as_rows(f"a model that {model}", _ask(folder, certificates))
+    print("\n".join([HEAD, *rows]))
+    print(f"- load when it ended: {machine.load()}")
+
+
+HEAD = """\
+| what                        | connections | way     | p50 ms | p99 ms | requests/s | ratio |
+| --------------------------- | ----------: | ------- | -----: | -----: | ---------: | ----: |"""
+
+
+def as_rows(what: str, told: list[dict[str, Any]]) -> list[str]:
+    """Lines of the table; the ratio is the rate to that of the socket."""
+    sockets = {entry["connections"]: entry["rate"] for entry in told if entry["way"] == "socket"}
+    return [
+        f"| {what:27} | {entry['connections']:11} | {entry['way']:7} | {entry['p50']:6.2f} | {entry['p99']:6.2f} "
+        f"| {entry['rate']:10.0f} | {entry['rate'] / sockets[entry['connections']]:5.2f} |"
+        for entry in told
+    ]
+
+
+def _certificates(gateway: Gateway) -> Path:
+    place = gateway.folder / "bob"
+    place.mkdir()
+    gateway.context("bob")  # writes certificate, chain and key
+    for name in ("client.pem", "client.key"):
+        shutil.copy(gateway.folder / "bob.pem", place / name)
+    shutil.copy(gateway.folder / "etc/appliance/tls/ca.pem", place)
+    return place
+
+
+def _ask(folder: Path, certificates: Path) -> Any:
+    places = [folder / "run/appliance/vllm" / _MODEL / "api.sock", folder / "run/appliance/gateway.sock"]
+    argv = [sys.executable, str(_ASKING), *map(str, places), _MODEL, str(certificates)]
+    return json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
+
+
+@contextmanager
+def _model(folder: Path, seconds: float) -> Iterator[None]:
+    """The stand-in in a process of its own."""
+    process = multiprocessing.Process(target=_serve, args=(folder, seconds))
+    process.start()
+    try:
+        wait_for((folder / "api.sock").is_socket, 20)
+        yield
+    finally:
+        process.kill()
+        process.join()
+        shutil.rmtree(folder)
+
+
+def _serve(folder: Path, seconds: float) -> None:
+    with recording_model(folder, seconds):
+        while True:
+            time.sleep(60)
+
+
+if __name__ == "__main__":
+    main()
