@@ -12,6 +12,7 @@ from tests.site.hosts import Host
 from tests.site.inspection import inspect
 from tests.site.installed import GIVEN, Installed
 from tests.site.model_side import long_prompts
+from tests.site.mutating import mutate
 from tests.site.outside import EVERY_WAY_OUT
 from tests.site.plan import ROUTER
 from tests.site.probe import Tried, reached, tried
@@ -160,6 +161,19 @@ def test_who_may_not_is_refused_and_nothing_reaches_the_model(
     installed.operator.ask("operator", "chat", LONG_PROMPT)
     wait_for(lambda: long_prompts(installed.gpu1) > before, 10, pause=0.2)
     assert long_prompts(installed.gpu1) == before + 1, "of two requests, the model has seen the allowed one"
+
+
+def test_of_mutated_requests_none_without_right_reaches_the_model_and_none_makes_it_fail(
+    installed: Installed, certificates: dict[str, str]
+) -> None:
+    before = long_prompts(installed.gpu1)
+    refused = mutate(installed.site.depot, list(certificates.values()), 2000, LONG_PROMPT)
+    assert refused.keys() <= {"100", "200", "400", "403", "404", "405", "412", "413", "414", "429"}
+    assert long_prompts(installed.gpu1) == before
+    taken = mutate(installed.site.depot, ["/etc/appliance/pki/clients/operator"], 500, LONG_PROMPT)
+    assert taken.keys() <= {"100", "200", "400", "404", "405", "412", "413", "414", "415", "422", "429"}
+    assert "".join(installed.operator.ask("operator", "chat")["parts"])
+    wait_for(lambda: long_prompts(installed.gpu1) > before, 10, pause=0.2)  # those who may do reach it
 
 
 def test_apt_get_installs_from_the_depot(installed: Installed) -> None:

@@ -37,13 +37,14 @@ class Draft:
         return self.ending.join([*lines, b"", self.body if self.sent is None else self.sent])
 
 
-def mutated(random: Random, client: str, number: int) -> bytes:
+def mutated(random: Random, client: str, number: int, prompt: str = "x") -> bytes:
     """One request of ``client``; equal generators make equal requests."""
     tag = f"{client}-{number}"
     target, model = random.choice(
         [(CHAT, "tiny-chat"), (COMPLETIONS, "tiny-chat"), (EMBEDDINGS, "mini-lm.v2"), (MODELS, "")]
     )
-    body = json.dumps({"model": model, "tag": tag}).encode() if model else b""
+    asked = {"messages": [{"role": "user", "content": prompt}], "prompt": prompt, "max_tokens": 1}
+    body = json.dumps({"model": model, "tag": tag, **asked}).encode() if model else b""
     draft = Draft(random, tag, b"POST" if model else b"GET", target.encode(), body)
     for change in random.choices(_CHANGES, k=random.choice((1, 1, 1, 2, 3))):
         change(draft)
