@@ -38,6 +38,7 @@ def main() -> None:
         sockets = folder / "run/appliance/vllm"
         with running(gateway, root):
             rows: list[str] = []
+            gateway.ready(_MODEL)
             for model, seconds in _THINKING.items():
                 with _model(sockets / _MODEL, seconds):
                     rows += as_rows(f"a model that {model}", _ask(folder, certificates))

@@ -210,6 +210,55 @@ def test_a_model_that_is_down_is_told_from_a_refusal(world: World) -> None:
     assert line["refusal"].startswith("the model is not ready")
 
 
+def test_nobody_is_sent_to_a_model_that_is_not_ready(world: World) -> None:
+    before = world.count()
+    world.gateway.ready("tiny-chat", now=False)
+    answer = world.gateway.ask("alice", CHAT, ASK)
+    listed = world.gateway.ask("alice", "/v1/models")
+    other = world.gateway.ask("bob", EMBED, {"model": "mini-lm.v2", "input": "x"})
+    world.gateway.ready("tiny-chat")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert json.loads(answer.body)["error"]["message"].startswith("the model is not ready")
+    assert b'"tiny-chat"' in listed.body
+    assert other.status == 200
+    assert world.count() == before + 1
+    line = world.gateway.audit(answer.headers["x-request-id"])
+    assert (line["status"], line["model"], line["upstream_status"]) == (503, "tiny-chat", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "goes_down", "seen", "reason"),
+    [
+        (500, True, 503, "the model is not ready"),
+        (500, False, 500, "the model failed"),
+        (503, False, 503, "the model's queue is full"),
+    ],
+)
+def test_failures_of_a_model_are_told_in_the_gateways_form(
+    world: World, status: int, *, goes_down: bool, seen: int, reason: str
+) -> None:
+    world.chat.status = status
+    if goes_down:
+        world.chat.before_answer = lambda: world.gateway.ready("tiny-chat", now=False)
+    answer = world.gateway.ask("alice", CHAT, ASK)
+    world.chat.status = 200
+    world.chat.before_answer = None
+    world.gateway.ready("tiny-chat")
+    assert answer.status == seen
+    assert json.loads(answer.body)["error"]["message"].startswith(reason)
+    assert ("retry-after" in answer.headers) == (seen == 503)
+    line = world.gateway.audit(answer.headers["x-request-id"])
+    assert (line["status"], line["upstream_status"], line["refusal"][: len(reason)]) == (seen, str(status), reason)
+
+
+def test_what_a_model_refuses_is_its_own_affair(world: World) -> None:
+    world.chat.status = 400
+    answer = world.gateway.ask("alice", CHAT, ASK)
+    world.chat.status = 200
+    assert (answer.status, answer.body) == (400, b'{"answer":"secret answer"}')
+    assert world.gateway.audit(answer.headers["x-request-id"])["refusal"] == ""
+
+
 def test_a_model_that_ends_before_it_answers_is_not_ready(world: World) -> None:
     world.chat.hangs_up = True
     answer = world.gateway.ask("alice", CHAT, ASK)

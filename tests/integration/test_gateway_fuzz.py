@@ -52,6 +52,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
         recording_model(sockets / "mini-lm.v2") as embedding,
         running(gateway, root),
     ):
+        for name in ("tiny-chat", "mini-lm.v2"):
+            gateway.ready(name)
         before = _processes(gateway)
         talks = _fuzz(gateway, Random(SEED))  # noqa: S311 - not for secrets
         last = gateway.ask("alice", CHAT, {"model": "tiny-chat"})

@@ -176,6 +176,15 @@ class Gateway:
         ]
         (self.folder / "etc/appliance/tls/crl.pem").write_bytes(b"".join(lists))
 
+    def ready(self, model: str, *, now: bool = True) -> None:
+        """Let requests go to a model, or not."""
+        path = self.folder / "run/appliance/ready" / model
+        path.parent.mkdir(exist_ok=True)
+        if now:
+            path.touch()
+        else:
+            path.unlink()
+
     def take_out(self, client: str, end: str = "") -> None:
         """Write the list of clients without this one, or without its lines with this ``end``."""
         path = self.folder / "etc/appliance/gateway/clients.conf"

@@ -34,4 +34,6 @@ def running_world(folder: Path) -> Iterator[World]:
         fake_model(sockets / "mini-lm.v2") as embedding,
         running(gateway, root),
     ):
+        for name in ("tiny-chat", "mini-lm.v2"):
+            gateway.ready(name)
         yield World(gateway, chat, embedding)

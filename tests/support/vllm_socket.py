@@ -40,6 +40,7 @@ class FakeModel:
     status: int = 200
     answer: bytes = b'{"answer":"secret answer"}'
     cut: int = 0
+    before_answer: Callable[[], None] | None = None
     go_on: threading.Event = field(default_factory=threading.Event)
     metrics: Callable[[], str] = str
 
@@ -81,6 +82,8 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
                 return
             if model.hangs:
                 model.go_on.wait(60)
+            if model.before_answer:
+                model.before_answer()
             self.send_response(model.status)
             # What a model that was taken over would try.
             self.send_header("X-Accel-Redirect", "/upstream/other/v1/completions")
