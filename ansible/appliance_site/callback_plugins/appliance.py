@@ -16,10 +16,15 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from ansible.constants import COLOR_ERROR, COLOR_SKIP
 from ansible.plugins.callback.default import CallbackModule as Default
+
+# What filters need: Ansible forks a process for each task, and those that use one would load all of it again.
+for _needed in ("appliance.model.bundle", "appliance.model.site_limits", "cryptography.x509"):
+    import_module(_needed)
 
 DOCUMENTATION = """
     name: appliance

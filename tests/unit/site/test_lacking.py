@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.role_files import role_file
 
-LACKS = runpy.run_path(str(role_file("units", "lacking.py")))["lacks"]
+PROGRAM = runpy.run_path(str(role_file("units", "lacking.py")))
+LACKS, JOBS = PROGRAM["lacks"], PROGRAM["jobs"]
 RUNNING = {"ActiveState": "active", "CanReload": "yes", "ReloadResult": "success", "UnitFileState": "enabled"}
 
 
@@ -40,33 +41,48 @@ def test_a_unit_that_is_newer_than_its_files_lacks_nothing(tmp_path: Path) -> No
 
 
 def test_a_change_of_its_configuration_is_taken_up(tmp_path: Path) -> None:
-    assert lacks(tmp_path, unit(tmp_path, reloaded=-1)) == "reloaded"
-    assert lacks(tmp_path, unit(tmp_path, reloaded=-1, CanReload="no", ReloadResult="")) == "restarted"
+    assert lacks(tmp_path, unit(tmp_path, reloaded=-1)) == "reload"
+    assert lacks(tmp_path, unit(tmp_path, reloaded=-1, CanReload="no", ReloadResult="")) == "restart"
 
 
 def test_a_change_of_its_own_file_takes_a_restart(tmp_path: Path) -> None:
-    assert lacks(tmp_path, unit(tmp_path, started=-1)) == "restarted"
+    assert lacks(tmp_path, unit(tmp_path, started=-1)) == "restart"
 
 
 def test_a_generated_unit_is_as_old_as_what_it_is_made_from(tmp_path: Path) -> None:
     known = unit(tmp_path, started=-1, FragmentPath="/run/systemd/generator/x", SourcePath=str(tmp_path / "unit"))
-    assert lacks(tmp_path, known, enabled=False) == "restarted"
+    assert lacks(tmp_path, known, enabled=False) == "restart"
 
 
 def test_a_reload_that_failed_is_tried_again(tmp_path: Path) -> None:
-    assert lacks(tmp_path, unit(tmp_path, ReloadResult="exit-code")) == "reloaded"
+    assert lacks(tmp_path, unit(tmp_path, ReloadResult="exit-code")) == "reload"
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("ActiveState", "failed"), ("ActiveState", "inactive"), ("UnitFileState", "disabled")]
 )
 def test_what_does_not_run_or_would_not_after_a_boot_is_started(tmp_path: Path, name: str, value: str) -> None:
-    assert lacks(tmp_path, unit(tmp_path) | {name: value}) == "started"
+    assert lacks(tmp_path, unit(tmp_path) | {name: value}) == "start"
 
 
 def test_a_unit_that_systemd_has_never_seen_is_started(tmp_path: Path) -> None:
-    assert lacks(tmp_path, defaultdict(str, {"ActiveState": "inactive", "LoadState": "not-found"})) == "started"
+    assert lacks(tmp_path, defaultdict(str, {"ActiveState": "inactive", "LoadState": "not-found"})) == "start"
 
 
 def test_a_generated_unit_cannot_be_enabled(tmp_path: Path) -> None:
     assert lacks(tmp_path, unit(tmp_path, UnitFileState="generated"), enabled=False) == ""
+
+
+def test_units_of_one_turn_start_side_by_side_and_the_others_in_their_order() -> None:
+    given = [("a", {"turn": 1}), ("b", {"turn": 0}), ("c", {"turn": 0}), ("d", {"turn": 0}), ("e", {"turn": 0})]
+    states = {"a": "start", "b": "start", "c": "restart", "d": "start", "e": ""}
+    wanted = [{"name": name, "enabled": False, "files": [], **more} for name, more in given]
+    known: dict[str, dict[str, str]] = {name: defaultdict(str) for name in states}
+    assert JOBS(wanted, known, states) == [["start", "--", "b", "d"], ["restart", "--", "c"], ["start", "--", "a"]]
+
+
+def test_units_without_turns_start_one_by_one_once_they_are_enabled() -> None:
+    wanted: list[dict[str, object]] = [{"name": name, "enabled": True, "files": []} for name in ("a", "b")]
+    known = {"a": defaultdict(str), "b": defaultdict(str, UnitFileState="enabled")}
+    states = {"a": "start", "b": "start"}
+    assert JOBS(wanted, known, states) == [["enable", "--", "a"], ["start", "--", "a"], ["start", "--", "b"]]

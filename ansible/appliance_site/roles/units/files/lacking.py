@@ -16,11 +16,13 @@ import sys
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 PROPERTIES = (
     "ActiveEnterTimestamp,ActiveState,CanReload,FragmentPath,Id,LoadState,NeedDaemonReload,ReloadResult,"
     "SourcePath,StateChangeTimestamp,UnitFileState"
 )
+Unit = dict[str, Any]
 # Units that others start, such as those that reload a service, have to be read too.
 OURS = "appliance-*"
 
@@ -30,16 +32,24 @@ def main() -> None:
     wanted = [{"enabled": True, "files": [], **unit} for unit in json.load(sys.stdin)]
     known = show([unit["name"] for unit in wanted])
     states = {unit["name"]: lacks(known[unit["name"]], unit["enabled"], unit["files"]) for unit in wanted}
-    lacking = [
-        {"name": unit["name"], "enabled": unit["enabled"], "state": states[unit["name"]]}
-        for unit in wanted
-        if states[unit["name"]]
-    ]
     unread = any(
         about["NeedDaemonReload"] == "yes" or (about["LoadState"] == "not-found" and name in states)
         for name, about in known.items()
     )
-    print(json.dumps({"unread": unread, "lacking": lacking}))
+    lacking = [unit["name"] for unit in wanted if states[unit["name"]]]
+    print(json.dumps({"unread": unread, "lacking": lacking, "jobs": jobs(wanted, known, states)}))
+
+
+def jobs(wanted: list[Unit], known: dict[str, dict[str, str]], states: dict[str, str]) -> list[list[str]]:
+    """Arguments of systemctl, in order: what to enable, and then what to start, units of one turn together."""
+    lacking = [(unit.get("turn", number), unit) for number, unit in enumerate(wanted) if states[unit["name"]]]
+    together: dict[tuple[int, str], list[str]] = {}
+    for turn, unit in sorted(lacking, key=lambda entry: entry[0]):
+        together.setdefault((turn, states[unit["name"]]), []).append(unit["name"])
+    enable = [
+        unit["name"] for _, unit in lacking if unit["enabled"] and known[unit["name"]]["UnitFileState"] != "enabled"
+    ]
+    return [["enable", "--", *enable]] * bool(enable) + [[verb, "--", *names] for (_, verb), names in together.items()]
 
 
 def show(names: list[str]) -> dict[str, dict[str, str]]:
@@ -51,17 +61,17 @@ def show(names: list[str]) -> dict[str, dict[str, str]]:
 
 
 def lacks(unit: dict[str, str], enabled: bool, files: list[str]) -> str:
-    """``started``, ``reloaded``, ``restarted``, or nothing."""
+    """``start``, ``reload``, ``restart``, or nothing."""
     own = unit["SourcePath"] or unit["FragmentPath"]
     if own and newer(own, unit["ActiveEnterTimestamp"]):
-        return "restarted"
+        return "restart"
     if unit["ActiveState"] == "active" and (
         any(newer(file, unit["StateChangeTimestamp"]) for file in files)
         or (unit["CanReload"] == "yes" and unit["ReloadResult"] != "success")
     ):
-        return "reloaded" if unit["CanReload"] == "yes" else "restarted"
+        return "reload" if unit["CanReload"] == "yes" else "restart"
     if unit["ActiveState"] != "active" or (enabled and unit["UnitFileState"] != "enabled"):
-        return "started"
+        return "start"
     return ""
 
 
