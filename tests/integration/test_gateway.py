@@ -227,22 +227,25 @@ def test_nobody_is_sent_to_a_model_that_is_not_ready(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "goes_down", "seen", "reason"),
+    ("status", "state", "seen", "reason"),
     [
-        (500, True, 503, "the model is not ready"),
-        (500, False, 500, "the model failed"),
-        (503, False, 503, "the model's queue is full"),
+        (500, "goes down", 503, "the model is not ready"),
+        (500, "engine is dead", 503, "the model is not ready"),
+        (500, "", 500, "the model failed"),
+        (503, "", 503, "the model's queue is full"),
     ],
 )
 def test_failures_of_a_model_are_told_in_the_gateways_form(
-    world: World, status: int, *, goes_down: bool, seen: int, reason: str
+    world: World, status: int, state: str, seen: int, reason: str
 ) -> None:
     world.chat.status = status
-    if goes_down:
+    world.chat.healthy = state != "engine is dead"
+    if state == "goes down":
         world.chat.before_answer = lambda: world.gateway.ready("tiny-chat", now=False)
     answer = world.gateway.ask("alice", CHAT, ASK)
     world.chat.status = 200
     world.chat.before_answer = None
+    world.chat.healthy = True
     world.gateway.ready("tiny-chat")
     assert answer.status == seen
     assert json.loads(answer.body)["error"]["message"].startswith(reason)

@@ -34,6 +34,10 @@ LINES = {
     f"GET /{'a' * 9000} HTTP/1.1": 414,
     "TRACE /v1/models HTTP/1.1": 405,
     "GET /refused HTTP/1.1": 404,
+    "GET /failed HTTP/1.1": 404,
+    "GET /listed HTTP/1.1": 404,
+    "GET /health/tiny-chat HTTP/1.1": 404,
+    "GET /upstream/tiny-chat/v1/completions HTTP/1.1": 404,
 }
 HEADERS = {
     "": 400,

@@ -30,8 +30,9 @@ class Arrived:
 class FakeModel:
     """What arrived, and what is answered; a streamed answer goes on until ``go_on`` is set.
 
-    A model that ``hangs_up`` closes instead of answering; one that ``hangs`` answers when ``go_on``
-    is set; ``cut`` counts streams whose reader has gone.  ``metrics`` gives what is read at /metrics.
+    A model that ``hangs_up`` closes instead of answering; one that ``hangs`` answers when ``go_on`` is set; one that is
+    not ``healthy`` says so at /health.  ``cut`` counts streams whose reader has gone; ``metrics`` gives what is read at
+    /metrics.
     """
 
     arrived: list[Arrived] = field(default_factory=list)
@@ -40,6 +41,7 @@ class FakeModel:
     status: int = 200
     answer: bytes = b'{"answer":"secret answer"}'
     cut: int = 0
+    healthy: bool = True
     before_answer: Callable[[], None] | None = None
     go_on: threading.Event = field(default_factory=threading.Event)
     metrics: Callable[[], str] = str
@@ -104,7 +106,7 @@ def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             text = model.metrics().encode()
-            self.send_response(200)
+            self.send_response(200 if model.healthy else 503)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             with contextlib.suppress(BrokenPipeError):  # whoever asked has gone

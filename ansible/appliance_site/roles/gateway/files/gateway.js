@@ -62,6 +62,11 @@ function list(r) {
     r.internalRedirect('/listed');
 }
 
+// After a model has answered 500: vLLM says at /health whether its engine has died.
+function failed(r) {
+    r.subrequest(`/health/${r.variables.appliance_model}`, (reply) => r.return(reply.status === 200 ? 500 : 503));
+}
+
 // Passes an answer on, part by part, as long as its client may ask; an error ends both connections.
 function watch(r, data, flags) {
     const now = Date.now();
@@ -169,4 +174,4 @@ function der(pem) {
     return Buffer.from(lines.join(''), 'base64');
 }
 
-export default {fingerprint, list, route, watch};
+export default {failed, fingerprint, list, route, watch};
