@@ -1,8 +1,9 @@
 """Follows a page of docs/recipes on a real site, as an operator on its depot does."""
 
 import json
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,31 +13,28 @@ from tests.site.hosts import CommandFailed, Host
 from tests.site.operator import INVENTORY
 from tests.support.recipes import Step, missing, steps
 
+# What a shell remembers: where it is, and its variables.
+_STAYS = re.compile(r"cd |\w+=")
 
-def follow(depot: Host, page: str, *, instead: Mapping[str, str] | None = None) -> str:
-    """Do what ``page`` says; all that was printed.  Raises CommandFailed when it is not what the page says.
 
-    ``instead`` has words of the page that differ at this site.  The first block of commands
-    says where the others are typed.
-    """
+def follow(depot: Host, page: str) -> str:
+    """Do what ``page`` says; all that was printed.  Raises CommandFailed when it is not what the page says."""
+    return follow_steps(depot, steps(page))
+
+
+def follow_steps(depot: Host, some: Sequence[Step]) -> str:
+    """The same for some steps of a page."""
     said: list[str] = []
-    begin = ""
-    for step in (_here(step, instead or {}) for step in steps(page)):
+    before = ""
+    for step in some:
         if step.kind == "yaml":
             _write(depot, step.text)
         elif step.kind == "sh":
-            begin = begin or step.text
-            said.append(_type(depot, step.text if step.text == begin else begin + step.text))
+            said.append(_type(depot, before + step.text))
+            before += "".join(line for line in step.text.splitlines(keepends=True) if _STAYS.match(line))
         elif lacking := missing(step.text, said[-1]):
-            raise CommandFailed(f"{page} promises {lacking[0]!r}, but this came:\n{said[-1]}")
+            raise CommandFailed(f"the page promises {lacking[0]!r}, but this came:\n{said[-1]}")
     return "".join(said)
-
-
-def _here(step: Step, instead: Mapping[str, str]) -> Step:
-    text = step.text
-    for word, other in instead.items():
-        text = text.replace(word, other)
-    return Step(step.kind, text)
 
 
 def _write(depot: Host, text: str) -> None:

@@ -26,6 +26,13 @@ def steps(page: str) -> list[Step]:
     return found
 
 
+def halves(page: str, *, after: str = "text") -> tuple[list[Step], list[Step]]:
+    """The blocks up to the first of a kind, and those behind it: something happens in between."""
+    found = steps(page)
+    middle = 1 + [step.kind for step in found].index(after)
+    return found[:middle], found[middle:]
+
+
 def missing(told: str, printed: str) -> list[str]:
     """Lines of ``told`` that ``printed`` has not, in this order; ``...`` stands for what differs from site to site."""
     lines = iter(printed.splitlines())

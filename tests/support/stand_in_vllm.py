@@ -1,6 +1,7 @@
 """Takes vLLM's place in an image: heeds ``--uds``, and answers every chat with what the model's config.json says."""
 
 import json
+import signal
 import sys
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -41,4 +42,5 @@ def _chat(asked: dict[str, object], part: str) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has to say so
     Server(sys.argv[sys.argv.index("--uds") + 1], Handler).serve_forever()
