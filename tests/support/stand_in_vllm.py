@@ -15,9 +15,19 @@ class Server(ThreadingMixIn, UnixStreamServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """What watches an engine looks for figures; without any, it asks for something real."""
+        self._send(b"", "text/plain")
+
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body, kind = self._stream(asked) if asked.get("stream") else self._answer(asked)
+        self._send(*(self._stream(asked) if asked.get("stream") else self._answer(asked)))
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        if self.command != "GET":
+            super().log_request(code, size)
+
+    def _send(self, body: bytes, kind: str) -> None:
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
