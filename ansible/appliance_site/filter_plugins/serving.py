@@ -137,17 +137,14 @@ def systemd_word(value: str) -> str:
 
 
 def units_beside(model: Mapping[str, object]) -> list[dict[str, object]]:
-    """The unit files that a model has beside its container's: ``model``, ``template`` and ``path`` of each."""
+    """The unit files that a model has beside its container's, as the action ``files`` takes them."""
     name = str(model["name"])
     # A mount's unit is called by its place, as `systemd-escape --path` writes it.
     files = {
         "watch.service.j2": f"vllm-watch@{name}.service",
         "socket.mount.j2": "run-appliance-vllm-" + name.replace("-", r"\x2d") + ".mount",
     }
-    return [
-        {"model": model, "template": template, "path": f"/etc/systemd/system/{file}"}
-        for template, file in files.items()
-    ]
+    return [{"template": template, "path": f"/etc/systemd/system/{file}"} for template, file in files.items()]
 
 
 def _files(artifact: BundleArtifact) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def _complaints(strange: list[str], known: set[str], prefixes: tuple[str, ...]) 
             yield f"{name}, which no role knows"
 
 
+@cache
 def _options(role: Path) -> dict[str, Any]:
     specification = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
     options: dict[str, Any] = specification.get("options", {})
