@@ -1,5 +1,6 @@
 """``appliance audit``."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,10 @@ def audit(
     head: Annotated[
         list[Path] | None, typer.Option("--head", help="A head of the log that was kept elsewhere; repeatable.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", help="OS packages of a fresh host; what neither they nor the bundle are does not fit."),
+    ] = None,
     out_file: Annotated[Path | None, typer.Option("--out", "-o", help="Where the report goes, as HTML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
@@ -45,16 +50,11 @@ def audit(
         site = DEFAULT_SITE
     if site is not None and not site.is_dir():
         raise BadInput("directory-unreadable", "there is no site", where=str(site))
-    materials = audit_step.Materials(
-        root=root,
-        site=Site(site) if site else None,
-        bundles=tuple(bundle or ()),
-        key=key,
-        heads=tuple(head or ()),
-    )
+    held = Site(site) if site else None
+    materials = audit_step.Materials(root, held, tuple(bundle or ()), key, tuple(head or ()), base)
     report = audit_step.audit(materials, TerminalProgress(quiet=quiet or as_json))
     if out_file is not None:
-        write_whole(out_file, audit_step.page(report).encode("utf-8"), mode=0o644)
+        _write(report, out_file, quiet=quiet)
     if as_json:
         out_json(report.model_dump(mode="json", by_alias=True))
     else:
@@ -70,6 +70,13 @@ def _check_place(out_file: Path | None, *, as_json: bool) -> None:
         raise BadInput("usage", "a report has to go somewhere", hint="give --out report.html, or --json")
     if out_file is not None and not out_file.absolute().parent.is_dir():
         raise BadInput("not-writable", "the directory of the report is not there", where=str(out_file))
+
+
+def _write(report: Report, out_file: Path, *, quiet: bool) -> None:
+    page = audit_step.page(report).encode("utf-8")
+    write_whole(out_file, page, mode=0o644)
+    if not quiet:
+        err().print(f"SHA-256 of the report: {hashlib.sha256(page).hexdigest()}", soft_wrap=True)
 
 
 def _tell(report: Report, *, quiet: bool) -> None:

@@ -154,7 +154,8 @@ class AuditedHost(Strict):
     """What a host ran when the log's line ``seq`` was written.
 
     ``from_bundle`` counts the OS packages that it has in the version of its bundle,
-    ``other_version`` names those that it has in another; all others are the base system's.
+    ``other_version`` names those that it has in another, and ``unknown`` those that its bundle
+    does not have.  What the base system has, as far as the auditor has told, is in neither.
     """
 
     seq: int
@@ -163,10 +164,15 @@ class AuditedHost(Strict):
     models: tuple[AuditedModel, ...]
     from_bundle: int
     other_version: tuple[str, ...]
+    unknown: tuple[str, ...]
 
 
 class Report(Strict):
-    """The whole of it.  ``fits`` is False when there is a problem among the findings."""
+    """The whole of it.
+
+    ``base`` says whether the base system's OS packages were known.  ``fits`` is False when
+    there is a problem among the findings.
+    """
 
     schema_: Literal["appliance.audit/v1"] = Field(default=AUDIT_SCHEMA, alias="schema")
     time: str
@@ -174,6 +180,7 @@ class Report(Strict):
     site: str | None
     site_key: str | None
     trusted_root: str
+    base: bool
     fits: bool
     findings: tuple[Finding, ...]
     roots: tuple[AuditedRoot, ...]

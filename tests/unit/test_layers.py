@@ -59,7 +59,9 @@ def test_only_run_starts_processes(module: Path) -> None:
     if module in DOORS:
         return
     assert not {name for name in imports(module) if name.split(".")[0] in {"subprocess", "multiprocessing", "pty"}}
-    calls = {node.attr for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)}
+    attributes = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Attribute)]
+    # A host's system is a field of what it says.
+    calls = {node.attr for node in attributes if ast.unparse(node) != "install.system"}
     assert not calls & {"system", "popen", "execv", "execve", "spawnv", "fork"}
 
 

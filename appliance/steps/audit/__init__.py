@@ -14,7 +14,7 @@ from appliance.model.audit import AuditedHost, AuditedLog, AuditedReceipt, Findi
 from appliance.model.progress import Progress
 from appliance.steps.audit.bundles import Verified, audit_bundle, audit_roots, read_own_chain, refusal
 from appliance.steps.audit.bundles import findings_of as bundle_findings
-from appliance.steps.audit.hosts import audit_host
+from appliance.steps.audit.hosts import audit_host, read_base
 from appliance.steps.audit.hosts import findings_of as host_findings
 from appliance.steps.audit.page import page
 from appliance.steps.audit.story import audit_signed, compare, read_story
@@ -34,7 +34,7 @@ class Materials:
 
     ``root`` is a root document or a directory with the chain, ``bundles`` are beside those
     that ``site`` holds.  ``key`` is the site's public key as the auditor has it, ``heads``
-    are what was exported from its log and kept elsewhere.
+    are what was exported from its log and kept elsewhere, ``base`` lists the OS packages of a fresh host.
     """
 
     root: Path
@@ -42,6 +42,7 @@ class Materials:
     bundles: tuple[Path, ...] = ()
     key: Path | None = None
     heads: tuple[Path, ...] = ()
+    base: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
         site=str(site.root) if site else None,
         site_key=part.keyid if part else None,
         trusted_root=digest_of(chain[0])["sha256"],
+        base=materials.base is not None,
         fits=all(finding.severity != "problem" for finding in findings),
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != "problem")),
         roots=tuple(roots),
@@ -129,7 +131,8 @@ def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -
         what = "the site's key was taken from the site itself: bring the copy of the day it was set up"
         findings.append(note("site-key-own", what, str(own)))
     findings += compare(site, story, bundles, told)
-    hosts = tuple(audit_host(line, install, bundles) for line, install in story.installs.values())
+    base = read_base(materials.base) if materials.base else {}
+    hosts = tuple(audit_host(line, install, bundles, base) for line, install in story.installs.values())
     for host in hosts:
-        findings += host_findings(host, bundles, story.switches)
+        findings += host_findings(host, bundles, story.switches, base_known=bool(materials.base))
     return _SitePart(story.told, tuple(told), hosts, tuple(findings), keyid)

@@ -1,19 +1,43 @@
 """What hosts run, against the bundles that were verified."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from appliance.errors import BadInput
 from appliance.model.audit import AuditedHost, AuditedModel, Finding, note, problem
 from appliance.model.events import Install, Switch
 from appliance.model.log import Line
 from appliance.steps.audit.bundles import Verified
 
+# Names of suites that are another release each few years.
+_MOVING = frozenset({"oldstable", "stable", "testing", "unstable", "sid"})
 
-def audit_host(line: Line, install: Install, bundles: Sequence[Verified]) -> AuditedHost:
-    """What a host ran when the log's ``line`` was written."""
+
+def read_base(path: Path) -> dict[str, str]:
+    """The OS packages of the base system: a line with name and version for each, as dpkg-query prints them.
+
+    Raises BadInput (``base-unreadable``).
+    """
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        return {_name(name): version for name, version in lines}
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            "base-unreadable",
+            f"the list of the base system's OS packages cannot be read: {error}",
+            where=str(path),
+            hint="on a fresh host: dpkg-query --show --showformat='${binary:Package} ${Version}\\n' >base.txt",
+        ) from None
+
+
+def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: Mapping[str, str]) -> AuditedHost:
+    """What a host ran when the log's ``line`` was written; ``base`` has the base system's OS packages."""
     own = _own(install, bundles)
     known = own.packages if own else {}
-    versions = {name.partition(":")[0]: version for name, version in install.packages.items()}
-    shared = {name: version for name, version in versions.items() if name in known}
+    versions = {_name(name): version for name, version in install.packages.items()}
+    # Of a bundle that is not here nothing is known, which is a problem of its own.
+    others = {name: version for name, version in sorted(versions.items()) if own and base.get(name) != version}
     return AuditedHost(
         seq=line.entry.seq,
         time=line.entry.time,
@@ -31,15 +55,30 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified]) -> Aud
             )
             for name, model in install.models.items()
         ),
-        from_bundle=sum(version in known[name] for name, version in shared.items()),
+        from_bundle=sum(version in known.get(name, ()) for name, version in versions.items()),
         other_version=tuple(
-            f"{name} {version}" for name, version in sorted(shared.items()) if version not in known[name]
+            f"{name} {version}"
+            for name, version in others.items()
+            if (name in known or name in base) and version not in known.get(name, ())
+        ),
+        unknown=tuple(
+            f"{name} {version}" for name, version in others.items() if name not in known and name not in base
         ),
     )
 
 
-def findings_of(host: AuditedHost, bundles: Sequence[Verified], switches: Mapping[str, Switch]) -> Iterator[Finding]:
-    """What a host runs that no verified bundle explains, or that is not what is current."""
+def _name(package: str) -> str:
+    """Without its architecture."""
+    return package.partition(":")[0]
+
+
+def findings_of(
+    host: AuditedHost, bundles: Sequence[Verified], switches: Mapping[str, Switch], *, base_known: bool
+) -> Iterator[Finding]:
+    """What a host runs that no verified bundle explains, or that is not what is current.
+
+    Where the base system is not known, its packages cannot be told from a stranger's.
+    """
     where = f"host {host.install.host}, line {host.seq} of the log"
     source = host.install.bundle
     installed = f"it was installed from {source.name} {source.version}"
@@ -51,10 +90,24 @@ def findings_of(host: AuditedHost, bundles: Sequence[Verified], switches: Mappin
         yield problem("host-not-current", what, where)
     for model in host.models:
         yield from _model(model, bundles, where)
+    yield from _system(host.install, bundles, where)
+    finding, hint = (problem, "") if base_known else (note, " (--base tells those of the base system)")
     if host.other_version:
-        names = ", ".join(host.other_version[:5]) + (", ..." if len(host.other_version) > 5 else "")
-        what = f"it has {len(host.other_version)} OS packages in another version than its bundle: {names}"
-        yield note("host-package-differs", what, where)
+        what = f"it has OS packages in another version than its bundle{hint}: {', '.join(host.other_version)}"
+        yield finding("host-package-differs", what, where)
+    if host.unknown:
+        what = f"it has OS packages that its bundle does not have{hint}: {', '.join(host.unknown)}"
+        yield finding("host-package-unknown", what, where)
+
+
+def _system(install: Install, bundles: Sequence[Verified], where: str) -> Iterator[Finding]:
+    own = _own(install, bundles)
+    sources = [artifact.source for artifact in own.told.artifacts if artifact.kind == "os-packages"] if own else []
+    suites = sorted({source.get("archive-suite", "stable") for source in sources} - _MOVING)
+    # "Debian GNU/Linux 13 (trixie)": what stands in os-release
+    if suites and not set(re.findall(r"[a-z]+", install.system)) & set(suites):
+        what = f"its system is {install.system}, and its bundle has OS packages for {', '.join(suites)}"
+        yield problem("host-other-system", what, where)
 
 
 def _model(model: AuditedModel, bundles: Sequence[Verified], where: str) -> Iterator[Finding]:

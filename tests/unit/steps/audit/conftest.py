@@ -33,7 +33,8 @@ def site(tmp_path: Path, carried: Written) -> Site:
 @pytest.fixture
 def materials(site: Site, carried: Written, tmp_path: Path) -> Materials:
     """With what an auditor has kept elsewhere."""
-    head, public = tmp_path / "head.json", tmp_path / "site.pub.pem"
+    head, public, base = (tmp_path / name for name in ("head.json", "site.pub.pem", "base.txt"))
+    base.write_text("bash 5.2.37-2\nlibc6:amd64 2.41-12\n")
     head.write_bytes(export_head(site))
     public.write_bytes((site.root / "receipts/site.pub.pem").read_bytes())
-    return Materials(root=carried.trusted, site=site, key=public, heads=(head,))
+    return Materials(root=carried.trusted, site=site, key=public, heads=(head,), base=base)

@@ -72,7 +72,12 @@ def test_an_audit_changes_nothing_and_can_be_had_of_a_copy_of_the_evidence(
         target.write_bytes(source.read_bytes())
     before = sorted(copy.rglob("*"))
     of_copy = Materials(
-        root=carried.trusted, site=Site(copy), key=materials.key, heads=materials.heads, bundles=(carried.path,)
+        root=carried.trusted,
+        site=Site(copy),
+        key=materials.key,
+        heads=materials.heads,
+        bundles=(carried.path,),
+        base=materials.base,
     )
     report = audit(of_copy, Silent())
     assert report.findings == ()
@@ -256,11 +261,58 @@ def test_a_memory_that_was_made_anew_is_told(site: Site, materials: Materials, c
     assert (found(report), found(report, "note")) == ([], ["state-rebuilt"])
 
 
-def test_packages_in_another_version_are_a_note(site: Site, materials: Materials) -> None:
-    record_install(site, install(site, packages={"nginx": "1.26.3-4", "jq": "1.7.1-6", "bash": "5.2.37-2"}))
+PACKAGES = {"nginx": "1.26.3-3", "jq:amd64": "1.7.1-6", "bash": "5.2.37-2", "libc6:amd64": "2.41-12"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reference"),
+    [
+        ({"nginx": "1.26.3-4"}, "host-package-differs"),
+        ({"bash": "5.2.37-3"}, "host-package-differs"),
+        ({"netcat-backdoor": "6.6.6"}, "host-package-unknown"),
+        ({"netcat-backdoor:amd64": "6.6.6"}, "host-package-unknown"),
+    ],
+)
+def test_packages_that_nobody_knows_do_not_fit(
+    changed: dict[str, str], reference: str, site: Site, materials: Materials
+) -> None:
+    """With a list of the base system's they are problems; without it they are named all the same."""
+    record_install(site, install(site, packages=PACKAGES))
+    assert audit(materials, Silent()).fits
+    record_install(site, install(site, packages={**PACKAGES, **changed}))
     report = audit(materials, Silent())
-    assert (found(report), found(report, "note")) == ([], ["host-package-differs"])
-    assert report.hosts[0].other_version == ("nginx 1.26.3-4",)
+    ((name, version),) = changed.items()
+    told = f"{name.partition(':')[0]} {version}"
+    (finding,) = report.findings
+    assert (finding.severity, finding.reference, told in finding.what) == ("problem", reference, True)
+    without = audit(replace(materials, base=None), Silent())
+    assert without.fits
+    assert any(told in finding.what and "--base" in finding.what for finding in without.findings)
+
+
+def test_another_release_does_not_fit(tmp_path: Path) -> None:
+    def index(value: dict[str, Any]) -> None:
+        full().index(value)
+        value["artifacts"][0].update(kind="os-packages", source={"archive-suite": "trixie"})
+
+    carried = full(index=index).write(tmp_path / "1")
+    site = Site(tmp_path / "site")
+    import_bundle(carried.path, carried.trusted, site, Silent())
+    for system, problems in (
+        ("Debian GNU/Linux 13 (trixie)", []),
+        ("Debian GNU/Linux 12 (bookworm)", ["host-other-system"]),
+    ):
+        record_install(site, install(site, system=system, models={}))
+        assert found(audit(Materials(root=carried.trusted, site=site), Silent())) == problems
+
+
+@pytest.mark.parametrize("text", ["bash\n", "bash 5 x\n", "\ufffe"])
+def test_a_list_of_packages_that_is_none_is_refused(text: str, materials: Materials) -> None:
+    assert materials.base
+    materials.base.write_bytes(text.encode("utf-16") if text == "\ufffe" else text.encode())
+    with pytest.raises(BadInput) as caught:
+        audit(materials, Silent())
+    assert caught.value.reference == "base-unreadable"
 
 
 def test_an_expired_bundle_is_looked_at_and_named(tmp_path: Path) -> None:

@@ -49,9 +49,15 @@ def test_the_page_holds_all_and_asks_nobody(materials: Materials) -> None:
     seen = Tags(text)
     for said in ("tiny 1.0.0", "signer 12", IMAGE, WEIGHTS, "models/tiny/model.safetensors", "5.2.37-2", "Apache-2.0"):
         assert said in seen.text
-    assert {tag for tag, _ in seen.tags} & {"script", "img", "iframe", "link", "a", "object", "form"} == set()
+    assert {tag for tag, _ in seen.tags} & {"script", "img", "iframe", "link", "object", "form"} == set()
     names = {name for _, attributes in seen.tags for name, _ in attributes}
-    assert names - {"colspan"} == {"lang", "charset", "http-equiv", "content", "name", "class", "scope"}
+    plain = {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "id", "href", "aria-label"}
+    assert names - {"colspan"} == plain
+    places = {value for _, attributes in seen.tags for name, value in attributes if name == "id"}
+    links = [value for _, attributes in seen.tags for name, value in attributes if name == "href"]
+    assert len(links) == 8
+    assert {f"#{place}" for place in places} == set(links)
+    assert all("scope" in dict(attributes) for tag, attributes in seen.tags if tag == "th")
     assert "url(" not in text
     assert "default-src 'none'" in text
 
