@@ -15,6 +15,7 @@ from appliance.model.pkcs11 import is_pkcs11_uri
 from appliance.steps import root as root_step
 from appliance.steps.chain import Link
 from appliance.steps.keys import Use, key_for_root, read_public_key
+from appliance.steps.root_words import compare
 from appliance.trust.issue import Duty, NewKey
 from appliance.trust.keys import Signer
 
@@ -168,6 +169,24 @@ def show(
     for link in links:
         _show(err(), link)
     out(str(links[-1].path))
+
+
+@root_app.command("diff")
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The document before, which you have checked.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The document that you are asked to sign.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words what a root document changes: read it before you sign.
+
+    Signatures are not looked at. Example: `appliance root diff roots/1.root.json /media/stick/2.root.json`
+    """
+    changes = compare(before, after)
+    if as_json:
+        out_json({"ok": True, "before": str(before), "after": str(after), "changes": changes})
+        return
+    for change in changes:
+        out(printable(change))
 
 
 def _load(keys: Sequence[str] | None, passphrase_file: Path | None) -> list[Signer]:

@@ -18,13 +18,14 @@ import pytest
 
 from tests.support.bundles import SCRIPT
 from tests.support.debian_root import DebianRoot, debian_root
-from tests.support.documents import commands
-from tests.support.project import DEFINITION, tensor_file
+from tests.support.documents import DOCS, commands
+from tests.support.project import tensor_file
 from tests.support.terminal import at_a_terminal
 
 pytestmark = pytest.mark.integration
 
 DOCUMENT = "key-ceremony.md"
+(SHOWN,) = re.findall(r"^```yaml\n(.*?)^```$", (DOCS / DOCUMENT).read_text(), re.DOTALL | re.MULTILINE)
 PASSPHRASE = "correct horse"
 PROMPTS = r"[Pp]ass ?phrase[^\n:]*: ?|Repeat for confirmation: ?"
 _OURS = Path(sys.executable).parent
@@ -33,8 +34,9 @@ RELEASE_KEY, ROOT_KEY, KEY_ID = commands(DOCUMENT, "Keys")
 (FIRST_DOCUMENT,) = commands(DOCUMENT, "The first root document")
 SIGN_ROOT, ADD_FIRST = commands(DOCUMENT, "Signing a root document")
 BUILD, SIGN_RELEASE, ADD_RELEASE = commands(DOCUMENT, "A release")
-ROTATE, ADD_SECOND = commands(DOCUMENT, "Somebody leaves, somebody comes")
+ROTATE, COMPARE, ADD_SECOND = commands(DOCUMENT, "Somebody leaves, somebody comes")
 REVOKE, ADD_THIRD, BUILD_NEXT = commands(DOCUMENT, "A key was stolen, or may have been")
+BACK_UP, DESTROY = commands(DOCUMENT, "Backups, and the end of a key")
 RELEASE_PQ, ROOT_PQ, ADD_CO_SIGNERS, SIGN_FOURTH, ADD_FOURTH, VERIFY_PROFILE = commands(
     DOCUMENT, "For sites that demand CNSA 2.0"
 )
@@ -49,6 +51,10 @@ class Ceremony:
     @property
     def host(self) -> Path:
         return self.folder / "build host"
+
+    @property
+    def backup(self) -> Path:
+        return self.folder / "backup"
 
     @property
     def stick(self) -> Path:
@@ -74,7 +80,11 @@ class Ceremony:
         programs = f"{_OURS}:/usr/bin:/bin" if ours else "/usr/bin:/bin"
         environment = {"PATH": programs, "HOME": str(machine), "APPLIANCE_CACHE": str(self.folder / "cache")}
         code, seen = at_a_terminal(
-            ["sh", "-euc", text.replace("/media/stick", f"'{self.stick}'")],
+            [
+                "sh",
+                "-euc",
+                text.replace("/media/stick", f"'{self.stick}'").replace("/media/backup", f"'{self.backup}'"),
+            ],
             prompt=PROMPTS,
             answer=PASSPHRASE,
             cwd=machine,
@@ -107,7 +117,7 @@ class Ceremony:
         return {signer["label"] for signer in json.loads(verified.stdout)["signers"]}
 
     def define(self, version: str, *lines: str) -> None:
-        text = DEFINITION.replace("name: small", "name: release").replace("version: 1.0.0", f"version: {version}")
+        text = SHOWN.replace("version: 1.0.0", f"version: {version}")
         (self.host / "bundles/release.yaml").write_text(text + "".join(f"{line}\n" for line in lines))
         assert self.run("lock", "bundles/release.yaml").returncode == 0
 
@@ -117,6 +127,7 @@ def ceremony(tmp_path_factory: pytest.TempPathFactory) -> Ceremony:
     made = Ceremony(tmp_path_factory.mktemp("ceremony"))
     made.folder.chmod(0o755)
     made.stick.mkdir()
+    made.backup.mkdir()
     model = made.host / "bundles/model"
     model.mkdir(parents=True)
     (model / "model.safetensors").write_bytes(tensor_file())
@@ -146,7 +157,10 @@ def released(ceremony: Ceremony) -> Ceremony:
 @pytest.fixture(scope="module")
 def rotated(released: Ceremony) -> Ceremony:
     released.do(RELEASE_KEY, "release-d")
-    released.do(ROTATE)
+    told = released.do(ROTATE)
+    assert re.search(r"release-d \([0-9a-f]{64}\) may now sign bundles", told)
+    assert re.search(r"release-c \([0-9a-f]{64}\) may no longer sign bundles", told)
+    assert '"label": "release-d"' in released.do(COMPARE, ours=False)
     released.sign_root(2, "root-a", "root-c")
     released.do(ADD_SECOND)
     return released
@@ -155,7 +169,7 @@ def rotated(released: Ceremony) -> Ceremony:
 @pytest.fixture(scope="module")
 def revoked(rotated: Ceremony) -> Ceremony:
     rotated.do(RELEASE_KEY, "release-e")
-    rotated.do(REVOKE)
+    assert re.search(r"release-a \([0-9a-f]{64}\) is revoked for good", rotated.do(REVOKE))
     rotated.sign_root(3, "root-b", "root-c")
     rotated.do(ADD_THIRD)
     rotated.define("1.1.0", "minimum_root_version: 3")
@@ -199,6 +213,19 @@ def test_a_rotation_reaches_who_has_only_seen_the_first_document(rotated: Ceremo
     labels = {entry["label"] for entry in shown["documents"][1]["document"]["keys"].values()}
     assert {"release-d", "root-a"} <= labels
     assert "release-c" not in labels
+
+
+def test_a_copy_is_read_again_and_a_key_is_destroyed(released: Ceremony) -> None:
+    released.do(BACK_UP, ours=False)
+    copy = released.backup / "root-a.pem"
+    copy.write_bytes((released.folder / "root-b/root-b.pem").read_bytes())
+    with pytest.raises(AssertionError):
+        released.do(BACK_UP.replace("cp $me.pem /media/backup/\n", ""), "root-a", ours=False)
+    key = released.folder / "release-c/release-c.pem"
+    spare = key.read_bytes()
+    released.do(DESTROY, ours=False)
+    assert not key.exists()
+    key.write_bytes(spare)
 
 
 def test_a_revoked_key_signs_nothing_any_more(revoked: Ceremony) -> None:
@@ -263,6 +290,6 @@ def _check_with_cosign(system: DebianRoot, ceremony: Ceremony, people: Sequence[
 def test_every_command_of_the_page_is_run(released: Ceremony) -> None:
     """A block that a test does not know would rot: those here and in test_key_ceremony.py are all there are."""
     text = (SCRIPT.parents[1] / f"docs/{DOCUMENT}").read_text()
-    here = 3 + 1 + 2 + 3 + 2 + 3 + 6
+    here = 3 + 1 + 2 + 3 + 3 + 3 + 2 + 6
     in_test_key_ceremony = 2 + 3 + 2 + 3 + 1
     assert text.count("```sh\n") == here + in_test_key_ceremony

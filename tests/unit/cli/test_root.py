@@ -273,6 +273,27 @@ def test_a_chain_is_shown_to_people(desk: Desk, roots: Path, people: dict[str, s
         assert part in told
 
 
+def test_what_a_document_changes_is_said_in_words(desk: Desk, roots: Path, people: dict[str, str]) -> None:
+    desk.run("root", "rotate", "roots", "--add", "fourth.pub.pem", "--threshold", "3", *_keys("first", "second"))
+    desk.run("root", "revoke", "roots", "third", "--threshold", "2", *_keys("first", "second"))
+    first, second, third = (f"roots/{number}.root.json" for number in (1, 2, 3))
+    fourth = f"fourth ({people['fourth']})"
+    until, *told = desk.json("root", "diff", first, second)["changes"]
+    assert until.startswith("valid until 20")
+    assert told == [
+        f"{fourth} may now sign root documents",
+        f"{fourth} may now sign bundles",
+        "to sign root documents takes 2 of 4 keys, before 2 of 3 keys",
+        "to sign bundles takes 3 of 4 keys, before 2 of 3 keys",
+    ]
+    out, _ = desk.run("root", "diff", second, third)
+    lost = f"third ({people['third']})"
+    for line in (f"{lost} may no longer sign bundles", f"{lost} is revoked for good", "before 3 of 4 keys"):
+        assert line in out
+    assert desk.refusal("root", "diff", second, first, code=2) == "root-order"
+    assert desk.refusal("root", "diff", first, third, code=2) == "root-order"
+
+
 def test_a_chain_with_a_gap_or_a_stranger_is_not_shown_as_one(desk: Desk, roots: Path) -> None:
     desk.run("root", "rotate", "roots", *_keys("first", "second"))
     desk.run("root", "rotate", "roots", *_keys("first", "second"))
