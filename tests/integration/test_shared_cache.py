@@ -16,6 +16,8 @@ from tests.support.namespaces import needs_namespaces
 pytestmark = [pytest.mark.integration, needs_namespaces]
 
 _OWN = ("--pid", "--fork", "--kill-child", "--mount-proc")
+# Its number is one that nobody else has in a namespace of their own.
+_LATE = ("sh", "-c", 'for number in 1 2 3 4 5 6 7; do sleep 0 & done; wait; "$@"; exit', "sh")
 _WORK = """
 import sys
 from pathlib import Path
@@ -30,10 +32,10 @@ with Cache(Path(sys.argv[1])).work("image") as folder:
 
 
 @contextmanager
-def container(cache: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process that works in the cache and sees itself alone, as number 1; it waits for a line."""
+def container(cache: Path, *, late: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """A process that works in the cache until it gets a line; of all others it sees its shell alone."""
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-    command = ["unshare", *user, *_OWN, "--", sys.executable, "-c", _WORK, str(cache)]
+    command = ["unshare", *user, *_OWN, "--", *(_LATE if late else ()), sys.executable, "-c", _WORK, str(cache)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -47,7 +49,7 @@ def line(process: "subprocess.Popen[str]") -> str:
 
 
 def test_the_work_of_a_live_build_is_left_alone(tmp_path: Path) -> None:
-    with container(tmp_path) as first:
+    with container(tmp_path, late=True) as first:
         place = Path(line(first))
         with container(tmp_path) as second:
             assert Path(line(second)) != place
