@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
+from appliance.errors import BadInput
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
 from appliance.model.lock import LockedArtifact
@@ -29,6 +32,20 @@ class Context:
     sink: Sink
     progress: Progress
     weights: Path | None = None
+
+
+def lock_source(artifact: str, error: ValueError | str) -> BadInput:
+    """The error for an entry of a lock that is of no use for fetching; ``artifact`` is ``kind/name``."""
+    problem = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
+    return BadInput(
+        "lock-source",
+        f"the lock has no valid source: {problem}",
+        where=artifact,
+        hint=f"make it again: appliance lock DEFINITION --only {artifact}",
+    )
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from appliance.artifacts.base import Context
+from appliance.artifacts.base import Context, lock_source
 from appliance.artifacts.image_layer import normalise
 from appliance.artifacts.image_source import ImageBlobs
 from appliance.artifacts.os_packages import fetch_packages, flat_repository, resolve_packages
 from appliance.artifacts.wheels import check_projects, fetch_wheels, requirements_text, resolve_wheels
 from appliance.errors import BadInput, Failed, Stale
 from appliance.model.files import Content
-from appliance.model.images import ImagesSection
+from appliance.model.images import ContainerfileOrigin, ImagesSection
 from appliance.model.jsonform import canonical_json
 from appliance.model.lock import LockedArtifact, LockedFile
 from appliance.model.names import path_problem
@@ -102,7 +102,7 @@ class ContainerfileImages:
             raise Failed("image-missing", "the image has not been built", where=artifact.id)
         content, manifest = built
         digest = f"sha256:{content.sha256}"
-        platform = artifact.source["platform"]
+        platform = _read_origin(artifact).platform
         return ImageBlobs(
             manifest=Descriptor(OCI_MANIFEST, digest, content.size, Platform.parse(platform)),
             blobs=(content, *manifest.blobs),
@@ -144,7 +144,14 @@ def _context_files(folder: Path, context: Context, *, keep: bool = False) -> tup
 
 
 def _local_folder(artifact: LockedArtifact, context: Context) -> Path:
-    return context.base / artifact.source["context"]
+    return context.base / _read_origin(artifact).context
+
+
+def _read_origin(artifact: LockedArtifact) -> ContainerfileOrigin:
+    try:
+        return ContainerfileOrigin.from_fields(artifact.source)
+    except ValueError as error:
+        raise lock_source(artifact.id, error) from None
 
 
 def _below(folder: str, files: Iterable[LockedFile]) -> Iterable[LockedFile]:
@@ -164,7 +171,7 @@ def _part(artifact: LockedArtifact, folder: str) -> tuple[LockedFile, ...]:
 def _key(artifact: LockedArtifact) -> str:
     inputs = [[file.path, file.sha256] for file in artifact.inputs]
     packages = artifact.source.get("archive-packages", "")
-    return hashlib.sha256(canonical_json([_RECIPE, artifact.source["platform"], packages, inputs])).hexdigest()
+    return hashlib.sha256(canonical_json([_RECIPE, _read_origin(artifact).platform, packages, inputs])).hexdigest()
 
 
 def _built(artifact: LockedArtifact, context: Context) -> tuple[Content, Manifest] | None:
@@ -184,6 +191,7 @@ def _built(artifact: LockedArtifact, context: Context) -> tuple[Content, Manifes
 def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
     """Lay the inputs out, make the base, build, and bring the result into our form."""
     sink = context.sink
+    origin = _read_origin(artifact)
     folders = {name: work / name for name in (_DEBS, _WHEELS, _CONTEXT, "tmp")}
     for folder in folders.values():
         folder.mkdir()
@@ -198,8 +206,8 @@ def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
     (folders[_WHEELS] / "requirements.txt").write_bytes(requirements_text(wheels))
     mmdebstrap.make_base(
         folders[_DEBS],
-        artifact.source["archive-packages"].split(),
-        artifact.source["archive-architecture"],
+        origin.packages,
+        origin.architecture,
         folders[_CONTEXT] / _BASE,
         folders["tmp"],
     )

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from appliance.artifacts.base import Context, Layout
+from appliance.artifacts.base import Context, Layout, lock_source
 from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.base import Strict
 from appliance.model.debfile import DebError, read_control
@@ -263,12 +263,12 @@ def _record(source: Mapping[str, str], artifact: str) -> ArchiveRecord:
     try:
         return read_record(source)
     except ValueError as error:
-        raise BadInput("lock-source", f"the lock does not say where to look again: {error}", where=artifact) from None
+        raise lock_source(artifact, error) from None
 
 
 def _url(file: LockedFile, artifact: str) -> str:
     if file.url is None:
-        raise BadInput("lock-source", f"the lock has no address of {file.path}", where=artifact)
+        raise lock_source(artifact, f"there is no address of {file.path}")
     return file.url
 
 

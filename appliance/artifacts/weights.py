@@ -8,7 +8,7 @@ gate, by name before they are fetched and by their bytes each time before they a
 from collections.abc import Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import Context, Layout
+from appliance.artifacts.base import Context, Layout, lock_source
 from appliance.artifacts.weights_directory import Directory
 from appliance.artifacts.weights_gate import Gate
 from appliance.artifacts.weights_hub import HuggingFace
@@ -80,9 +80,4 @@ def _read_source(artifact: LockedArtifact) -> tuple[Origin, dict[str, str]]:
     try:
         return read_source(artifact.source)
     except ValueError as error:
-        raise BadInput(
-            "lock-source",
-            f"the lock has no valid source: {error}",
-            where=artifact.id,
-            hint=f"renew it: appliance lock DEFINITION --only {artifact.id}",
-        ) from None
+        raise lock_source(artifact.id, error) from None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from appliance.artifacts.base import Context
+from appliance.artifacts.base import Context, lock_source
 from appliance.artifacts.weights_gate import Gate
 from appliance.artifacts.weights_source import Resolved, select
 from appliance.errors import BadInput, Stale
@@ -64,7 +64,7 @@ class Wheel:
         if not missing:
             return
         if len(artifact.inputs) != 1 or not artifact.inputs[0].url:
-            raise BadInput("lock-source", "a wheel is one input with an address", where=artifact.id)
+            raise lock_source(artifact.id, "a wheel is one input with an address")
         wheel = artifact.inputs[0]
         try:
             _download(wheel, context)
@@ -76,7 +76,7 @@ class Wheel:
                 if file.sha256 not in missing:
                     continue
                 if file.path not in members or members[file.path].file_size != file.size:
-                    raise BadInput("lock-source", f"{wheel.path} has no such {file.path}", where=artifact.id)
+                    raise lock_source(artifact.id, f"{wheel.path} has no such {file.path}")
                 _send(archive, members[file.path], file, context)
 
 

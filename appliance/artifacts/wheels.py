@@ -18,7 +18,7 @@ from packaging.utils import parse_wheel_filename
 from pydantic import Field
 
 from appliance.artifacts import wheel_directories
-from appliance.artifacts.base import Context, Layout
+from appliance.artifacts.base import Context, Layout, lock_source
 from appliance.artifacts.wheelfile import check_wheel
 from appliance.errors import BadInput, Stale
 from appliance.model.files import BundleFile
@@ -127,10 +127,14 @@ def check_projects(files: Sequence[LockedFile], source: Mapping[str, str], conte
     own = [file for file in files if file.url is None]
     if not own:
         return
+    try:
+        projects = read_projects(source)
+    except ValueError as error:
+        raise lock_source(artifact, error) from None
     with context.sink.work("project") as work:
         made = {
             context.sink.adopt(flit.build_wheel((context.base / project).resolve(), work / str(number))).sha256
-            for number, project in enumerate(read_projects(source))
+            for number, project in enumerate(projects)
         }
     for file in own:
         if file.sha256 not in made:

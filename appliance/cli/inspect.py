@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance.cli.output import err, out_json, printable, size
+from appliance.cli.output import err, out_json, printable, show_text, size
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.model.memory import GIB, MemoryPlan
 from appliance.steps import inspect as inspect_step
@@ -51,7 +51,8 @@ def inspect(
 def _show_claim(claim: inspect_step.Claim) -> None:
     console = _console()
     predicate = claim.predicate
-    console.print(f"[bold]{predicate.name} {predicate.version}[/]  {printable(claim.index.description)}")
+    console.print(f"[bold]{predicate.name} {predicate.version}[/]")
+    show_text(console, claim.index.description)
     console.print(f"created {predicate.created}, expires {predicate.expires}, previous {predicate.previous or 'none'}")
     console.print(f"{predicate.files} files, {size(predicate.bytes)}\n")
     table = Table("artifact", "files", "size", "licence", "source", box=None, pad_edge=False, header_style="bold")
@@ -101,10 +102,9 @@ def _show_artifact(console: Console, artifact: PlannedArtifact, state: str) -> N
         if locked.inputs:
             sizes += f", made from {size(sum(file.size for file in locked.inputs))}"
         sizes += "  "
-    console.print(
-        f"\n[bold]{printable(artifact.id)}[/]  {state}{sizes}licence: {printable(artifact.licence)}", soft_wrap=True
-    )
-    console.print(f"  {printable(artifact.source[:_SHOWN_SOURCE])}", soft_wrap=True)
+    console.print(f"\n[bold]{printable(artifact.id)}[/]  {state}{sizes}".rstrip(), soft_wrap=True)
+    show_text(console, f"licence: {artifact.licence}")
+    show_text(console, artifact.source[:_SHOWN_SOURCE])
 
 
 def _state(state: str) -> str:
@@ -112,7 +112,8 @@ def _state(state: str) -> str:
 
 
 def _show_head(console: Console, plan: Plan) -> None:
-    console.print(f"[bold]{plan.head.name} {plan.head.version}[/]  {printable(plan.head.description)}")
+    console.print(f"[bold]{plan.head.name} {plan.head.version}[/]")
+    show_text(console, plan.head.description)
 
 
 def _show_serving(console: Console, serving: Sequence[PlannedServing]) -> None:

@@ -6,6 +6,7 @@ Progress is shown on a terminal only; elsewhere each step is one line.
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,7 @@ from rich.progress import (
 )
 
 from appliance.errors import ApplianceError
+from appliance.model.names import shown
 from appliance.model.progress import Task
 
 _SHOWN_PROBLEMS = 20
@@ -53,7 +55,10 @@ def show_error(error: ApplianceError, *, as_json: bool) -> None:
         out_json({"ok": False, "error": error.as_dict()})
         return
     console = err()
-    console.print(f"[bold red]error:[/] {printable(error.what)}")
+    first, *more = error.what.split("\n")
+    console.print(f"[bold red]error:[/] {printable(first)}")
+    for line in more:  # what a tool has said
+        console.print(f"  | {printable(line)}")
     for label, value in (("where", error.where), ("expected", error.expected), ("found", error.found)):
         if value:
             console.print(f"  {label + ':':<10}{printable(value)}")
@@ -68,11 +73,14 @@ def show_error(error: ApplianceError, *, as_json: bool) -> None:
 
 
 def printable(text: str) -> str:
-    """Text from a hostile medium must not steer the terminal or Rich's markup."""
-    safe = "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text
-    )
-    return escape(safe)
+    """Text from a hostile medium must not steer the terminal or Rich's markup, nor begin a line like one of ours."""
+    return escape(shown(text))
+
+
+def show_text(console: Console, text: str) -> None:
+    """Somebody's words, marked at the margin: a line that is as wide as the screen goes on where ours begin."""
+    for line in textwrap.wrap(shown(text), max(20, console.width - 4), break_on_hyphens=False):
+        console.print(f"  | {escape(line)}", soft_wrap=True)
 
 
 def size(count: int) -> str:

@@ -29,20 +29,31 @@ ROOTS = "trust"
 # For the profile CNSA 2.0; the SHA-384 of the list itself is the end of its name.
 SHA384_LIST = "evidence/SHA384SUMS"
 
+_DIRECTORIES = {"path", "repository"}
+
 
 class BundleArtifact(Strict):
     """One artifact: what it is, where it came from, under which licence, which files.
 
     ``source`` is a record and no proof.  ``details`` is what its kind tells the site and
-    auditors (for an image, its manifest digest).
+    auditors (for an image, its manifest digest); ``path`` and ``repository`` among them name
+    a directory that holds all files of the artifact.
     """
 
-    kind: str
+    kind: Name
     name: Name
     licence: str
     source: dict[str, str]
     details: dict[str, str] = {}
     files: tuple[BundleFile, ...]
+
+    @model_validator(mode="after")
+    def _directories(self) -> "BundleArtifact":
+        for key in _DIRECTORIES & self.details.keys():
+            folder = self.details[key]
+            if not self.files or not all(file.path.startswith(f"{folder}/") for file in self.files):
+                raise ValueError(f"details.{key} is {folder!r}, where not all files of the artifact lie")
+        return self
 
 
 class BundleIndex(Strict):

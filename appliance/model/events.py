@@ -13,7 +13,7 @@ from appliance.model.base import Strict
 from appliance.model.bundle import TIME_PATTERN, SumsDigest
 from appliance.model.jsonform import canonical_json
 from appliance.model.log import Entry, Head
-from appliance.model.names import Name, Sha256, Version
+from appliance.model.names import HostPath, Name, Sha256, Version
 from appliance.model.override import Allowance
 
 Text = Annotated[str, Field(max_length=1000, pattern=r"\A[ -~]*\z")]
@@ -156,7 +156,7 @@ class Observed(Strict):
     system: Text
     kernel: Text
     models: dict[Name, Model]
-    files: dict[Text, Sha256]
+    files: dict[HostPath, Sha256]
     packages: dict[Text, Text]
 
 

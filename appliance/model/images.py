@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from appliance.model.base import Strict
+from appliance.model.names import LocalPath
 from appliance.model.oci import Platform, check_digest
-from appliance.model.packageset import PackageSet
+from appliance.model.packageset import Architecture, PackageName, PackageSet
 from appliance.model.wheelset import WheelSet
 
 # https://pkg.go.dev/github.com/distribution/reference has the grammar; a registry has to be named.
@@ -73,16 +74,9 @@ def _check_attached_name(value: str) -> str:
     return value
 
 
-def _check_context(value: str) -> str:
-    if not value or value.startswith("/") or not value.isprintable():
-        raise ValueError(f"{value!r} is no path relative to the definition")
-    return value
-
-
 Reference = Annotated[str, AfterValidator(_check_reference)]
 LinuxPlatform = Annotated[str, AfterValidator(_check_platform)]
 Digest = Annotated[str, AfterValidator(check_digest)]
-ContextPath = Annotated[str, AfterValidator(_check_context)]
 AttachedName = Annotated[str, AfterValidator(_check_attached_name)]
 
 
@@ -99,7 +93,7 @@ class ContainerfileSource(Strict):
     ``base`` becomes ``base.tar`` in the context, ``wheels`` an additional context.
     """
 
-    context: ContextPath
+    context: LocalPath
     base: PackageSet
     wheels: WheelSet | None = None
 
@@ -162,3 +156,24 @@ class RegistryOrigin(Strict):
         attached = {key.removeprefix(prefix): text for key, text in fields.items() if key.startswith(prefix)}
         rest = {key: text for key, text in fields.items() if not key.startswith(_ATTACHED)}
         return cls.model_validate({**rest, "attached": attached})
+
+
+class ContainerfileOrigin(Strict):
+    """What a locked image is built from here, as far as building it again takes it."""
+
+    context: LocalPath
+    platform: LinuxPlatform
+    packages: tuple[PackageName, ...]
+    architecture: Architecture
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, str]) -> "ContainerfileOrigin":
+        """Read it from ``LockedArtifact.source``.  Raises ValueError: anybody can edit a lock."""
+        return cls.model_validate(
+            {
+                "context": fields.get("context"),
+                "platform": fields.get("platform"),
+                "packages": tuple(fields.get("archive-packages", "").split()),
+                "architecture": fields.get("archive-architecture"),
+            }
+        )

@@ -36,7 +36,7 @@ class LockedArtifact(Strict):
     and are not carried; ``files`` are carried.
     """
 
-    kind: str
+    kind: Name
     name: Name
     definition: Sha256
     licence: str

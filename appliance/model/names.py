@@ -135,6 +135,36 @@ def check_path(value: str) -> str:
     return value
 
 
+def check_local_path(value: str) -> str:
+    """A path relative to a definition; it may lead up.  Raises ValueError saying why it is refused."""
+    if not value or value.startswith("/"):
+        raise ValueError(f"path {value!r} is not relative to the definition")
+    if problem := path_problem("/".join(part for part in value.split("/") if part not in {".", ".."}) or "x"):
+        raise ValueError(f"path {value!r} {problem}")
+    return value
+
+
+def check_host_path(value: str) -> str:
+    """An absolute path on a host of a site, in printable ASCII.  Raises ValueError saying why it is refused."""
+    if not value.startswith("/") or not (value.isascii() and value.isprintable()):
+        raise ValueError(f"path {value!r} is not absolute, or not in printable ASCII")
+    if {"", ".", ".."} & set(value[1:].split("/")):
+        raise ValueError(f"path {value!r} has an empty component, '.' or '..'")
+    return value
+
+
+def is_seen(character: str) -> bool:
+    """Whether a reader sees a character, and it does nothing to those beside it: no control, format or filler."""
+    return character.isprintable() and not _INVISIBLE.match(character)
+
+
+def shown(text: str) -> str:
+    """``text`` in one line, with an escape for each character that is not seen."""
+    return "".join(
+        character if is_seen(character) else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def collision_key(path: str) -> str:
     """Equal for two paths that some file system cannot tell apart.
 
@@ -146,6 +176,8 @@ def collision_key(path: str) -> str:
     return unicodedata.normalize("NFKC", folded.casefold())
 
 
+LocalPath = Annotated[str, AfterValidator(check_local_path)]
+HostPath = Annotated[str, AfterValidator(check_host_path)]
 # Each with its rule as JSON Schema can say it, for docs/schemas; of a path that is the length alone.
 Name = Annotated[
     str,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator
 
 from appliance.model.base import Strict
-from appliance.model.names import Sha256
+from appliance.model.names import LocalPath, Sha256
 
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -49,6 +49,7 @@ def _check_url(value: str) -> str:
 
 PackageName = Annotated[str, AfterValidator(_check_package)]
 ArchiveUrl = Annotated[str, AfterValidator(_check_url)]
+Architecture = Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
 Component = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 
 
@@ -71,11 +72,11 @@ class PackageSet(Strict):
 
     distribution: Literal["debian"]
     suite: str = Field(pattern=r"^[a-z][a-z0-9.-]*$")
-    architecture: str = Field(pattern=r"^[a-z0-9]+$")
+    architecture: Architecture
     mirror: ArchiveUrl = "http://deb.debian.org/debian"
     security: ArchiveUrl | None = "http://deb.debian.org/debian-security"
     snapshot: ArchiveUrl | None = "https://snapshot.debian.org"
-    keyring: str | None = None
+    keyring: LocalPath | None = None
     components: tuple[Component, ...] = Field(default=("main",), min_length=1)
     packages: tuple[PackageName, ...] = Field(min_length=1)
 

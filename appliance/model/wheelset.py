@@ -24,7 +24,7 @@ from packaging.utils import (
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from appliance.model.base import Strict
-from appliance.model.names import Name
+from appliance.model.names import LocalPath, Name, check_local_path
 
 PYPI = "https://pypi.org/simple"
 
@@ -65,12 +65,6 @@ def _check_index_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _check_project(value: str) -> str:
-    if not value or value.startswith("/") or not value.isprintable():
-        raise ValueError(f"{value!r} is no path relative to the definition")
-    return value
-
-
 def _check_platform(value: str) -> str:
     match = _PLATFORM.fullmatch(value)
     if not match or int(match[2]) < 17:
@@ -91,7 +85,6 @@ def is_fetchable(url: str) -> bool:
 PackageName = Annotated[str, AfterValidator(_check_package)]
 RequirementText = Annotated[str, AfterValidator(_check_requirement)]
 IndexUrl = Annotated[str, AfterValidator(_check_index_url)]
-ProjectPath = Annotated[str, AfterValidator(_check_project)]
 
 
 class Index(Strict):
@@ -113,7 +106,7 @@ class WheelSet(Strict):
     python: str = Field(pattern=r"^3\.[1-9]?[0-9](\.[1-9]?[0-9])?$")
     platform: Annotated[str, AfterValidator(_check_platform)]
     requirements: tuple[RequirementText, ...] = ()
-    projects: tuple[ProjectPath, ...] = ()
+    projects: tuple[LocalPath, ...] = ()
     index: IndexUrl = PYPI
     indexes: tuple[Index, ...] = ()
     exclude: tuple[PackageName, ...] = ()
@@ -205,8 +198,8 @@ def write_record(wheels: WheelSet) -> dict[str, str]:
 
 
 def read_projects(source: Mapping[str, str]) -> tuple[str, ...]:
-    """The source trees that ``write_record`` recorded."""
-    return tuple(shlex.split(source.get(_PROJECTS, "")))
+    """The source trees that ``write_record`` recorded.  Raises ValueError: anybody can edit a lock."""
+    return tuple(map(check_local_path, shlex.split(source.get(_PROJECTS, ""))))
 
 
 def _platforms(machine: str, glibc_minor: int) -> Iterator[str]:

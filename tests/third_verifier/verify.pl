@@ -316,6 +316,12 @@ sub meaning ($there, $listed, $statement) {
     $index->{$_} eq $statement->{predicate}{$_} or die "bundle.json has another $_\n" for qw(name version);
     my %names;
     $names{"$_->{kind}\0$_->{name}"}++ and die "two artifacts of one kind and name\n" for @{$index->{artifacts}};
+    for my $artifact (@{$index->{artifacts}}) {
+        my @files = map { $_->{path} } @{$artifact->{files}};
+        for my $folder (grep { defined } @{$artifact->{details} // {}}{qw(path repository)}) {
+            die "an artifact does not lie where it says\n" if !@files || grep { index($_, "$folder/") != 0 } @files;
+        }
+    }
     my %explained = map { $_ => 1 } qw(bundle.json verify.sh);
     my @lists = grep { m{\Aevidence/SHA384SUMS\.[0-9a-f]{96}\z} } keys %$listed;
     $explained{$lists[0]} = 1 if @lists == 1;
