@@ -26,7 +26,15 @@ class Document:
 
     @classmethod
     def read(cls, data: bytes, where: str) -> "Document":
-        """Raises NotTrusted (``image-refused``)."""
+        """Raises NotTrusted (``image-refused``), or BadInput (``registry-page``) for a page of a web site."""
+        if data.lstrip()[:1] == b"<":
+            raise BadInput(
+                "registry-page",
+                "a web page came instead of a manifest",
+                where=where,
+                found=data.strip()[:80].decode("utf-8", "replace"),
+                hint="check that this is a registry, and whether a proxy or a login page answers for it (https_proxy)",
+            )
         try:
             return cls(data, parse_document(data))
         except ValueError as error:

@@ -36,7 +36,7 @@ class Wheel:
 
     def resolve(self, source: WheelSource, gate: Gate, context: Context) -> Resolved:
         """Find and fetch the wheel, and hash its members below the source's path."""
-        wheel = find_wheel(source.index, source.requirement)
+        wheel = find_wheel(source.index, source.requirement, context.progress.step)
         _download(wheel, context)
         origin = WheelOrigin(index=source.index, requirement=source.requirement, path=source.path)
         with _opened(wheel, context) as archive:

@@ -92,7 +92,7 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> tuple[L
         )
         chosen = {package.name: _chosen(package, question) for package in uv.resolve(question, work)}
         files = [
-            *_offered([wheel for package, wheel in chosen.items() if package not in held]),
+            *_offered([wheel for package, wheel in chosen.items() if package not in held], context),
             *(held[package].lock(wheel.filename, context) for package, wheel in chosen.items() if package in held),
             *(_made(path, wheels, context) for path in built),
         ]
@@ -162,11 +162,11 @@ def _lay_out(artifact: LockedArtifact, context: Context) -> Layout:
     return Layout(artifact, tuple(files), details)
 
 
-def _offered(wheels: Sequence[uv.OfferedWheel]) -> list[LockedFile]:
+def _offered(wheels: Sequence[uv.OfferedWheel], context: Context) -> list[LockedFile]:
     for wheel in wheels:
         if not is_fetchable(wheel.url):
             raise BadInput("wheel-address", "the index names an address that is not https", where=wheel.url)
-    told = sizes(wheel.url for wheel in wheels if wheel.size is None)
+    told = sizes((wheel.url for wheel in wheels if wheel.size is None), context.progress.step)
     return [
         LockedFile(
             path=wheel.filename,

@@ -86,5 +86,5 @@ def _tell(report: Report, *, quiet: bool) -> None:
         if not quiet or finding.severity == "problem":
             where = f"  {finding.where}" if finding.where else ""
             console.print(f"[{colour}]{finding.severity}:[/] {printable(finding.what)}{printable(where)}")
-    if report.fits:
+    if report.fits and not quiet:
         console.print("[green]everything fits together[/]")

@@ -1,107 +1,55 @@
-"""``appliance``: flags to typed options to a step; the one place that ends a run.
+"""The command ``appliance``: what has to be settled before the rest of it is imported.
 
-Exit codes: 0 yes, 1 failed, 2 bad input or usage, 3 not trusted, 130 interrupted.
+That takes a moment, in which an interruption would print where in the code it was.
 """
 
-import errno
-import logging
 import os
 import signal
 import sys
 from types import FrameType
 
-import typer
-
-from appliance import __version__
-from appliance.cli import audit, build, inspect, keys, log, override, receipt, root, sign, site, verify
-from appliance.cli.output import err, show_error
-from appliance.errors import ApplianceError, BadInput, Failed
-
 EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    name="appliance",
-    help="Build, sign, verify and inspect bundles for an air-gapped LLM appliance.",
-    epilog="Exit codes: 0 yes, 1 failed, 2 bad input or usage, 3 not trusted, 130 interrupted.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("lock")(build.lock)
-app.command("build")(build.build)
-app.command("sign")(sign.sign)
-app.command("verify")(verify.verify)
-app.command("inspect")(inspect.inspect)
-app.command("receipt")(receipt.receipt)
-app.command("audit")(audit.audit)
-app.command("import")(site.import_)
-app.command("switch")(site.switch)
-app.add_typer(keys.keys_app, name="keys")
-app.add_typer(root.root_app, name="root")
-app.add_typer(log.log_app, name="log")
-app.add_typer(override.override_app, name="override")
-app.add_typer(site.policy_app, name="policy")
-app.add_typer(site.state_app, name="state")
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    debug: bool = typer.Option(False, "--debug", help="Log every outside command that is run."),
-    version: bool = typer.Option(False, "--version", is_eager=True, help="Show the version and exit."),
-) -> None:
-    if version:
-        sys.stdout.write(f"appliance {__version__}\n")
-        raise typer.Exit
-    if debug:
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
-        logging.getLogger("appliance").setLevel(logging.DEBUG)
+_STREAMS = ("stdin", "stdout", "stderr")
 
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+    _open_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    code = run(sys.argv[1:])
+    _settle_output()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run with ``arguments``; returns the exit code."""
-    os.umask(0o022)  # bundles are there to be read; private keys state their own mode
-    signal.signal(signal.SIGTERM, _interrupt)
-    as_json = "--json" in arguments
+    from appliance.cli.app import run as run_app  # noqa: PLC0415 - after its interruption is settled
+
+    return run_app(arguments)
+
+
+def _open_streams() -> None:
+    """Take the places of closed ones: the next file that is opened would be taken for one of them.
+
+    What is written to a standard output that is closed fails, as everywhere.
+    """
+    for number, name in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # the lowest free number is its own
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
+def _settle_output() -> None:
+    """What could not be written must not fail once more at the very end."""
     try:
-        code = app(arguments, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        code = EXIT_INTERRUPTED
-    except ApplianceError as error:
-        return _fail(error, as_json=as_json)
-    except typer.TyperException as error:
-        usage = BadInput("usage", error.format_message(), hint="see appliance --help")
-        return _fail(usage, as_json=as_json)
-    except OSError as error:
-        return _fail(_system_error(error), as_json=as_json)
-    if code == EXIT_INTERRUPTED:
-        err().print("interrupted; nothing half-made was left, run the same command to go on")
-    return int(code or 0)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(error: ApplianceError, *, as_json: bool) -> int:
-    show_error(error, as_json=as_json)
-    return error.exit_code
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _system_error(error: OSError) -> ApplianceError:
-    where = str(error.filename or "")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BadInput(
-            "disk-full",
-            "the disk is full",
-            where=where,
-            hint="free some space and run it again: what was fetched is kept",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return BadInput("not-permitted", str(error.strerror), where=where)
-    return Failed("system-error", str(error.strerror or error), where=where)
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted; nothing was begun\n")
+    os._exit(EXIT_INTERRUPTED)

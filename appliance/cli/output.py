@@ -26,7 +26,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, Failed
 from appliance.model.names import shown
 from appliance.model.progress import Task
 
@@ -39,9 +39,18 @@ def err() -> Console:
 
 
 def out(text: str) -> None:
-    """A result for programs and pipes: plain text on standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A result for programs and pipes: plain text on standard output.
+
+    Raises Failed (``output-lost``): who asked has to know that there is no answer.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"the result cannot be written to standard output: {error.strerror}"
+        raise Failed("output-lost", what) from None
 
 
 def out_json(value: Any) -> None:
@@ -55,9 +64,9 @@ def show_error(error: ApplianceError, *, as_json: bool) -> None:
         out_json({"ok": False, "error": error.as_dict()})
         return
     console = err()
-    first, *more = error.what.split("\n")
+    first, *rest = error.what.split("\n")
     console.print(f"[bold red]error:[/] {printable(first)}")
-    for line in more:  # what a tool has said
+    for line in rest:  # what a tool has said
         console.print(f"  | {printable(line)}")
     for label, value in (("where", error.where), ("expected", error.expected), ("found", error.found)):
         if value:

@@ -53,7 +53,11 @@ def verify(
         check = partial(with_receipt, check, bundle, root, progress, receipt=receipt, key=signer)
     if site:
         check = partial(on_site, check, bundle, root, progress, site=Site(site))
-    _tell(check(), bundle, as_json=as_json, quiet=quiet)
+    verified = check()
+    if as_json:
+        out_json({"ok": True, "bundle": str(bundle), **_summary(verified)})
+    elif not quiet:
+        _tell(verified)
 
 
 def _demands(policy: Path | None, profile: Profile | None) -> SitePolicy:
@@ -63,10 +67,7 @@ def _demands(policy: Path | None, profile: Profile | None) -> SitePolicy:
     return demands
 
 
-def _tell(verified: VerifiedBundle, bundle: Path, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        out_json({"ok": True, "bundle": str(bundle), **_summary(verified)})
-        return
+def _tell(verified: VerifiedBundle) -> None:
     predicate = verified.statement.predicate
     console = err()
     console.print(
@@ -77,8 +78,7 @@ def _tell(verified: VerifiedBundle, bundle: Path, *, as_json: bool, quiet: bool)
     console.print(f"  root version {verified.root.document.version}; the bundle expires {predicate.expires}")
     if _is_demo(verified):
         console.print("[bold yellow]  this is a DEMO key: anybody may have made this bundle[/]")
-    if not quiet:
-        out("verified")
+    out("verified")
 
 
 def _is_demo(verified: VerifiedBundle) -> bool:

@@ -27,6 +27,11 @@ _STAMP_FORMAT = "%Y%m%dT%H%M%SZ"
 
 # Debian Policy 5.6.1; two characters at least
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_COMPONENT = re.compile(r"[a-z][a-z-]*")
+_SUITE = re.compile(r"[a-z][a-z0-9.-]*")
+# Debian 12 and 13, and what is on its way into 14
+_ARCHITECTURES = ("amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "ppc64el", "riscv64", "s390x")
+_NO_RELEASES = {"sid", "unstable", "experimental", "rc-buggy"}
 _URL_TEXT = re.compile(r"[!-Z^-~]+")  # printable ASCII without brackets, which mean options to apt
 
 
@@ -47,10 +52,29 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_architecture(value: str) -> str:
+    if value not in _ARCHITECTURES:
+        raise ValueError(f"{value!r} is no architecture of Debian: it has {', '.join(_ARCHITECTURES)}")
+    return value
+
+
+def _check_component(value: str) -> str:
+    if not _COMPONENT.fullmatch(value):
+        raise ValueError(f"{value!r} is no component of an archive: write one such as main or non-free-firmware")
+    return value
+
+
+def _check_suite(value: str) -> str:
+    if not _SUITE.fullmatch(value):
+        raise ValueError(f"{value!r} is no suite of an archive: write one such as trixie or trixie-backports")
+    return value
+
+
 PackageName = Annotated[str, AfterValidator(_check_package)]
 ArchiveUrl = Annotated[str, AfterValidator(_check_url)]
-Architecture = Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
-Component = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
+Architecture = Annotated[str, AfterValidator(_check_architecture)]
+Component = Annotated[str, AfterValidator(_check_component)]
+Suite = Annotated[str, AfterValidator(_check_suite)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +95,7 @@ class PackageSet(Strict):
     """
 
     distribution: Literal["debian"]
-    suite: str = Field(pattern=r"^[a-z][a-z0-9.-]*$")
+    suite: Suite
     architecture: Architecture
     mirror: ArchiveUrl = "http://deb.debian.org/debian"
     security: ArchiveUrl | None = "http://deb.debian.org/debian-security"
@@ -89,11 +113,14 @@ class PackageSet(Strict):
         return values
 
     def sources(self) -> tuple[SuiteSource, ...]:
-        """The suites that make up a release: itself, its updates, its security fixes."""
-        sources = [
-            SuiteSource(self.mirror, self.suite, self.components),
-            SuiteSource(self.mirror, f"{self.suite}-updates", self.components),
-        ]
+        """The suites that make up a release: itself, its updates, its security fixes.
+
+        What is no release has neither: sid, and what is beside a release, such as its backports.
+        """
+        sources = [SuiteSource(self.mirror, self.suite, self.components)]
+        if self.suite in _NO_RELEASES or "-" in self.suite:
+            return tuple(sources)
+        sources.append(SuiteSource(self.mirror, f"{self.suite}-updates", self.components))
         if self.security:
             sources.append(SuiteSource(self.security, f"{self.suite}-security", self.components))
         return tuple(sources)

@@ -34,6 +34,7 @@ _PLATFORM = re.compile(r"(x86_64|aarch64)-manylinux_2_([1-9][0-9]?)")
 # The oldest glibc 2.x that has wheels: manylinux1 (PEP 513) and, elsewhere, manylinux2014 (PEP 599).
 _OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}
 _LEGACY_TAGS = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+_PYTHON = re.compile(r"3\.[1-9]?[0-9](?:\.[1-9]?[0-9])?")
 _WHEEL_NAME = re.compile(r"[A-Za-z0-9_.+!-]+\.whl")
 _PROJECTS = "wheels-projects"
 
@@ -63,6 +64,12 @@ def _check_index_url(value: str) -> str:
     if not is_fetchable(value) or parts.query or parts.fragment:
         raise ValueError(f"{value!r} is no https address of a package index")
     return value.rstrip("/")
+
+
+def _check_python(value: str) -> str:
+    if not _PYTHON.fullmatch(value):
+        raise ValueError(f"{value!r} is no version of Python: write two or three numbers, for example 3.13 or 3.13.1")
+    return value
 
 
 def _check_platform(value: str) -> str:
@@ -103,7 +110,7 @@ class WheelSet(Strict):
     definition.  ``exclude`` names what is left out although something asks for it.
     """
 
-    python: str = Field(pattern=r"^3\.[1-9]?[0-9](\.[1-9]?[0-9])?$")
+    python: Annotated[str, AfterValidator(_check_python)]
     platform: Annotated[str, AfterValidator(_check_platform)]
     requirements: tuple[RequirementText, ...] = ()
     projects: tuple[LocalPath, ...] = ()

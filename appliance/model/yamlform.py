@@ -8,7 +8,7 @@ line it was read from, which is what an error message needs.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -33,10 +33,14 @@ class YamlError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data, and the line (from 1) of each key path."""
+    """Plain data, the line (from 1) of each key path, and what is written there where it is not text.
+
+    A number has lost how it was written: 1.10 is 1.1.
+    """
 
     data: Any
     lines: dict[KeyPath, int]
+    written: dict[KeyPath, str] = field(default_factory=dict)
 
     def line_of(self, path: KeyPath) -> int:
         """The line of ``path`` or of its nearest parent that was written down."""
@@ -66,6 +70,7 @@ class _Reader:
     def __init__(self, events: Iterator[Any]) -> None:
         self.events = events
         self.lines: dict[KeyPath, int] = {}
+        self.written: dict[KeyPath, str] = {}
 
     def document(self) -> Document:
         next(self.events)  # stream start
@@ -77,7 +82,7 @@ class _Reader:
         event = next(self.events)
         if not isinstance(event, yaml.StreamEndEvent):
             raise YamlError("there is more than one document in the file", event.start_mark.line + 1)
-        return Document(data, self.lines)
+        return Document(data, self.lines, self.written)
 
     def value(self, event: Any, path: KeyPath) -> Any:
         line = event.start_mark.line + 1
@@ -90,7 +95,9 @@ class _Reader:
             raise YamlError(f"the tag {event.tag} is not accepted", line)
         match event:
             case yaml.ScalarEvent():
-                return _scalar(event)
+                if not isinstance(data := _scalar(event), str):
+                    self.written[path] = event.value
+                return data
             case yaml.SequenceStartEvent():
                 return self.sequence(path)
             case _:

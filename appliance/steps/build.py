@@ -7,10 +7,11 @@ resolve those entries again, which the demo uses and a release never should
 """
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance.artifacts import KINDS, Context
@@ -28,6 +29,8 @@ from appliance.trust.root import walk_chain
 from appliance.trust.threshold import Tally
 
 # Indexes, directories, and what a file system keeps for itself.
+_EPOCH = re.compile(r"[0-9]{1,15}", re.ASCII)
+_FIRST_YEAR, _LAST_YEAR = 2000, 2099
 _SPARE_BYTES = 64 * 1024 * 1024
 
 
@@ -65,6 +68,7 @@ def build(
     fetched stays in the cache for the next run.
     """
     definition = read_definition(definition_path)
+    created = _creation_time(definition.head)
     _check_roots(definition.head, roots, key)
     renewed: list[str] = []
     context = Context(definition_path.parent, cache, progress, weights)
@@ -83,7 +87,7 @@ def build(
             _fetch(next(entry for entry in locked.artifacts if entry.id == artifact.id), context)
     progress.step("Sealing")
     planned = plan(locked, cache, context)
-    written = seal(target, planned, roots, cache, _creation_time())
+    written = seal(target, planned, roots, cache, created)
     signed = sign_bundle(target, [key] if key else [], roots=roots)
     return Built(
         target,
@@ -157,7 +161,22 @@ def _check_space(locked: Lock, cache: Cache) -> None:
         )
 
 
-def _creation_time() -> datetime:
-    """Now, or what SOURCE_DATE_EPOCH (reproducible-builds.org) says."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+def _creation_time(head: Head) -> datetime:
+    """Now, or what SOURCE_DATE_EPOCH (reproducible-builds.org) says, if a bundle can be of that time."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    created = datetime.now(UTC)
+    what, hint = f"this host's clock says {created:%Y-%m-%d}", "set the clock: date --set"
+    if epoch:
+        what, hint = f"SOURCE_DATE_EPOCH is {epoch!r}", "unset it, or give seconds since 1970: date +%s"
+        try:
+            created = datetime.fromtimestamp(int(epoch) if _EPOCH.fullmatch(epoch) else 0, UTC)
+        except (ValueError, OverflowError, OSError):
+            created = datetime.fromtimestamp(0, UTC)
+    # An earlier date is that of a clock without a battery; what expires in 2100 has no form in a statement.
+    if created.year < _FIRST_YEAR or (created + timedelta(days=head.expires_after_days)).year > _LAST_YEAR:
+        raise BadInput(
+            "creation-time",
+            f"{what}: a bundle is made, and expires, from {_FIRST_YEAR} to {_LAST_YEAR}",
+            hint=hint,
+        )
+    return created

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import BadInput
+from appliance.model.value_problem import problem_of
 from appliance.model.yamlform import Document, KeyPath, YamlError, read_yaml
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -64,7 +65,8 @@ class YamlFile:
         key: KeyPath = (*base, *first["loc"])
         if first["type"] == "extra_forbidden":
             raise self.unknown_key(key, _valid_keys(model, tuple(first["loc"][:-1])))
-        raise self.error("value", _message(first), key, hint=_hint(first))
+        written = self.document.written.get(key)
+        raise self.error("value", problem_of(first, written), key, hint=_hint(first, written))
 
     def unknown_key(self, key: KeyPath, valid: list[str]) -> BadInput:
         """An error that names the nearest of the ``valid`` keys."""
@@ -79,15 +81,9 @@ class YamlFile:
         return BadInput(f"{self.what}-{reference}", what, where=where, hint=hint)
 
 
-def _message(error: Any) -> str:
-    if error["type"] == "missing":
-        return f"the key {error['loc'][-1]!r} is missing"
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _hint(error: Any) -> str:
-    if error["type"] == "string_type" and isinstance(error["input"], int | float | bool):
-        return f'write it in quotes: "{error["input"]}"'
+def _hint(error: Any, written: str | None) -> str:
+    if error["type"] == "string_type" and written:
+        return f'write it in quotes: "{written}"'
     return ""
 
 

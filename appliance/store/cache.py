@@ -28,7 +28,7 @@ from appliance.store.tree import Tree
 from appliance.tools import namespace
 
 CHUNK = 1024 * 1024
-_DISK_FULL = ("No space left on device", "Disk quota exceeded", "(os error 28)", "(os error 122)")
+_DISK_FULL = ("no space left on device", "disk quota exceeded", "(os error 28)", "(os error 122)")
 SEALED_MODE = 0o444
 SEALED_MTIME = 0
 
@@ -188,7 +188,7 @@ class Cache:
             if isinstance(error, OSError):
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             else:
-                full = any(text in error.what for text in _DISK_FULL)
+                full = any(text in error.what.lower() for text in _DISK_FULL)
             if not full:
                 raise
             raise BadInput(

@@ -15,7 +15,7 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content
 from appliance.model.progress import Progress, Task
 from appliance.model.sink import Receiver, Sink
-from appliance.tools.http import CHUNK, PARALLEL, Retry, Stopped, check, client, refused, retrying
+from appliance.tools.http import CHUNK, PARALLEL, Retry, Stopped, Tell, check, client, refused, retrying
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def download(requests: Iterable[Request], sink: Sink, progress: Progress, label:
     stop = threading.Event()
     total = sum(request.content.size for request in todo)
     with client() as session, progress.task(label, total) as task, ThreadPoolExecutor(PARALLEL) as pool:
-        futures = [pool.submit(_Download(request, sink, session, task, stop).run) for request in todo]
+        futures = [pool.submit(_Download(request, sink, session, task, stop, progress.step).run) for request in todo]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         finally:
@@ -58,16 +58,19 @@ def download(requests: Iterable[Request], sink: Sink, progress: Progress, label:
 
 
 class _Download:
-    def __init__(self, request: Request, sink: Sink, session: httpx2.Client, task: Task, stop: threading.Event) -> None:
+    def __init__(
+        self, request: Request, sink: Sink, session: httpx2.Client, task: Task, stop: threading.Event, tell: Tell
+    ) -> None:
         self.request = request
         self.sink = sink
         self.session = session
         self.task = task
         self.stop = stop
+        self.tell = tell
         self.shown = 0
 
     def run(self) -> None:
-        retrying(self.once, self.request.url, self.stop)
+        retrying(self.once, self.request.url, self.stop, self.tell)
 
     def once(self) -> None:
         resumed = 0

@@ -21,8 +21,13 @@ PARALLEL = 8
 ATTEMPTS = 5
 _FIRST_WAIT = 0.5  # seconds; three times as long each time
 _MAX_WAIT = 60.0  # also when a server asks for longer
+_NOTICED = 1.0  # seconds
 _TIMEOUT = httpx2.Timeout(60.0, connect=20.0)
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
+
+
+# Takes a line for people: ``Progress.step``.
+Tell = Callable[[str], None]
 
 
 class Gone(BadInput):
@@ -49,7 +54,7 @@ def client() -> httpx2.Client:
     )
 
 
-def get(url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> bytes:
+def get(url: str, tell: Tell, *, limit: int, headers: Mapping[str, str] | None = None) -> bytes:
     """A small document.  ``limit`` in bytes.  Retries like ``download``; same errors."""
 
     def once() -> bytes:
@@ -62,17 +67,17 @@ def get(url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> by
                     raise BadInput("source-oversized", f"the answer is larger than {limit} bytes", where=url)
             return bytes(body)
 
-    return retrying(once, url, threading.Event())
+    return retrying(once, url, threading.Event(), tell)
 
 
-def sizes(urls: Iterable[str]) -> dict[str, int]:
+def sizes(urls: Iterable[str], tell: Tell) -> dict[str, int]:
     """The size in bytes of the file at each URL, without fetching it.  Same errors."""
     wanted = sorted(set(urls))
     with client() as session, ThreadPoolExecutor(PARALLEL) as pool:
-        return dict(zip(wanted, pool.map(lambda url: _size(session, url), wanted), strict=True))
+        return dict(zip(wanted, pool.map(lambda url: _size(session, url, tell), wanted), strict=True))
 
 
-def _size(session: httpx2.Client, url: str) -> int:
+def _size(session: httpx2.Client, url: str, tell: Tell) -> int:
     def once() -> int:
         response = session.head(url)
         if response.status_code in (403, 405, 501) or "Content-Length" not in response.headers:
@@ -85,16 +90,16 @@ def _size(session: httpx2.Client, url: str) -> int:
             raise refused(response, url)
         return int(length)
 
-    return retrying(once, url, threading.Event())
+    return retrying(once, url, threading.Event(), tell)
 
 
 _Result = TypeVar("_Result")
 
 
-def retrying(attempt: Callable[[], _Result], url: str, stop: threading.Event) -> _Result:
+def retrying(attempt: Callable[[], _Result], url: str, stop: threading.Event, tell: Tell) -> _Result:
     """What ``attempt`` returns; again while it raises Retry or the line breaks.
 
-    Raises the last error, or Stopped once ``stop`` is set.
+    ``tell`` hears of every wait that a person would notice.  Raises the last error, or Stopped once ``stop`` is set.
     """
     delay = _FIRST_WAIT
     for left in range(ATTEMPTS - 1, -1, -1):
@@ -106,7 +111,10 @@ def retrying(attempt: Callable[[], _Result], url: str, stop: threading.Event) ->
             error, asked = _unreachable(problem, url), None
         if left == 0:
             raise error
-        if stop.wait(min(asked if asked is not None else delay, _MAX_WAIT)):
+        pause = min(asked if asked is not None else delay, _MAX_WAIT)
+        if pause >= _NOTICED:
+            tell(f"{error.what}: asking again in {pause:.0f} s, {left} more times: {url}")
+        if stop.wait(pause):
             raise Stopped
         delay *= 3
     raise AssertionError("unreachable")

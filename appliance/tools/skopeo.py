@@ -87,7 +87,7 @@ def explain(reference: str, error: Failed) -> ApplianceError:
 
     NotTrusted ``content-mismatch``: the registry serves other bytes than the digest says.
     Missing ``image-missing``.  BadInput ``registry-login``, ``source-refused`` (too many
-    requests), ``registry-certificate``, ``disk-full``, ``source-unreachable``.
+    requests), ``registry-certificate``, ``source-unreachable``.
     """
     if mismatch := _mismatch(reference, error.what):
         return mismatch
@@ -141,12 +141,6 @@ _MEANINGS = (
         "registry-certificate",
         "the registry does not prove who it is by a certificate that is trusted here",
         "put its authority's certificate into /etc/containers/certs.d/REGISTRY/ca.crt, or name it in SSL_CERT_FILE",
-    ),
-    _Meaning(
-        re.compile(r"no space left on device"),
-        "disk-full",
-        "the disk is full",
-        "make room, or choose another cache with --cache; what has arrived is kept",
     ),
     _Meaning(
         re.compile(

@@ -38,13 +38,13 @@ def told(status: int, **headers: str) -> httpx2.Response:
 
 def test_no_body_is_asked_for(answering: Callable[..., list[str]]) -> None:
     methods = answering(told(200, content_length="123"))
-    assert http.sizes([URL, URL]) == {URL: 123}
+    assert http.sizes([URL, URL], print) == {URL: 123}
     assert methods == ["HEAD"]
 
 
 def test_a_server_without_head_is_asked_for_one_byte(answering: Callable[..., list[str]]) -> None:
     methods = answering(told(405), told(206, content_range="bytes 0-0/123", content_length="1"))
-    assert http.sizes([URL]) == {URL: 123}
+    assert http.sizes([URL], print) == {URL: 123}
     assert methods == ["HEAD", "GET"]
 
 
@@ -53,7 +53,7 @@ def test_a_passing_trouble_is_waited_out(
     first: httpx2.Response | Exception, answering: Callable[..., list[str]]
 ) -> None:
     answering(first, told(200, content_length="123"))
-    assert http.sizes([URL]) == {URL: 123}
+    assert http.sizes([URL], print) == {URL: 123}
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_what_is_not_told_is_an_error(
 ) -> None:
     answering(*answers)
     with pytest.raises(BadInput) as caught:
-        http.sizes([URL])
+        http.sizes([URL], print)
     assert (caught.value.reference, caught.value.where) == (reference, URL)

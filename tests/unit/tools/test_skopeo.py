@@ -32,7 +32,6 @@ def explained(words: str) -> Exception:
             "registry-certificate",
         ),
         ("http: server gave HTTP response to HTTPS client", "registry-certificate"),
-        ("writing blob: write /c/oci-put-blob1: no space left on device", "disk-full"),
         ("dial tcp 127.0.0.1:1: connect: connection refused", "source-unreachable"),
         ("dial tcp: lookup registry.example: no such host", "source-unreachable"),
         ("happened during read: unexpected EOF", "source-unreachable"),

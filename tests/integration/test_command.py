@@ -1,0 +1,131 @@
+"""The command itself: interrupted while it starts, and with closed or broken standard files."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import REPOSITORY, Project
+
+pytestmark = pytest.mark.integration
+
+COMMAND = [sys.executable, "-m", "appliance"]
+DEFINITION = REPOSITORY / "bundles/demo.yaml"
+# Interpreters say where they were when they are interrupted before any code of ours runs: the moment is
+# known by the module that is looked for.
+_SLOW_IMPORT = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            print("importing", flush=True)
+            time.sleep(600)
+sys.meta_path.insert(0, Slow())
+from appliance.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["appliance.cli.app", "rich.console", "pydantic_core"])
+def test_an_interruption_while_it_starts_is_no_traceback(module: str) -> None:
+    script = _SLOW_IMPORT.format(module=module)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert (process.returncode, said) == (130, "interrupted; nothing was begun\n")
+
+
+def test_what_has_interruptions_ignored_ignores_them() -> None:
+    """A job in the background of a shell script."""
+    script = _SLOW_IMPORT.format(module="rich.console").replace("time.sleep(600)", "sys.stdin.readline()")
+    with subprocess.Popen(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", script, "--version"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate("\n")[0]
+    assert (process.returncode, said.startswith("appliance ")) == (0, True)
+
+
+def shell(redirection: str, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = ["bash", "-c", f'"$@" {redirection}', "bash", *COMMAND, *map(str, arguments)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["inspect", DEFINITION], ["inspect", DEFINITION, "--json"]]
+)
+def test_a_result_that_cannot_be_told_is_a_failure(redirection: str, arguments: list[str | Path]) -> None:
+    done = shell(redirection, *arguments)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "error: " in done.stderr
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "2>&-", "<&- 2>&-"])
+def test_other_closed_files_do_not_matter(redirection: str) -> None:
+    done = shell(redirection, "inspect", DEFINITION, "--json")
+    assert (done.returncode, done.stdout[:1], done.stderr) == (0, "{", "")
+
+
+def test_a_reader_who_has_had_enough_is_no_error() -> None:
+    done = shell("| head -n 1", "inspect", DEFINITION)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "demo 0.1.0\n", "")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project.make(tmp_path_factory.mktemp("template") / "project")
+
+
+def test_quiet_is_quiet(project: Project) -> None:
+    project.build().check_returncode()
+    told = project.run("verify", "dist/small-1.0.0", "--root", "key.root.json", "--quiet")
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+EPOCHS = ["0", "315532800", "-1", "nonsense", "4102444800", "1e9", "99999999999999999999", " 1"]
+
+
+@pytest.mark.parametrize("epoch", EPOCHS)
+def test_a_time_that_no_bundle_can_have_is_refused_before_anything_is_fetched(epoch: str, project: Project) -> None:
+    refused = project.build("--out", "other", SOURCE_DATE_EPOCH=epoch)
+    assert refused.returncode == 2
+    assert f"SOURCE_DATE_EPOCH is {epoch!r}" in refused.stderr
+    assert "Fetching" not in refused.stderr
+
+
+@pytest.mark.parametrize("year", [1999, 2105])
+def test_an_odd_clock_is_refused_before_anything_is_fetched(year: int, project: Project) -> None:
+    """The clock of the day cannot be another one for one process; Python is told another one instead."""
+    script = f"""
+import sys, time
+offset = time.mktime(({year}, 6, 1, 0, 0, 0, 0, 0, 0)) - time.time()
+import datetime
+class Odd(datetime.datetime):
+    @classmethod
+    def now(cls, zone=None):
+        return super().now(zone) + datetime.timedelta(seconds=offset)
+datetime.datetime = Odd
+from appliance.cli.main import main
+main()
+"""
+    command = [sys.executable, "-c", script, "build", "small.yaml", "--key", "key.pem", "--out", "other"]
+    refused = subprocess.run(
+        command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2, refused.stderr
+    assert f"this host's clock says {year}-" in refused.stderr
+    assert "Fetching" not in refused.stderr
