@@ -1,5 +1,6 @@
 #!/bin/sh
 # What `make bundle` does.  BUNDLE, OUT, KEY and ROOT come from the environment.
+# The last line on standard output is the bundle's directory.  What is signed enough is verified first.
 set -eu
 
 appliance=.venv/bin/appliance
@@ -27,4 +28,10 @@ if [ -n "$root" ] && [ ! -e "$root" ]; then
     printf 'no root document %s: making one that trusts %s alone\n' "$root" "$KEY" >&2
     "$appliance" root new "$root" --key "$KEY" >/dev/null
 fi
-exec "$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew
+bundle=$("$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew)
+# With others still to sign there is nothing yet that a site would take; the build has said so.
+if "$appliance" inspect "$bundle" --json 2>/dev/null | jq --exit-status .complete >/dev/null; then
+    [ ! -d "$root" ] || root=$root/1.root.json
+    "$appliance" verify "$bundle" --root "$root" >&2
+fi
+printf '%s\n' "$bundle"

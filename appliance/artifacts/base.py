@@ -16,6 +16,7 @@ from appliance.errors import BadInput
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
 from appliance.model.lock import LockedArtifact
+from appliance.model.names import shown
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink
 
@@ -46,6 +47,11 @@ def lock_source(artifact: str, error: ValueError | str) -> BadInput:
         where=artifact,
         hint=f"make it again: appliance lock DEFINITION --only {artifact}",
     )
+
+
+def yanked_warning(release: str, reason: str) -> str:
+    """What a lock says of a release that its publisher has taken back (PEP 592)."""
+    return f"{release} was yanked by its publisher: {shown(reason) or 'without a reason'}"
 
 
 @dataclass(frozen=True)

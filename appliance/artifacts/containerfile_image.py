@@ -22,7 +22,7 @@ from appliance.artifacts.base import Context, lock_source
 from appliance.artifacts.image_layer import normalise
 from appliance.artifacts.image_source import ImageBlobs
 from appliance.artifacts.os_packages import fetch_packages, flat_repository, resolve_packages
-from appliance.artifacts.wheels import check_projects, fetch_wheels, requirements_text, resolve_wheels
+from appliance.artifacts.wheels import ResolvedWheels, check_projects, fetch_wheels, requirements_text, resolve_wheels
 from appliance.errors import BadInput, Failed, Stale
 from appliance.model.files import Content
 from appliance.model.images import ContainerfileOrigin, ImagesSection
@@ -55,11 +55,11 @@ class ContainerfileImages:
             raise Failed("image-source", "the section has no containerfile", where=name)
         local = _context_files(context.base / source.context, context)
         packages = resolve_packages(source.base, context)
-        wheels = resolve_wheels(source.wheels, context, f"images/{name}") if source.wheels else ()
+        wheels = resolve_wheels(source.wheels, context, f"images/{name}") if source.wheels else ResolvedWheels()
         inputs = (
             *local,
             *_below(_DEBS, packages.files),
-            *_below(_WHEELS, wheels),
+            *_below(_WHEELS, wheels.files),
         )
         return LockedArtifact(
             kind="images",
@@ -73,6 +73,7 @@ class ContainerfileImages:
                 **packages.source,
                 **(write_record(source.wheels) if source.wheels else {}),
             },
+            warnings=wheels.warnings,
             inputs=tuple(sorted(inputs, key=lambda file: file.path)),
         )
 
@@ -174,13 +175,19 @@ def _key(artifact: LockedArtifact) -> str:
     return hashlib.sha256(canonical_json([_RECIPE, _read_origin(artifact).platform, packages, inputs])).hexdigest()
 
 
-def _built(artifact: LockedArtifact, context: Context) -> tuple[Content, Manifest] | None:
-    """The manifest of an earlier build of the same inputs, when all its blobs are there."""
-    remembered = context.sink.recall(_key(artifact))
+def _recalled(key: str, context: Context) -> Content | None:
+    """The content that was remembered under ``key``, if it is there."""
+    remembered = context.sink.recall(key)
     if len(remembered) != 2 or not remembered[1].isdigit():
         return None
     content = Content(sha256=remembered[0], size=int(remembered[1]))
-    if not context.sink.holds(content):
+    return content if context.sink.holds(content) else None
+
+
+def _built(artifact: LockedArtifact, context: Context) -> tuple[Content, Manifest] | None:
+    """The manifest of an earlier build of the same inputs, when all its blobs are there."""
+    content = _recalled(_key(artifact), context)
+    if content is None:
         return None
     manifest = parse_document(context.sink.path(content).read_bytes())
     if not isinstance(manifest, Manifest) or context.sink.missing(manifest.blobs):
@@ -191,7 +198,6 @@ def _built(artifact: LockedArtifact, context: Context) -> tuple[Content, Manifes
 def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
     """Lay the inputs out, make the base, build, and bring the result into our form."""
     sink = context.sink
-    origin = _read_origin(artifact)
     folders = {name: work / name for name in (_DEBS, _WHEELS, _CONTEXT, "tmp")}
     for folder in folders.values():
         folder.mkdir()
@@ -204,13 +210,7 @@ def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
     (folders[_DEBS] / "Packages").write_bytes(packages)
     wheels = [file for file in _part(artifact, _WHEELS) if not file.path.startswith(_INSTALLER)]
     (folders[_WHEELS] / "requirements.txt").write_bytes(requirements_text(wheels))
-    mmdebstrap.make_base(
-        folders[_DEBS],
-        origin.packages,
-        origin.architecture,
-        folders[_CONTEXT] / _BASE,
-        folders["tmp"],
-    )
+    os.link(sink.path(_base(artifact, context, folders[_DEBS], folders["tmp"])), folders[_CONTEXT] / _BASE)
     try:
         buildah.build(folders[_CONTEXT], folders[_WHEELS], work / "built", folders["tmp"])
     except Failed as failed:
@@ -219,3 +219,22 @@ def _build(artifact: LockedArtifact, context: Context, work: Path) -> Content:
             "containerfile-failed", f"the image cannot be built: {failed.what}", where=str(containerfile)
         ) from failed
     return normalise(work / "built", sink, work)
+
+
+def _base(artifact: LockedArtifact, context: Context, repository: Path, scratch: Path) -> Content:
+    """The tar of the base, made of what lies in ``repository`` unless that was done before.
+
+    It takes longer than most Containerfiles, and stays when one of them fails.
+    """
+    origin = _read_origin(artifact)
+    debs = [[file.path, file.sha256] for file in _part(artifact, _DEBS)]
+    key = hashlib.sha256(
+        canonical_json(["base", _RECIPE, origin.architecture, list(origin.packages), debs])
+    ).hexdigest()
+    known = _recalled(key, context)
+    if known is not None:
+        return known
+    mmdebstrap.make_base(repository, origin.packages, origin.architecture, scratch / _BASE, scratch)
+    base = context.sink.adopt(scratch / _BASE)
+    context.sink.remember(key, (base.sha256, str(base.size)))
+    return base

@@ -44,6 +44,7 @@ class Weights:
             definition=_UNSET_DIGEST,
             licence=section.licence,
             source=source_fields(resolved.origin, section.allow),
+            warnings=resolved.warnings,
             inputs=resolved.inputs,
             files=resolved.files,
         )

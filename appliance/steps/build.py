@@ -142,6 +142,8 @@ def _current_lock(definition: Definition, context: Context, *, renew: bool, rene
 
 def _fetch(artifact: LockedArtifact, context: Context) -> None:
     context.progress.step(f"Fetching {artifact.id}")
+    for warning in artifact.warnings:
+        context.progress.step(f"warning: {artifact.id}: {warning}")
     kind = next(kind for kind in KINDS if kind.name == artifact.kind)
     kind.fetch(artifact, context)
 

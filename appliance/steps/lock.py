@@ -38,6 +38,8 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
     kept.  Raises what the kinds raise.
     """
     path = lock_path(definition.path)
+    if not definition.sections:
+        context.progress.step("warning: the definition names no artifact: its bundle holds nothing but itself")
     chosen = set(only)
     _check_known(chosen, definition)
     entries = {artifact.id: artifact for artifact in read_lock(path).artifacts} if path.exists() else {}
@@ -87,8 +89,14 @@ def _is_current(section: Section, kept: LockedArtifact | None, context: Context,
 def _resolve(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:
     resolved = section.kind.resolve(section.name, section.content, context)
     new = resolved.model_copy(update={"definition": section.digest})
+    for warning in new.warnings:
+        context.progress.step(f"warning: {section.id}: {warning}")
     # What only describes the source (a date, an address) may move while no byte does:
     # keep the old words, so that a diff of two locks shows what really changed.
-    if kept and (kept.definition, kept.inputs, kept.files) == (new.definition, new.inputs, new.files):
+    if kept and _told(kept) == _told(new):
         return kept
     return new
+
+
+def _told(artifact: LockedArtifact) -> tuple[object, ...]:
+    return artifact.definition, artifact.warnings, artifact.inputs, artifact.files

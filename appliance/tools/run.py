@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from appliance.errors import BadInput, Failed
@@ -43,6 +43,7 @@ def run(
     network: bool = False,
     timeout: float | None = None,
     called: str = "",
+    notes: Callable[[str], None] | None = None,
 ) -> str:
     """Run ``argv`` to its end and return its standard output.
 
@@ -50,6 +51,7 @@ def run(
     Raises Failed (``tool-failed``) with the last lines of what it said, and BadInput
     (``tool-missing``) when the program is not installed.  ``timeout`` in seconds.
     ``called`` is the program's name for messages where ``argv`` starts with a wrapper.
+    ``notes`` takes what it wrote to standard error when it succeeds.
     """
     words = [str(word) for word in argv]
     name = called or words[0]
@@ -80,6 +82,8 @@ def run(
         # apt-get explains on standard output what it then refuses on standard error.
         tail = "\n".join(f"{stdout.strip()}\n{stderr.strip()}".strip().splitlines()[-_TAIL_LINES:])
         raise Failed("tool-failed", f"{name} ended with {process.returncode}:\n{tail}", where=shlex.join(words))
+    if notes:
+        notes(stderr)
     return stdout
 
 

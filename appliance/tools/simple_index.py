@@ -11,32 +11,39 @@ from appliance.errors import BadInput
 from appliance.model.files import Content
 from appliance.model.limits import MAX_INDEX_PAGE
 from appliance.model.lock import LockedFile
-from appliance.model.simple_index import choose, parse_page
+from appliance.model.simple_index import WheelLink, choose, parse_page
 from appliance.model.weights import check_server
 from appliance.tools.http import Gone, Tell, get, sizes
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
 
-def find_wheel(index: str, requirement: str, tell: Tell) -> LockedFile:
-    """The wheel that ``index`` has for ``requirement``; its path is the file's name.
+def links_of(index: str, name: str, tell: Tell) -> tuple[WheelLink, ...]:
+    """All wheels that ``index`` has of a distribution.  Raises BadInput as ``find_wheel`` does."""
+    page_url = f"{index}/{canonicalize_name(name)}/"
+    try:
+        page = get(page_url, tell, limit=MAX_INDEX_PAGE, headers={"Accept": _ACCEPT})
+    except Gone:
+        raise BadInput("wheel-not-found", f"the index has no {name}", where=page_url) from None
+    try:
+        return parse_page(page, page_url, name)
+    except (ValueError, RecursionError) as error:
+        raise BadInput("index-unreadable", f"the answer is no page of an index: {error}", where=page_url) from None
+
+
+def find_wheel(index: str, requirement: str, tell: Tell) -> tuple[LockedFile, str | None]:
+    """The wheel that ``index`` has for ``requirement``, and why it was taken back if it was.
+
+    The path of the wheel is the file's name.
 
     Raises BadInput: ``wheel-not-found``, ``index-unreadable`` and what ``download`` raises.
     """
     wanted = Requirement(requirement)
-    page_url = f"{index}/{canonicalize_name(wanted.name)}/"
     try:
-        page = get(page_url, tell, limit=MAX_INDEX_PAGE, headers={"Accept": _ACCEPT})
-    except Gone:
-        raise BadInput("wheel-not-found", f"the index has no {wanted.name}", where=page_url) from None
-    try:
-        links = parse_page(page, page_url, wanted.name)
-    except (ValueError, RecursionError) as error:
-        raise BadInput("index-unreadable", f"the answer is no page of an index: {error}", where=page_url) from None
-    try:
-        link = choose(wanted, links)
+        link = choose(wanted, links_of(index, wanted.name, tell))
         check_server(link.url)
     except ValueError as error:
-        raise BadInput("wheel-not-found", str(error), where=page_url) from None
+        raise BadInput("wheel-not-found", str(error), where=f"{index}/{canonicalize_name(wanted.name)}/") from None
     content = Content(sha256=link.sha256, size=link.size or sizes([link.url], tell)[link.url])
-    return LockedFile(path=link.filename, url=link.url, sha256=content.sha256, size=content.size)
+    wheel = LockedFile(path=link.filename, url=link.url, sha256=content.sha256, size=content.size)
+    return wheel, link.yanked

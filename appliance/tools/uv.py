@@ -12,26 +12,32 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import uv
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.errors import ApplianceError, BadInput, Failed
 from appliance.model.wheelset import WheelSet
 from appliance.tools.run import run
+from appliance.tools.simple_index import links_of
 
 _TIMEOUT = 1800.0  # seconds
+_SHOWN_WHEELS = 10
 # The glibc 2.x that uv 0.13 has platforms for: its --python-platform.
 _GLIBC_KNOWN = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 _STAND_IN = "stand-in"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LISTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?(?:==| @ )\S+")
 _SAYS_WHAT = re.compile(r"^(?:error|cause|hint): ")
+# What uv writes of a release that a requirement pins: others it does not take.
+_YANKED = re.compile(r'^warning: `([^`]+)` is yanked(?: \(reason: "(.*?)"\))?$', re.MULTILINE | re.DOTALL)
+_NO_WHEEL = re.compile(r"Wheels are required for `([^`]+)`")
 _FETCH_FAILED = re.compile(r"Failed to fetch: `?([^\s`]+)")
 
 
@@ -47,11 +53,15 @@ class OfferedWheel:
 
 @dataclass(frozen=True)
 class ResolvedPackage:
-    """One distribution of the answer.  ``name`` is canonical (PEP 503)."""
+    """One distribution of the answer.
+
+    ``name`` is canonical (PEP 503); ``yanked`` is None, or why the release was taken back, which may be "".
+    """
 
     name: str
     version: str
     wheels: tuple[OfferedWheel, ...]
+    yanked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,10 @@ def resolve(question: Resolution, work: Path) -> tuple[ResolvedPackage, ...]:
     """
     own: set[str] = {_distribution(path) for path in question.built}
     _settle_project(question, own, work)
-    return _read_pylock(_compile(question, work, "pylock.toml"), own)
+    notes: list[str] = []
+    answer = _compile(question, work, "pylock.toml", notes.append)
+    yanked = {match[1]: match[2] or "" for note in notes for match in _YANKED.finditer(note)}
+    return _read_pylock(answer, own, yanked)
 
 
 def _settle_project(question: Resolution, own: set[str], work: Path) -> None:
@@ -141,13 +154,13 @@ def _toml(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
 
 
-def _compile(question: Resolution, work: Path, form: str) -> str:
+def _compile(question: Resolution, work: Path, form: str, notes: Callable[[str], None] | None = None) -> str:
     wheels = question.wheels
     # A platform that uv does not know is asked for as the newest older one; wheels that
     # need what lies between are not found then, and none too new is.
     glibc = max(minor for minor in _GLIBC_KNOWN if minor <= wheels.glibc_minor)
     argv: list[str | Path] = [
-        *(_program(), "pip", "compile", work / "pyproject.toml", "--no-config", "--quiet", "--no-header"),
+        *(_program(), "pip", "compile", work / "pyproject.toml", "--no-config", "--no-header"),
         *("--format", form, "--annotation-style", "split", "--emit-index-annotation"),
         *("--python", sys.executable, "--no-python-downloads"),
         *("--python-version", wheels.python, "--python-platform", f"{wheels.machine}-manylinux_2_{glibc}"),
@@ -155,9 +168,10 @@ def _compile(question: Resolution, work: Path, form: str) -> str:
         *("--only-binary", ":all:", "--keyring-provider", "disabled", "--system-certs"),
         *("--excludes", work / "excludes.txt"),
         *("--cache-dir", work / "cache"),
+        *(() if notes else ("--quiet",)),
     ]
     try:
-        return run(argv, cwd=work, network=True, timeout=_TIMEOUT)
+        return run(argv, cwd=work, network=True, timeout=_TIMEOUT, notes=notes)
     except Failed as error:
         raise _explained(error, question) from None
 
@@ -178,6 +192,15 @@ def _explained(error: Failed, question: Resolution) -> ApplianceError:
     if fetch := _FETCH_FAILED.search(said):
         hint = "check network, proxy (https_proxy) and certificates (SSL_CERT_FILE)"
         return BadInput("source-unreachable", f"the package index cannot be read: {said}", where=fetch[1], hint=hint)
+    if (package := _NO_WHEEL.search(said)) and (others := _wheels_for_others(package[1], question)):
+        return BadInput(
+            "wheel-missing",
+            f"{package[1]} has no wheel for the target",
+            where=question.artifact,
+            expected=f"Python {question.wheels.python}, {question.wheels.platform}",
+            found=", ".join(others),
+            hint="change 'python' or 'platform', or ask for another version",
+        )
     if "building from source is disabled" in said:
         hint = "choose another version, or build the wheel once and offer it on an index of your own"
         return BadInput("sdist-refused", said, where=question.artifact, hint=hint)
@@ -187,6 +210,18 @@ def _explained(error: Failed, question: Resolution) -> ApplianceError:
             hint += f"; of {', '.join(sorted(question.stand_ins))} only pip's find-links were asked"
         return BadInput("wheels-unresolvable", said, where=question.artifact, hint=hint)
     return error
+
+
+def _wheels_for_others(package: str, question: Resolution) -> list[str]:
+    """The wheels of what is asked for that an index has, for other Pythons and platforms than the target."""
+    asked = [Requirement(text) for text in question.wheels.requirements]
+    specifiers = [one.specifier for one in asked if canonicalize_name(one.name) == package]
+    try:
+        links = links_of(question.index_of(package), package, lambda line: None)
+    except BadInput:
+        return []  # uv's own words have to do
+    names = [link.filename for link in links if all(one.contains(link.version, prereleases=True) for one in specifiers)]
+    return sorted(names)[-_SHOWN_WHEELS:]
 
 
 @dataclass(frozen=True)
@@ -224,14 +259,15 @@ def _check_origins(question: Resolution, listed: dict[str, _Listed], own: set[st
             )
 
 
-def _read_pylock(text: str, own: set[str]) -> tuple[ResolvedPackage, ...]:
+def _read_pylock(text: str, own: set[str], yanked: Mapping[str, str]) -> tuple[ResolvedPackage, ...]:
     packages = tomllib.loads(text).get("packages", [])
-    return tuple(_package(entry) for entry in packages if canonicalize_name(entry["name"]) not in own)
+    return tuple(_package(entry, yanked) for entry in packages if canonicalize_name(entry["name"]) not in own)
 
 
-def _package(entry: Mapping[str, Any]) -> ResolvedPackage:
+def _package(entry: Mapping[str, Any], yanked: Mapping[str, str]) -> ResolvedPackage:
+    name, version = canonicalize_name(entry["name"]), entry["version"]
     wheels = tuple(_wheel(wheel, entry["name"]) for wheel in entry.get("wheels", []))
-    return ResolvedPackage(canonicalize_name(entry["name"]), entry["version"], wheels)
+    return ResolvedPackage(name, version, wheels, yanked.get(f"{name}=={version}"))
 
 
 def _wheel(entry: Mapping[str, Any], package: str) -> OfferedWheel:

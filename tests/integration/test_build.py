@@ -305,6 +305,22 @@ def test_make_bundle_where_nobody_signs(project: Project) -> None:
     assert json.loads(verified.stdout)["root_version"] == 2
 
 
+def test_make_bundle_ends_with_a_verification(project: Project) -> None:
+    repository = Path(__file__).parents[2]
+    if not (repository / ".venv/bin/appliance").exists():
+        pytest.skip("needs the environment that make makes: make .venv/ready")
+    paths = {"BUNDLE": "small.yaml", "OUT": "dist", "KEY": "key.pem"}
+    variables = {
+        **project.environment,
+        **{name: str(project.folder / path) for name, path in paths.items()},
+        "ROOT": "",
+    }
+    command = [str(repository / "bundles/build.sh")]
+    made = subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stdout) == (0, f"{project.bundle}\n"), made.stderr
+    assert "verified: small 1.0.0" in made.stderr
+
+
 def test_the_profile_is_for_roots_that_have_co_signers(project: Project) -> None:
     definition = project.folder / "small.yaml"
     definition.write_text(f"{definition.read_text()}profile: cnsa-2.0\n")

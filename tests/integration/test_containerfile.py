@@ -228,6 +228,9 @@ def test_a_step_that_fails_is_told_with_what_it_said(project: Project) -> None:
     assert "image/Containerfile" in failed.stderr
     assert "containerfile-failed" in failed.stderr
     assert_nothing_is_left(project)
+    again = project.run("--debug", "build", "small.yaml", "--key", "key.pem")
+    assert (again.returncode, "the disk drive is on fire" in again.stderr) == (1, True)
+    assert "mmdebstrap" not in again.stderr, "the base is not made once more"
 
 
 @pytest.mark.parametrize("name", ["Containerfile", "greeting"])

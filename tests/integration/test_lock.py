@@ -1,6 +1,8 @@
 """`appliance lock` from the command line: what moves, what stays, what is kept when it fails."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,3 +151,60 @@ def test_what_was_resolved_before_an_error_is_kept(project: Project, index: Simp
     assert "Resolving weights/tiny" not in again.stderr
     assert list(locked(project)) == ["weights/tiny", "wheels/tools"]
     assert project.build().returncode == 0
+
+
+@pytest.mark.parametrize("reason", ["it eats letters", ""])
+def test_a_yanked_release_is_told_of_and_the_lock_says_why(project: Project, index: SimpleIndex, reason: str) -> None:
+    define(project, index)
+    text = (project.folder / "small.yaml").read_text()
+    (project.folder / "small.yaml").write_text(text.replace("- sealing-wax", "- sealing-wax==1.0"))
+    index.yanked = {"sealing_wax-1.0-py3-none-any.whl": reason}
+    done = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
+    index.yanked = {}
+    said = f"sealing-wax==1.0 was yanked by its publisher: {reason or 'without a reason'}"
+    assert (done.returncode, f"> warning: wheels/tools: {said}\n" in done.stderr) == (0, True), done.stderr
+    artifacts = yaml.safe_load((project.folder / "small.lock.yaml").read_text())["artifacts"]
+    assert [artifact.get("warnings") for artifact in artifacts] == [None, [said]]
+    assert f"> warning: wheels/tools: {said}\n" in project.build(PIP_FIND_LINKS="").stderr
+
+
+def test_a_set_of_which_nothing_is_left_is_told_of(project: Project, index: SimpleIndex) -> None:
+    define(project, index)
+    text = (project.folder / "small.yaml").read_text()
+    (project.folder / "small.yaml").write_text(text.replace("- sealing-wax", "- sealing-wax; sys_platform == 'win32'"))
+    done = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
+    assert done.returncode == 0, done.stderr
+    assert "> warning: wheels/tools: it holds no wheel" in done.stderr
+
+
+def test_a_definition_of_nothing_is_told_of(project: Project) -> None:
+    (project.folder / "small.yaml").write_text(DEFINITION.split("weights:", maxsplit=1)[0])
+    done = project.run("lock", "small.yaml")
+    assert (done.returncode, "the definition names no artifact" in done.stderr) == (0, True), done.stderr
+
+
+def test_wheels_for_other_pythons_are_not_called_source_distributions(project: Project, index: SimpleIndex) -> None:
+    (wheel,) = index.folder.iterdir()
+    wheel.unlink()
+    write_wheel(index.folder, "sealing-wax", "1.0", tag="cp311-cp311-manylinux_2_17_x86_64")
+    refused = project.run("lock", "small.yaml", "--all", PIP_FIND_LINKS="")
+    assert (refused.returncode, "(wheel-missing)" in refused.stderr) == (2, True), refused.stderr
+    assert "sealing_wax-1.0-cp311-cp311-manylinux_2_17_x86_64.whl" in refused.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small tmpfs in a namespace of its own")
+def test_a_full_disk_is_said_with_its_place(project: Project) -> None:
+    (project.folder / "model/model.safetensors").write_bytes(tensor_file(2_000_000))
+    (project.folder / "small disk").mkdir()
+    script = 'mount -t tmpfs -o size=4m none "small disk"; "$@"'
+    lock = ("lock", "small.yaml", "--only", "weights/tiny", "--cache", "small disk")
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *project.command(*lock)],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "(disk-full)" in done.stderr) == (2, True), done.stderr
+    assert f"where:    {project.folder / 'small disk'}\n" in done.stderr

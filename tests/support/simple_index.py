@@ -5,6 +5,7 @@ them between two requests, and it remembers what it was asked for.
 """
 
 import hashlib
+import html
 import json
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ class SimpleIndex:
         self.folder = folder
         self.json_form = json_form
         self.asked: list[str] = []
+        self.yanked: dict[str, str] = {}  # reasons by file name
         self.origin = ""
 
     @property
@@ -49,12 +51,18 @@ class SimpleIndex:
         if self.json_form:
             listed = [
                 {"filename": name, "url": url, "hashes": {"sha256": digest}, "size": file.stat().st_size}
+                | ({"yanked": self.yanked[name] or True} if name in self.yanked else {})
                 for name, url, digest, file in entries
             ]
             page = {"meta": {"api-version": "1.1"}, "name": package, "versions": [], "files": listed}
             return "application/vnd.pypi.simple.v1+json", json.dumps(page).encode()
-        links = "".join(f'<a href="{url}#sha256={digest}">{name}</a>\n' for name, url, digest, _ in entries)
+        links = "".join(
+            f'<a href="{url}#sha256={digest}"{self._yanked(name)}>{name}</a>\n' for name, url, digest, _ in entries
+        )
         return "text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
+
+    def _yanked(self, name: str) -> str:
+        return f' data-yanked="{html.escape(self.yanked[name])}"' if name in self.yanked else ""
 
 
 def _package(file: Path) -> str:

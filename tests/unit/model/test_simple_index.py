@@ -24,10 +24,10 @@ def test_html_and_json_say_the_same() -> None:
     (file,) = parse_page(json.dumps({"files": [entry]}).encode(), PAGE, "tiny-model")
 
     assert html[0].url == "https://pypi.example/files/tiny_model-1.0-py3-none-any.whl"
-    assert html[0].yanked
+    assert html[0].yanked == "broken"
     assert html[0].size is None
     assert file.size == 7
-    assert (file.url, file.sha256, file.version, file.yanked) == (html[0].url, DIGEST, html[0].version, True)
+    assert (file.url, file.sha256, file.version, file.yanked) == (html[0].url, DIGEST, html[0].version, "broken")
 
 
 def test_what_is_no_wheel_with_a_digest_is_not_seen() -> None:
