@@ -13,7 +13,8 @@ class ApplianceError(Exception):
     """Base of all errors that a person can act on.
 
     ``where`` is a file, with line and key where known; ``hint`` an instruction;
-    ``problems`` are the single findings when there are several of a kind.
+    ``problems`` are the single findings when there are several of a kind.  ``value`` is what
+    is wrong of an artifact's section of the definition, so that its line can be found.
     """
 
     exit_code: ClassVar[int] = 1
@@ -28,6 +29,7 @@ class ApplianceError(Exception):
         found: str = "",
         hint: str = "",
         problems: "tuple[ApplianceError, ...]" = (),
+        value: str = "",
     ) -> None:
         super().__init__(what)
         self.reference = reference
@@ -37,6 +39,7 @@ class ApplianceError(Exception):
         self.found = found
         self.hint = hint
         self.problems = problems
+        self.value = value
 
     def as_dict(self) -> dict[str, object]:
         """The fields for programs; empty ones are left out."""

@@ -30,11 +30,16 @@ class Section:
     name: str
     content: Strict
     digest: str
+    file: YamlFile
 
     @property
     def id(self) -> str:
         """``kind/name``."""
         return f"{self.kind.name}/{self.name}"
+
+    def place(self, value: str) -> str:
+        """Where the definition says ``value``: file, line and key."""
+        return self.file.find(value, (self.kind.name, self.name))
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def read_definition(path: Path) -> Definition:
                 raise file.error("value", str(error), (kind.name, name)) from None
             typed = file.typed(kind.section, content, (kind.name, name))
             canonical = json.dumps(typed.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-            sections.append(Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest()))
+            sections.append(Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest(), file))
     _check_serving(head, sections, file)
     return Definition(path, head, tuple(sections))
 

@@ -87,7 +87,12 @@ def _is_current(section: Section, kept: LockedArtifact | None, context: Context,
 
 
 def _resolve(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:
-    resolved = section.kind.resolve(section.name, section.content, context)
+    try:
+        resolved = section.kind.resolve(section.name, section.content, context)
+    except BadInput as error:
+        if error.value:
+            error.where = section.place(error.value)
+        raise
     new = resolved.model_copy(update={"definition": section.digest})
     for warning in new.warnings:
         context.progress.step(f"warning: {section.id}: {warning}")

@@ -4,7 +4,9 @@ An error names file, line, key path, and for a misspelt key the nearest valid on
 """
 
 import difflib
+import functools
 import json
+import operator
 import types
 import typing
 from dataclasses import dataclass
@@ -76,9 +78,19 @@ class YamlFile:
 
     def error(self, reference: str, what: str, key: KeyPath, *, hint: str = "") -> BadInput:
         """An error about what stands at ``key``."""
+        return BadInput(f"{self.what}-{reference}", what, where=self.place(key), hint=hint)
+
+    def place(self, key: KeyPath) -> str:
+        """File, line and dotted path of a key."""
         dotted = ".".join(str(part) for part in key if part != "[key]")  # pydantic's mark for a key's own error
-        where = f"{self.path}:{self.document.line_of(key)}" + (f": {dotted}" if dotted else "")
-        return BadInput(f"{self.what}-{reference}", what, where=where, hint=hint)
+        return f"{self.path}:{self.document.line_of(key)}" + (f": {dotted}" if dotted else "")
+
+    def find(self, value: str, base: KeyPath) -> str:
+        """The place of ``value`` below ``base``, or of ``base`` itself."""
+        for key in self.document.lines:
+            if key[: len(base)] == base and functools.reduce(operator.getitem, key, self.data) == value:
+                return self.place(key)
+        return self.place(base)
 
 
 def _hint(error: Any, written: str | None) -> str:

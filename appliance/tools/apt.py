@@ -144,8 +144,9 @@ class PrivateApt:
                 near = get_close_matches(package, sorted(known), n=1)
                 raise BadInput(
                     "package-unknown",
-                    f"no suite has a package {package!r}",
-                    where=", ".join(f"{source.url} {source.suite}" for source in self.sources),
+                    f"there is no package {package!r} in {', '.join(source.suite for source in self.sources)}",
+                    where=self.sources[0].url,
+                    value=package,
                     hint=f"did you mean {near[0]!r}?" if near else "name a real package, not a virtual one",
                 )
 

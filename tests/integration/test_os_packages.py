@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from appliance.artifacts.base import Context
 from appliance.artifacts.os_packages import OsPackagesSection, flat_repository
 from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.lock import LockedArtifact
 from appliance.model.progress import Silent
+from appliance.steps.lock import lock
 from appliance.store.cache import Cache
 from appliance.tools import http
 from tests.support.debian_archive import NOW, Archive, SigningKey, build_deb, days_ago, served
@@ -216,6 +218,23 @@ def test_an_unknown_package_is_named_with_the_nearest_one(world: World, name: st
     assert caught.value.reference == "package-unknown"
     assert f"'{name}'" in caught.value.what
     assert nearest in caught.value.hint
+
+
+def test_an_unknown_package_is_named_with_its_line(world: World) -> None:
+    path = world.folder / "x.yaml"
+    section = {"os-packages": {"hosts": world.section("dpkg", "ap").model_dump(mode="json")}}
+    head = {"schema": "appliance.definition/v1", "name": "x", "version": "1.0.0", "description": "two packages"}
+    path.write_text(yaml.safe_dump({**head, **section}, sort_keys=False))
+    with pytest.raises(BadInput, match="no package 'ap' in trixie, trixie-updates, trixie-security") as caught:
+        lock(path, world.cache, Silent())
+    line = path.read_text().splitlines().index("    - ap") + 1
+    assert caught.value.where == f"{path}:{line}: os-packages.hosts.packages.1"
+
+
+def test_sid_has_no_updates_and_no_security_fixes(world: World) -> None:
+    world.archive.packages["sid"] = world.archive.packages["trixie"]
+    world.archive.publish("sid")
+    assert "app_1.4+dfsg~rc1-1_all.deb" in [file.path for file in world.lock("app", suite="sid").files]
 
 
 def test_packages_that_exclude_each_other_are_named(world: World) -> None:

@@ -72,3 +72,10 @@ def test_what_is_not_told_is_an_error(
     with pytest.raises(BadInput) as caught:
         http.sizes([URL], print)
     assert (caught.value.reference, caught.value.where) == (reference, URL)
+
+
+def test_every_wait_that_a_person_would_notice_is_said(answering: Callable[..., list[str]]) -> None:
+    answering(told(429, Retry_After="1", content_length="0"), told(200, content_length="123"))
+    said: list[str] = []
+    assert http.sizes([URL], said.append) == {URL: 123}
+    assert said == [f"the source answered HTTP 429: asking again in 1 s, 4 more times: {URL}"]
