@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.artifacts.base import Context
+from appliance.artifacts.image_documents import Document
 from appliance.artifacts.images import Images
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.images import RegistryOrigin
@@ -88,3 +89,10 @@ def test_a_source_that_is_not_known_is_named(context: Context) -> None:
 
     with pytest.raises(BadInput, match="'floppy'"):
         KIND.fetch(artifact, context)
+
+
+def test_a_web_page_is_not_taken_for_a_manifest() -> None:
+    with pytest.raises(BadInput, match="a web page came instead of a manifest") as caught:
+        Document.read(b"\n<!DOCTYPE html>\n<title>Log in</title>", "registry.example/a:1")
+    assert (caught.value.reference, caught.value.where) == ("registry-page", "registry.example/a:1")
+    assert "https_proxy" in caught.value.hint
