@@ -188,7 +188,7 @@ def _explained(error: Failed, question: Resolution) -> ApplianceError:
     if error.reference != "tool-failed":
         return error
     lines = (_SAYS_WHAT.sub("", line.strip()).rstrip(".") for line in error.what.splitlines()[1:])
-    said = "; ".join(line for line in lines if line)
+    said = "; ".join(line for line in lines if line and not line.startswith("warning: "))
     if fetch := _FETCH_FAILED.search(said):
         hint = "check network, proxy (https_proxy) and certificates (SSL_CERT_FILE)"
         return BadInput("source-unreachable", f"the package index cannot be read: {said}", where=fetch[1], hint=hint)

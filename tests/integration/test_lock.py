@@ -187,6 +187,7 @@ def test_wheels_for_other_pythons_are_not_called_source_distributions(project: P
     (wheel,) = index.folder.iterdir()
     wheel.unlink()
     write_wheel(index.folder, "sealing-wax", "1.0", tag="cp311-cp311-manylinux_2_17_x86_64")
+    (index.folder / "sealing_wax-1.0.tar.gz").write_bytes(b"its source")
     refused = project.run("lock", "small.yaml", "--all", PIP_FIND_LINKS="")
     assert (refused.returncode, "(wheel-missing)" in refused.stderr) == (2, True), refused.stderr
     assert "sealing_wax-1.0-cp311-cp311-manylinux_2_17_x86_64.whl" in refused.stderr
