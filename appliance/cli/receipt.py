@@ -33,7 +33,7 @@ def receipt(
     verification = said.verification
     console.print(f"  {said.event}, {said.time}, {verification.tool}")
     console.print(f"  SHA256SUMS {verification.sums.sha256 if verification.sums else 'could not be read'}")
-    console.print(f"  trusted root document {verification.trusted_root}")
+    console.print(f"  trusted root document {verification.trusted_root or 'none that could be read'}")
     if verification.root:
         console.print(f"  newest root document {verification.root.sha256}, version {verification.root.version}")
     for signer in verification.signers:

@@ -226,6 +226,7 @@ def _show(console: Console, link: Link) -> None:
     console.print(
         f"[bold]root document version {document.version}[/], {document.created} to {document.expires}", soft_wrap=True
     )
+    console.print(f"  payload SHA-256 {link.root.identity}", soft_wrap=True)
     for keyid, entry in document.keys.items():
         roles = ", ".join(name for name, role in document.roles.items() if keyid in role.keyids)
         console.print(
@@ -246,6 +247,7 @@ def _as_json(link: Link) -> dict[str, object]:
     changes = root_step.differences(link.before.document, link.root.document) if link.before else []
     return {
         "path": str(link.path),
+        "sha256": link.root.identity,
         "document": _document(link),
         "complete": link.tallies.complete,
         "signatures": tallies_as_json((*link.tallies.signing, *link.tallies.co_signing), link.labels),

@@ -12,6 +12,7 @@ from appliance.model.base import Strict
 from appliance.model.bundle import SumsDigest
 from appliance.model.events import Install, Model, RootVersion, SignedBy
 from appliance.model.log import Head
+from appliance.model.names import Sha256
 
 AUDIT_SCHEMA: Literal["appliance.audit/v1"] = "appliance.audit/v1"
 
@@ -179,7 +180,7 @@ class Report(Strict):
     tool: str
     site: str | None
     site_key: str | None
-    trusted_root: str
+    trusted_root: Sha256 | None
     base: bool
     fits: bool
     findings: tuple[Finding, ...]

@@ -28,7 +28,7 @@ class Refusal(Strict):
 
 
 class RootVersion(Strict):
-    """A root document: its number, and the SHA-256 of its file."""
+    """A root document: its number, and the SHA-256 of its payload, which no signature changes."""
 
     version: int = Field(ge=1)
     sha256: Sha256
@@ -64,15 +64,15 @@ class Verification(Strict):
     """One verification: details of the events ``import`` and ``verify``.
 
     ``sums`` are the digests of SHA256SUMS as it was found, None when it could not be read.
-    ``trusted_root`` is the SHA-256 of the document that was trusted, ``root`` the newest
-    that it led to.  Of a refused bundle nothing is said that was not verified.
+    ``trusted_root`` is the SHA-256 of the payload of the root document that was trusted, None
+    when the file was none; ``root`` is the newest that it led to.  Of a refused bundle nothing is said that was not verified.
     """
 
     result: Literal["accepted", "refused"]
     sums: SumsDigest | None
     bundle: Verified | None
     refusal: Refusal | None
-    trusted_root: Sha256
+    trusted_root: Sha256 | None
     root: RootVersion | None
     signers: tuple[SignedBy, ...]
     tool: Text

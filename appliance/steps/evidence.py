@@ -44,7 +44,7 @@ from appliance.store.whole import changing, write_whole
 from appliance.trust.dsse import encode_envelope
 from appliance.trust.evidence import sign_receipt
 from appliance.trust.override import SignedOverride
-from appliance.trust.root import Root
+from appliance.trust.root import Root, identity_of
 from appliance.trust.statement import format_time
 from appliance.trust.sums import digest_of
 from appliance.trust.verify import VerifiedBundle
@@ -74,7 +74,7 @@ def accepted(bundle: VerifiedBundle, trusted_root: bytes) -> Verification:
             bytes=head.bytes,
         ),
         refusal=None,
-        trusted_root=digest_of(trusted_root)["sha256"],
+        trusted_root=identity_of(trusted_root),
         root=root_version(bundle.root),
         signers=signers_of(bundle),
         tool=TOOL,
@@ -93,7 +93,7 @@ def refused(error: NotTrusted, bundle: Tree, trusted_root: bytes) -> Verificatio
         sums=_sums_found(bundle),
         bundle=None,
         refusal=Refusal(reference=error.reference, what=ascii_text(error.what), where=ascii_text(error.where)),
-        trusted_root=digest_of(trusted_root)["sha256"],
+        trusted_root=identity_of(trusted_root),
         root=None,
         signers=(),
         tool=TOOL,
@@ -236,8 +236,8 @@ def last_of(lines: Iterable[Line], event: Event, **matching: str) -> Details | N
 
 
 def root_version(root: Root) -> RootVersion:
-    """A root document by number and digest."""
-    return RootVersion(version=root.document.version, sha256=digest_of(root.data)["sha256"])
+    """A root document by number and identity."""
+    return RootVersion(version=root.document.version, sha256=root.identity)
 
 
 def _sums_found(bundle: Tree) -> SumsDigest | None:

@@ -42,6 +42,11 @@ class Root:
     keys: Mapping[str, PublicKey]
     lineage: Lineage
 
+    @property
+    def identity(self) -> str:
+        """What the document is known by: the SHA-256 of its payload, whoever has signed it."""
+        return self.lineage.documents[-1]
+
     def quorums(self, *names: RoleName) -> list[Quorum]:
         """Those of the named roles that the document has."""
         return [
@@ -85,6 +90,14 @@ def parse_root(data: bytes, where: str) -> Root:
         raise _malformed(str(error), where) from None
     lineage = Lineage((_digest(envelope),), document.version, document.created, document.created)
     return Root(document, envelope, data, keys, lineage)
+
+
+def identity_of(data: bytes) -> str | None:
+    """What a file's root document is known by; None for a file that holds none."""
+    try:
+        return parse_root(data, "").identity
+    except NotTrusted:
+        return None
 
 
 def read_root(data: bytes, where: str) -> Root:

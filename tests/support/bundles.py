@@ -134,6 +134,11 @@ def payload_of(data: bytes) -> bytes:
     return base64.b64decode(value.get("dsseEnvelope", value)["payload"])
 
 
+def identity_of(data: bytes) -> str:
+    """What a root document is known by, as its format says it."""
+    return hashlib.sha256(payload_of(data)).hexdigest()
+
+
 @cache
 def root_chain() -> tuple[bytes, bytes]:
     """Version 1 with a key that version 2 replaces and revokes."""

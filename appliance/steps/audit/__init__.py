@@ -23,7 +23,7 @@ from appliance.steps.evidence import TOOL, now
 from appliance.steps.keys import read_public_key
 from appliance.steps.site_key import public_key_path, receipts_folder
 from appliance.store.site import Site
-from appliance.trust.sums import digest_of
+from appliance.trust.root import identity_of
 
 __all__ = ["Materials", "audit", "page"]
 
@@ -79,7 +79,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
         tool=TOOL,
         site=str(site.root) if site else None,
         site_key=part.keyid if part else None,
-        trusted_root=digest_of(chain[0])["sha256"],
+        trusted_root=identity_of(chain[0]),
         base=materials.base is not None,
         fits=all(finding.severity != "problem" for finding in findings),
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != "problem")),

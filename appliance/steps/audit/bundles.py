@@ -33,7 +33,7 @@ from appliance.model.yamlform import YamlError, read_yaml
 from appliance.steps.evidence import root_version, signers_of
 from appliance.steps.site_state import AS_HELD
 from appliance.store.tree import Tree
-from appliance.trust.root import Root, read_root, walk_chain
+from appliance.trust.root import Root, parse_root, read_root, walk_chain
 from appliance.trust.verify import VerifiedBundle, verify
 
 LOCK = "evidence/lock.yaml"
@@ -89,8 +89,11 @@ def findings_of(bundle: AuditedBundle, now: str) -> Iterator[Finding]:
 
 
 def read_own_chain(chain: Sequence[bytes]) -> tuple[Root, ...]:
-    """The root documents that the auditor brings.  Raises NotTrusted when they are no chain."""
-    roots = tuple(read_root(data, f"root document {number}") for number, data in enumerate(chain, start=1))
+    """The root documents that the auditor brings: one, which nobody has to have signed, or a chain.
+
+    Raises NotTrusted when they are none.
+    """
+    roots = tuple(parse_root(data, f"root document {number}") for number, data in enumerate(chain, start=1))
     if len(chain) > 1:
         walk_chain(chain[0], chain)
     return roots

@@ -149,7 +149,7 @@ def _compare_verification(verification: Verification, bundles: Sequence[Verified
     said = verification.bundle
     if said is None:
         return
-    documents = {root_version(root).sha256 for bundle in bundles for root in bundle.chain}
+    documents = {root.identity for bundle in bundles for root in bundle.chain}
     if bundles and verification.trusted_root not in documents:
         what = f"the site trusted a root document that is in no chain here, {verification.trusted_root}"
         yield problem("root-not-here", what, where)

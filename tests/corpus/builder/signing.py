@@ -5,12 +5,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
 from appliance.model.jsonform import canonical_json
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file, pae
 from tests.corpus.builder.words import number_of
 from tests.support.bundles import encoded, key, keyid
 
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+# The order of P-256's group, FIPS 186-5 (SP 800-186, 3.2.1.3).
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _LONGEST = 72  # bytes of a P-256 signature in DER
 
 
@@ -35,12 +39,25 @@ def _add(data: bytes, person: str) -> bytes:
 def _spoil(data: bytes, person: str) -> bytes:
     """Somebody's signature is one over something else."""
     value = json.loads(data)
-    signature = encoded(key(number_of(person)).sign(b"another document"))
+    _entry_of(value, person)["sig"] = encoded(key(number_of(person)).sign(b"another document"))
+    return canonical_json(value)
+
+
+def _mirror(data: bytes, person: str) -> bytes:
+    """Somebody's ECDSA signature in its other form, which anybody can make: s and n - s hold alike."""
+    value = json.loads(data)
+    entry = _entry_of(value, person)
+    first, second = decode_dss_signature(base64.b64decode(entry["sig"]))
+    entry["sig"] = encoded(encode_dss_signature(first, _ORDER - second))
+    return canonical_json(value)
+
+
+def _entry_of(value: Any, person: str) -> Any:
+    """Where somebody's signature stands, in an envelope or in a signature file."""
     signatures = value["signatures"] if "signatures" in value else value["dsseEnvelope"]["signatures"]
     theirs = keyid(number_of(person))
     (entry,) = [entry for entry in signatures if entry.get("keyid", theirs) == theirs]
-    entry["sig"] = signature
-    return canonical_json(value)
+    return entry
 
 
 # Signature files ------------------------------------------------------------------------------
@@ -80,6 +97,7 @@ def _loose(signature: bytes) -> str:
 VERBS: dict[str, Callable[[bytes, Any], bytes]] = {
     "add signature": _add,
     "spoil signature": _spoil,
+    "mirror signature": _mirror,
     "sign as": _sign_as,
     "loose base64": _sign_until(lambda signature: len(signature) % 3 != 0, _loose),
     # Programs that read as many bytes as a signature may have do not see what follows.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.trust.root import walk_chain
+from tests.support.bundles import identity_of
 from tests.support.people import Desk
 
 
@@ -271,6 +272,10 @@ def test_a_chain_is_shown_to_people(desk: Desk, roots: Path, people: dict[str, s
         f"missing  {people['third']}  third",
     ):
         assert part in told
+    for document in desk.json("root", "show", "roots")["documents"]:
+        # As the ceremony computes it by hand, before and after others have signed.
+        assert document["sha256"] == identity_of((desk.folder / document["path"]).read_bytes())
+        assert f"payload SHA-256 {document['sha256']}" in told
 
 
 def test_what_a_document_changes_is_said_in_words(desk: Desk, roots: Path, people: dict[str, str]) -> None:

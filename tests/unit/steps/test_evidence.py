@@ -21,7 +21,8 @@ from appliance.steps.switch import switch
 from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.trust.evidence import ReceiptStatement, open_receipt
-from tests.support.bundles import FIRST, SECOND, STRANGER, Recipe, Written, keyid, root_chain
+from tests.corpus.builder.changes import change
+from tests.support.bundles import FIRST, SECOND, STRANGER, Recipe, Written, identity_of, keyid, root_chain
 from tests.support.forging import sign_with
 from tests.support.overrides import SITE, write_override
 from tests.support.site_log import receipts, site_with_history
@@ -85,12 +86,32 @@ def test_a_receipt_says_what_by_whom_and_where_in_the_log(carried: Written, site
     assert verification.bundle is not None
     assert (verification.result, verification.bundle.name, verification.bundle.files) == ("accepted", "tiny", 9)
     assert {signer.keyid for signer in verification.signers} == {keyid(FIRST), keyid(SECOND)}
-    assert verification.trusted_root == hashlib.sha256(root_chain()[0]).hexdigest()
+    assert verification.trusted_root == identity_of(root_chain()[0])
     assert verification.root is not None
-    assert (verification.root.version, verification.root.sha256) == (2, hashlib.sha256(root_chain()[1]).hexdigest())
+    assert (verification.root.version, verification.root.sha256) == (2, identity_of(root_chain()[1]))
     first = next(Log(site.root).lines())
     assert said.predicate.log == first.head
     assert details_of(first.entry) == verification
+
+
+def test_another_signature_of_a_document_makes_no_other_document(site: Site, tmp_path: Path) -> None:
+    """Anybody can write an ECDSA signature in another form; a later bundle carries it so."""
+    first, second = root_chain()
+    other = (change("mirror signature", first, "first"), change("mirror signature", second, "second"))
+    take(Recipe().write(tmp_path / "1"), site)
+    take(version("2.0.0").but(roots=other).write(tmp_path / "2"), site)
+    assert [line for line in story(site) if line.startswith("root")] == [
+        "root: root document version 2 is the newest, before: none"
+    ]
+    assert receipt(site, 0).predicate.verification.trusted_root == receipt(site).predicate.verification.trusted_root
+
+
+def test_a_file_that_is_no_root_document_has_no_identity(carried: Written, site: Site) -> None:
+    take(carried, site)
+    carried.trusted.write_bytes(b"{}")
+    with pytest.raises(NotTrusted):
+        take(carried, site)
+    assert receipt(site).predicate.verification.trusted_root is None
 
 
 def test_a_receipt_of_a_refused_bundle_says_nothing_that_was_not_verified(carried: Written, site: Site) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import BadInput
+from appliance.model.jsonform import canonical_json
 from appliance.model.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit
@@ -22,6 +23,7 @@ from appliance.steps.site_state import Memory
 from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
 from appliance.store.site import Site
+from tests.corpus.builder.changes import change
 from tests.support.audits import IMAGE, WEIGHTS, flipped_file, found, full, install
 from tests.support.bundles import (
     FILES,
@@ -341,6 +343,23 @@ def test_a_site_that_trusted_somebody_else(tmp_path: Path) -> None:
     import_bundle(first.path, first.trusted, site, Silent())
     report = audit(Materials(root=second.trusted, site=site, bundles=(second.path,)), Silent())
     assert set(found(report)) == {"root-unknown", "root-not-here", "root-differs"}
+
+
+def test_a_root_document_that_more_have_signed_since_is_the_same(
+    site: Site, materials: Materials, carried: Written
+) -> None:
+    """The site's receipts name the document that it trusted by what it says, not by who had signed it then."""
+    signed = json.loads(carried.trusted.read_bytes())
+    carried.trusted.write_bytes(canonical_json({**signed, "signatures": signed["signatures"][:1]}))
+    report = audit(materials, Silent())
+    assert (found(report), report.fits) == ([], True)
+    chain = [change("mirror signature", document, "first") for document in root_chain()]
+    for number, document in enumerate(chain, start=1):
+        path = site.path("tiny", "1.0.0") / f"trust/{number}.root.json"
+        path.unlink()
+        path.write_bytes(document)
+    report = audit(materials, Silent())
+    assert (found(report), report.fits) == ([], True)
 
 
 def test_bundles_of_two_chains_are_told_apart(tmp_path: Path) -> None:
