@@ -59,9 +59,11 @@ jq --compact-output --sort-keys . "$work/log" >"$work/canonical" 2>/dev/null &&
     cmp -s "$work/log" "$work/canonical" || refuse 'a line is not canonical JSON' "$log"
 jq --raw-output '
     def text($pattern): type == "string" and test("\\A(" + $pattern + ")\\z");
+    def time: text("(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+        + "|02-(0[1-9]|1[0-9]|2[0-8]))|20([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z");
     if type == "object" and keys == ["details", "event", "previous", "schema", "seq", "time"]
         and .schema == "appliance.log/v1" and (.details | type == "object") and (.event | text("[a-z][a-z-]{0,30}"))
-        and (.time | text("20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z"))
+        and (.time | time)
         and (.previous | text("[0-9a-f]{64}")) and (.seq | type == "number" and (tojson | test("\\A[1-9][0-9]*\\z")))
         and all(.details | .. | numbers; tojson | test("\\A-?[0-9]+\\z"))
     then "\(.seq) \(.previous)" else "form -" end' "$work/log" >"$work/said" || refuse 'it cannot be read' "$log"

@@ -1,5 +1,6 @@
 """``appliance verify``."""
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from appliance.cli.output import TerminalProgress, err, out, out_json, printable
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
 from appliance.model.policy import DEFAULT_POLICY, Profile, SitePolicy
+from appliance.model.times import format_time
 from appliance.steps import verify as verify_step
 from appliance.steps.policy import read_site_policy
 from appliance.steps.receipt import on_site, with_receipt
@@ -76,6 +78,8 @@ def _tell(verified: VerifiedBundle) -> None:
     for signer in verified.signers:
         console.print(f"  signed by {signer.keyid}  {printable(signer.label)}")
     console.print(f"  root version {verified.root.document.version}; the bundle expires {predicate.expires}")
+    if predicate.created > (now := format_time(datetime.now(UTC))):
+        console.print(f"[yellow]  it says that it was made {predicate.created}, and this clock says {now}[/]")
     if _is_demo(verified):
         console.print("[bold yellow]  this is a DEMO key: anybody may have made this bundle[/]")
     out("verified")

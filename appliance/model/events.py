@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from appliance.model.base import Strict
-from appliance.model.bundle import TIME_PATTERN, SumsDigest
+from appliance.model.bundle import SumsDigest
 from appliance.model.jsonform import canonical_json
 from appliance.model.log import Entry, Head
 from appliance.model.names import HostPath, Name, Sha256, Version
 from appliance.model.override import Allowance
+from appliance.model.times import Time
 
 Text = Annotated[str, Field(max_length=1000, pattern=r"\A[ -~]*\z")]
 
@@ -54,8 +55,8 @@ class BundleVersion(Strict):
 class Verified(BundleVersion):
     """An accepted bundle, as its signed statement describes it."""
 
-    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
-    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    created: Time
+    expires: Time
     files: int
     bytes: int
 
@@ -65,7 +66,8 @@ class Verification(Strict):
 
     ``sums`` are the digests of SHA256SUMS as it was found, None when it could not be read.
     ``trusted_root`` is the SHA-256 of the payload of the root document that was trusted, None
-    when the file was none; ``root`` is the newest that it led to.  Of a refused bundle nothing is said that was not verified.
+    when the file was none; ``root`` is the newest that it led to.  Of a refused bundle nothing
+    is said that was not verified.
     """
 
     result: Literal["accepted", "refused"]
@@ -110,8 +112,8 @@ class Overridden(BundleVersion):
     site: Name
     allows: tuple[Allowance, ...]
     reason: Text
-    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
-    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    created: Time
+    expires: Time
     keyids: tuple[Sha256, ...]
     envelope: OverrideEnvelope
 
@@ -213,7 +215,7 @@ class Receipt(Strict):
     """
 
     event: Literal["import", "verify"]
-    time: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    time: Time
     verification: Verification
     log: Head | None
 
@@ -221,7 +223,7 @@ class Receipt(Strict):
 class ExportedHead(Strict):
     """The predicate of an exported head: how far the log went at ``time``; ``bytes`` counts them."""
 
-    time: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    time: Time
     log: Head
     bytes: int = Field(ge=0)
     tool: Text

@@ -8,6 +8,7 @@ same bytes, so an auditor can check the form without our code.
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from appliance.model.limits import MAX_JSON_DEPTH, MAX_JSON_INTEGER, MAX_JSON_VALUES
@@ -73,7 +74,33 @@ def _check_surrogates(data: bytes, value: Any) -> None:
         raise _Refused("half of a surrogate pair") from None
 
 
-def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_JSON_DEPTH) -> Any:
+# What is no whole number, as Python and pydantic write it: 0.92, 2.5e-05.  Never 1.0, 70e-1 or 7e2,
+# which are whole numbers for some readers.
+_FRACTION = re.compile(
+    r"-?(?:0|[1-9][0-9]{0,15})\.[0-9]{0,20}[1-9]|-?[1-9](?:\.[0-9]{0,20}[1-9])?e-(?:0[1-9]|[1-9][0-9])"
+)
+_PLAIN = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
+
+
+def _fraction(text: str) -> float:
+    if not _FRACTION.fullmatch(text):
+        raise _Refused(f"number {text[:20]} is not in its one form")
+    return float(text)
+
+
+def plain_json(data: bytes, *, limit: int) -> Any:
+    """``strict_json`` of what every reader has to read alike, whatever tools it is made of.
+
+    The layout is free, but it is all printable ASCII, and each number has one form.  Raises ValueError.
+    """
+    if strange := data.translate(None, _PLAIN):
+        raise ValueError(f"has the byte {strange[0]:#04x}: other characters than ASCII are written as JSON escapes")
+    return strict_json(data, limit=limit, parse_float=_fraction)
+
+
+def strict_json(
+    data: bytes, *, limit: int, max_depth: int = MAX_JSON_DEPTH, parse_float: Callable[[str], float] = _finite
+) -> Any:
     """Read one JSON value.  ``limit`` is the most bytes that are looked at.
 
     Raises ValueError on more bytes, bytes that are not UTF-8, duplicate keys, half surrogate
@@ -88,7 +115,7 @@ def strict_json(data: bytes, *, limit: int, max_depth: int = MAX_JSON_DEPTH) -> 
         object_pairs_hook=_no_duplicates,
         parse_constant=_no_constant,
         parse_int=_bounded_integer,
-        parse_float=_finite,
+        parse_float=parse_float,
     )
     _check_surrogates(data, value)
     return value

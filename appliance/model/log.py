@@ -14,10 +14,10 @@ from typing import Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from appliance.model.base import Strict
-from appliance.model.bundle import TIME_PATTERN
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_LOG_LINE
 from appliance.model.names import Sha256
+from appliance.model.times import Time
 
 LOG_SCHEMA: Literal["appliance.log/v1"] = "appliance.log/v1"
 Event = Literal["import", "install", "override", "rebuild", "remove", "root", "switch", "verify"]
@@ -41,7 +41,7 @@ class Entry(Strict):
 
     schema_: Literal["appliance.log/v1"] = Field(alias="schema")
     seq: int = Field(ge=1)
-    time: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    time: Time
     event: str = Field(pattern=r"\A[a-z][a-z-]{0,30}\z")
     previous: Sha256
     details: dict[str, JsonValue]

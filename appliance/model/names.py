@@ -6,7 +6,6 @@ The list of refused forms follows the attack classes named in docs/threat-model.
 """
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import Annotated
 
@@ -17,19 +16,31 @@ from appliance.model.limits import MAX_COMPONENT_BYTES, MAX_NAME, MAX_PATH_BYTES
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _VERSION = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.(?:0|[1-9][0-9]{0,8})){1,3}(?:-[0-9a-z]+(?:\.[0-9a-z]+)*)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Windows takes these for devices whatever follows a dot, with spaces before it, and reads the
-# superscripts as digits.
-_DOS_DEVICE = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3]) *(?:\..*)?", re.IGNORECASE | re.ASCII
-)
+# Windows takes these for devices whatever follows a dot, with spaces before it.
+_DOS_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9]) *(?:\..*)?", re.IGNORECASE | re.ASCII)
 _FORBIDDEN = re.compile(r'[\\:*?"<>|]')
-# Cc: control, Cf: format (bidi, zero width), Zl/Zp: separators, Co/Cn/Cs: private, unassigned, surrogates
-_FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}
-# Nothing to see: the rest of Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt),
-# and a Braille pattern without dots.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+# What a path may hold: printable ASCII, and letters that are one code point in every normal form,
+# read from left to right and have one other case at most.  A fixed table, because libraries know
+# different versions of Unicode.  Latin, Greek, Cyrillic, kana, Han, Hangul.
+LETTERS = (
+    "\u00c0-\u00d6\u00d8-\u00de\u00e0-\u00f6\u00f8-\u012f\u0134-\u0137\u0139-\u013e\u0141-\u0148\u014a-\u017e"
+    "\u01a0-\u01a1\u01af-\u01b0\u0218-\u021b\u1ea0-\u1ef9"
+    "\u0391-\u03a1\u03a3-\u03a9\u03b1-\u03c1\u03c3-\u03c9"
+    "\u0400-\u045f\u0490-\u0491"
+    "\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
 )
+_STRANGE = re.compile(f"[^ -~{LETTERS}]")
+
+
+# Capital letters of the table and of ASCII: first, last, every which, how far to the small one.
+_CAPITALS = (
+    *((0x41, 0x5A, 1, 32), (0xC0, 0xDE, 1, 32), (0x391, 0x3A9, 1, 32), (0x410, 0x42F, 1, 32)),
+    *((0x400, 0x40F, 1, 80), (0x178, 0x178, 1, -121)),
+    *((0x100, 0x12E, 2, 1), (0x134, 0x136, 2, 1), (0x139, 0x13D, 2, 1), (0x141, 0x147, 2, 1)),
+    *((0x14A, 0x176, 2, 1), (0x179, 0x17D, 2, 1), (0x1A0, 0x1A0, 2, 1), (0x1AF, 0x1AF, 2, 1)),
+    *((0x218, 0x21A, 2, 1), (0x490, 0x490, 2, 1), (0x1EA0, 0x1EF8, 2, 1)),
+)
+_SMALL = {code: code + far for first, last, every, far in _CAPITALS for code in range(first, last + 1, every)}
 
 
 def check_name(value: str) -> str:
@@ -65,8 +76,8 @@ def check_sha256(value: str) -> str:
 def path_problem(path: str) -> str:
     """Why ``path`` may not stand in a bundle, or an empty string when it may.
 
-    Relative, ``/`` between components, NFC, nothing invisible, no control or bidirectional
-    characters, nothing that a shell, Windows or a case-blind file system reads in another way.
+    Relative, ``/`` between components, nothing but printable ASCII and the letters of the
+    table, nothing that a shell, Windows or a case-blind file system reads in another way.
     """
     if not path:
         return "is empty"
@@ -80,34 +91,14 @@ def path_problem(path: str) -> str:
         return "is absolute"
     if match := _FORBIDDEN.search(path):
         return f"has the character {match[0]!r}"
-    if problem := _character_problem(path):
-        return problem
+    if match := _STRANGE.search(path):
+        return f"has the character U+{ord(match[0]):04X}"
     components = path.split("/")
     if len(components) > MAX_PATH_DEPTH:
         return f"is nested deeper than {MAX_PATH_DEPTH} directories"
     for component in components:
         if problem := _component_problem(component):
             return problem
-    return ""
-
-
-def _character_problem(path: str) -> str:
-    if path.isascii() and path.isprintable():
-        return ""
-    if unicodedata.normalize("NFC", path) != path:
-        return "is not in Unicode normal form C"
-    for character in path:
-        category = unicodedata.category(character)
-        other_space = category == "Zs" and character != " "
-        if category in _FORBIDDEN_CATEGORIES or other_space or _INVISIBLE.match(character):
-            return f"has the character U+{ord(character):04X}"
-    # A program that compares or stores names in normal form KC must not see another path: it
-    # reads one character as two dots (U+2025) and another as a slash between two letters (U+2100).
-    compatible = unicodedata.normalize("NFKC", path)
-    if compatible.count("/") != path.count("/"):
-        return "has other components in Unicode normal form KC"
-    if compatible != path and (problem := path_problem(compatible)):
-        return f"in Unicode normal form KC {problem}"
     return ""
 
 
@@ -166,14 +157,11 @@ def shown(text: str) -> str:
 
 
 def collision_key(path: str) -> str:
-    """Equal for two paths that some file system cannot tell apart.
+    """Equal for two paths that some file system cannot tell apart: they differ in case alone.
 
-    Coarser than any of them: compatibility forms, and both upper and folded case.
+    Normal forms need no look, for every character that a path may hold has one.
     """
-    if path.isascii():
-        return path.lower()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", path).upper().casefold())
-    return unicodedata.normalize("NFKC", folded.casefold())
+    return path.lower() if path.isascii() else path.translate(_SMALL)
 
 
 LocalPath = Annotated[str, AfterValidator(check_local_path)]

@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from appliance.model.base import Strict
-from appliance.model.bundle import TIME_PATTERN
 from appliance.model.limits import MAX_REASON
 from appliance.model.names import Name, Sha256, Version
+from appliance.model.times import Lasting
 
 OVERRIDE_SCHEMA: Literal["appliance.override/v1"] = "appliance.override/v1"
 OVERRIDE_PAYLOAD_TYPE: Literal["application/vnd.appliance.override.v1+json"] = (
@@ -21,7 +20,7 @@ OVERRIDE_PAYLOAD_TYPE: Literal["application/vnd.appliance.override.v1+json"] = (
 Allowance = Literal["expired", "rollback"]
 
 
-class Override(Strict):
+class Override(Lasting):
     """The payload.  ``sha256sums`` is the SHA-256 of the bundle's SHA256SUMS.
 
     ``allows`` is sorted: ``expired`` for a bundle past its time, ``rollback`` for one that is
@@ -35,8 +34,6 @@ class Override(Strict):
     sha256sums: Sha256
     allows: tuple[Allowance, ...] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
     reason: str = Field(min_length=1, max_length=MAX_REASON, pattern=r"\A[ -~]+\z")
-    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
-    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
 
     @field_validator("allows")
     @classmethod

@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
 from appliance.model.base import Strict
-from appliance.model.bundle import TIME_PATTERN
 from appliance.model.jsonform import canonical_json
 from appliance.model.limits import MAX_LABEL, MAX_ROLE_KEYS, MAX_ROOT_KEYS, MAX_ROOT_VERSION, MAX_SPKI
 from appliance.model.names import Sha256
+from appliance.model.times import Lasting
 
 ROOT_SCHEMA: Literal["appliance.root/v1"] = "appliance.root/v1"
 ROOT_PAYLOAD_TYPE: Literal["application/vnd.appliance.root.v1+json"] = "application/vnd.appliance.root.v1+json"
@@ -83,13 +83,11 @@ class Roles(Strict):
         return tuple((name, role) for name, role in roles if role is not None)
 
 
-class RootDocument(Strict):
+class RootDocument(Lasting):
     """One link of the root chain."""
 
     schema_: Literal["appliance.root/v1"] = Field(alias="schema")
     version: int = Field(ge=1, le=MAX_ROOT_VERSION)
-    created: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
-    expires: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
     keys: dict[Sha256, RootKey] = Field(min_length=1, max_length=MAX_ROOT_KEYS)
     roles: Roles
     revoked: tuple[Sha256, ...]

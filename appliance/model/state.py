@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from appliance.model.base import Strict
-from appliance.model.bundle import TIME_PATTERN
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_STATE
 from appliance.model.names import Name, Sha256, Version
+from appliance.model.times import Time
 
 STATE_SCHEMA: Literal["appliance.state/v1"] = "appliance.state/v1"
 
@@ -31,7 +31,7 @@ class Epoch(Strict):
     ``bundles`` has the highest version of each name.
     """
 
-    time: str = Field(pattern=rf"\A{TIME_PATTERN}\z")
+    time: Time
     bundles: dict[Name, Accepted]
 
 

@@ -35,6 +35,7 @@ from appliance.model.log import Entry, Event, Line, ascii_text
 from appliance.model.override import Allowance
 from appliance.model.progress import Progress
 from appliance.model.state import SiteState
+from appliance.model.times import format_time
 from appliance.steps.site_key import receipts_folder, site_key
 from appliance.store.log import Details, Log
 from appliance.store.site import Site
@@ -45,7 +46,6 @@ from appliance.trust.dsse import encode_envelope
 from appliance.trust.evidence import sign_receipt
 from appliance.trust.override import SignedOverride
 from appliance.trust.root import Root, identity_of
-from appliance.trust.statement import format_time
 from appliance.trust.sums import digest_of
 from appliance.trust.verify import VerifiedBundle
 

@@ -18,6 +18,7 @@ from appliance.model.bundle import ROOTS, STATEMENT, Statement
 from appliance.model.limits import MAX_STATEMENT
 from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
 from appliance.model.root import RELEASE_ROLES
+from appliance.model.times import format_time
 from appliance.steps.chain import labels, read_chain
 from appliance.steps.policy import read_override
 from appliance.store.whole import changing, write_whole
@@ -26,7 +27,7 @@ from appliance.trust.dsse import Envelope, encode_envelope
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.override import SignedOverride, override_payload
 from appliance.trust.root import Root, read_root, walk_chain
-from appliance.trust.statement import format_time, parse_statement
+from appliance.trust.statement import parse_statement
 from appliance.trust.threshold import Tally, tally, valid_signers
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from appliance.artifacts import KINDS, Context
 from appliance.errors import BadInput, Failed, NotTrusted
@@ -146,8 +147,20 @@ def _place(path: str, content: Content) -> BundleFile:
 
 
 def _pretty(index: BundleIndex) -> bytes:
-    data = index.model_dump(mode="json", by_alias=True)
+    data = _whole(index.model_dump(mode="json", by_alias=True))
     return (json.dumps(data, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode()
+
+
+def _whole(value: Any) -> Any:
+    """``value`` with no fraction that is a whole number: bundle.json has one form for each number."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _whole(item) for key, item in value.items()}
+        case list():
+            return [_whole(item) for item in value]
+    return value
 
 
 @contextmanager

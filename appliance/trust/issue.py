@@ -23,9 +23,9 @@ from appliance.model.root import (
     RootDocument,
     RootKey,
 )
+from appliance.model.times import format_time
 from appliance.trust.dsse import Envelope
 from appliance.trust.keys import PublicKey
-from appliance.trust.statement import format_time
 
 Duty = Literal["root", "release"]
 DUTIES: tuple[Duty, ...] = ("root", "release")

@@ -7,6 +7,7 @@ characters, and no date is too odd to be compared.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from appliance.errors import NotTrusted
 from appliance.model.bundle import Predicate, Statement
@@ -14,22 +15,23 @@ from appliance.model.override import Allowance
 from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.root import RootDocument
 from appliance.model.state import SiteState
+from appliance.model.times import MAX_AHEAD, format_time, is_ahead
 from appliance.model.versions import version_key
 from appliance.trust import ratchet
 from appliance.trust.override import SignedOverride
 from appliance.trust.root import Root
-from appliance.trust.statement import format_time
 
 
 @dataclass(frozen=True)
 class Policy:
     """How bundles are judged.
 
-    ``now`` is the clock (aware, UTC), ``demands`` the site's policy.  ``state`` is what the
-    site remembers; None for an auditor, who remembers nothing and believes the clock.
+    ``now`` is the clock (aware, UTC), or None where no day matters; ``demands`` is the site's
+    policy.  ``state`` is what the site remembers; None for an auditor, who remembers nothing
+    and believes the clock.
     """
 
-    now: datetime
+    now: datetime | None
     demands: SitePolicy = DEFAULT_POLICY
     state: SiteState | None = None
     override: SignedOverride | None = None
@@ -47,8 +49,9 @@ class Policy:
     def check_root(self, root: Root) -> None:
         """Check the newest root document of a chain that goes on from the accepted ones.
 
-        Raises NotTrusted: ``root-expired``, ``demo-key-refused``.
+        Raises NotTrusted: ``root-ahead``, ``root-expired``, ``demo-key-refused``.
         """
+        self._check_ahead("root", root.lineage.created, f"trust/{root.document.version}.root.json")
         _check_root_expiry(root.document, self._time(root))
         if self.demands.demo_keys == "refuse":
             _check_no_demo_key(root.document)
@@ -60,10 +63,11 @@ class Policy:
     def check_statement(self, statement: Statement, root: Root) -> tuple[Allowance, ...]:
         """Check a bundle that is to come in; returns what the override alone allows.
 
-        Raises NotTrusted: ``root-too-old``, ``version-below-lowest``, ``root-expired``,
-        ``bundle-expired``, ``bundle-rollback``, ``version-reused``, ``override-*``.
+        Raises NotTrusted: ``bundle-ahead``, ``root-too-old``, ``version-below-lowest``,
+        ``root-expired``, ``bundle-expired``, ``bundle-rollback``, ``version-reused``, ``override-*``.
         """
         head = statement.predicate
+        self._check_ahead("bundle", head.created, "statement.json")
         _check_root_version(head, root.document)
         self._check_lowest(head)
         time = self._time(root)
@@ -85,13 +89,34 @@ class Policy:
         """
         head = statement.predicate
         self._check_lowest(head)
-        time = max(format_time(self.now), ratchet.latest(self.state) if self.state else "")
+        time = max(self._clock, ratchet.latest(self.state) if self.state else "")
         return self._allow({"expired": _expiry(head, time)}, statement, root, time)
+
+    @property
+    def _clock(self) -> str:
+        """What the clock says; empty where no day matters."""
+        return format_time(self.now) if self.now else ""
 
     def _time(self, root: Root) -> str:
         """The latest moment that is known to have been."""
-        clock = format_time(self.now)
-        return clock if self.state is None else max(clock, ratchet.latest_of(self.state, root.lineage))
+        return self._clock if self.state is None else max(self._clock, ratchet.latest_of(self.state, root.lineage))
+
+    def _check_ahead(self, subject: Literal["root", "bundle"], created: str, where: str) -> None:
+        """What is accepted moves a site's time on, so one from far ahead would turn away all that follow.
+
+        The clock alone counts: by what was accepted before, time could go on in steps.
+        """
+        if self._clock and is_ahead(created, self._clock):
+            what = "root document" if subject == "root" else "bundle"
+            raise NotTrusted(
+                f"{subject}-ahead",
+                f"the {what} says that it was made in the future",
+                where=where,
+                expected=f"at most {MAX_AHEAD.total_seconds() / 3600:.0f} hours after {self._clock}",
+                found=created,
+                hint="check this machine's clock (date --utc), and set it if it is wrong; otherwise whoever made "
+                f"the {what} had a wrong one, and has to make it again",
+            )
 
     def _check_lowest(self, head: Predicate) -> None:
         lowest = self.demands.lowest_versions.get(head.name)

@@ -1,6 +1,6 @@
 """The statement that signers sign: built once, read only after its signatures hold."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -8,6 +8,7 @@ from appliance.model.bundle import PREDICATE_TYPE, STATEMENT_TYPE, Predicate, St
 from appliance.model.definition import Head
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_STATEMENT
+from appliance.model.times import format_time
 from appliance.trust.sums import digest_of
 
 
@@ -39,8 +40,3 @@ def parse_statement(data: bytes) -> Statement:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
-
-
-def format_time(moment: datetime) -> str:
-    """UTC, RFC 3339, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

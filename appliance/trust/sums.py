@@ -16,6 +16,7 @@ from appliance.model.names import collision_key, path_problem
 
 # What SHA256SUMS cannot list: itself, and what is added after it was signed.
 UNLISTED = (SUMS, STATEMENT, SIGNATURES, ROOTS)
+_RESERVED = {collision_key(name) for name in UNLISTED}
 
 
 def format_sums(digests: Mapping[str, str]) -> bytes:
@@ -63,7 +64,7 @@ def _check_paths(paths: Iterable[str]) -> None:
     for path in paths:
         if problem := path_problem(path):
             raise ValueError(f"path {path!r} {problem}")
-        if path.split("/", 1)[0] in UNLISTED:
+        if collision_key(path.split("/", 1)[0]) in _RESERVED:
             raise ValueError(f"path {path!r} lies where signed lists cannot reach")
         if (other := seen.setdefault(collision_key(path), path)) != path:
             raise ValueError(f"paths {other!r} and {path!r} are one file on some file systems")

@@ -29,11 +29,11 @@ from appliance.model.jsonform import canonical_json
 from appliance.model.policy import DEFAULT_POLICY, Profile
 from appliance.model.progress import Silent
 from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA
+from appliance.model.times import format_time
 from appliance.store.tree import Tree
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, Envelope, encode_envelope, encode_signature_file, pae
 from appliance.trust.keys import PrivateKey
 from appliance.trust.policy import Policy
-from appliance.trust.statement import format_time
 from appliance.trust.sums import digest_of
 from appliance.trust.verify import VerifiedBundle, verify
 

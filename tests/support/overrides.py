@@ -7,8 +7,9 @@ from typing import Any
 
 from appliance.model.jsonform import canonical_json
 from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA
+from appliance.model.times import format_time
 from appliance.trust.dsse import Envelope, encode_envelope, pae
-from appliance.trust.statement import format_time, parse_statement
+from appliance.trust.statement import parse_statement
 from tests.support.bundles import FIRST, NOW, SECOND, Change, Written, key, keyid, nothing
 
 SITE = "plant-7"

@@ -12,7 +12,6 @@ from appliance.model.jsonform import canonical_json
 from appliance.model.log import NO_HEAD, Head, Line
 from appliance.model.story import sentence
 from appliance.steps.audit.bundles import Verified
-from appliance.steps.evidence import root_version
 from appliance.steps.log import SignedHead, check_head, read_evidence
 from appliance.store.log import Log
 from appliance.store.site import Site

@@ -5,7 +5,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from appliance.trust.statement import format_time
+from appliance.model.times import format_time
 from tests.support.bundles import FILES, FIRST, NOW, RETIRED, SECOND, STRANGER, keyid
 
 THIRD, FOURTH = 14, 15

@@ -1,10 +1,19 @@
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.model.names import check_name, check_path, check_sha256, check_version, collision_key, path_problem
+from appliance.model.names import (
+    LETTERS,
+    check_name,
+    check_path,
+    check_sha256,
+    check_version,
+    collision_key,
+    path_problem,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "demo", "llama-3.1-8b", "a_b.c-d", "x" * 64, "0"])
@@ -65,12 +74,11 @@ def test_a_digest_is_64_lower_case_digits(digest: str) -> None:
         "models/x/model-00001-of-00005.safetensors",
         "models/x/.gitattributes",
         "a b/c d",
-        "mod\u00e8le/\u6a21\u578b/\u0e41\u0e1a\u0e1a",
+        "mod\u00e8le/\u6a21\u578b/\u041c\u043e\u0434\u0435\u043b\u044c/\ubaa8\ub378",
+        "\u30e2\u30c7\u30eb/m\u00f4 h\u00ecnh/\u03b1\u03b2/\u017c\u00f3\u0142w",
         "a+b@c,d;e='f'(g)[h]{i}~!#$%^&",
         "console/auxiliary.txt",
         "a/com10/nul-x/conin/aux_1",
-        "wait\u2026 x\u00b2 \ufb01ne",
-        "\U0001f600 \u0939\u093f\u0928\u094d\u0926\u0940",
         "/".join(["d"] * 32),
         "x" * 255,
     ],
@@ -92,14 +100,20 @@ def test_paths_that_mean_one_file_everywhere(path: str) -> None:
         ("a\nb", r"U\+000A"),
         ("a\u202eb", r"U\+202E"),
         ("\udc80", "UTF-8"),
-        ("e\u0301", "normal form C"),
+        ("e\u0301", r"U\+0301"),
+        ("COM\u00b9", r"U\+00B9"),
+        ("wait\u2026", r"U\+2026"),
+        ("\ufb01ne", r"U\+FB01"),
+        ("\U0001f600", r"U\+1F600"),
+        ("stra\u00dfe", r"U\+00DF"),
+        ("\u0131", r"U\+0131"),
+        ("\u2ffc", r"U\+2FFC"),  # since Unicode 15.1
+        ("\u05d0", r"U\+05D0"),  # from right to left
         ("-rf", "starts with '-'"),
         (" a", "starts with a space"),
         ("a.", "ends with a dot"),
         ("NUL.txt", "reserved name"),
         ("a/nul .txt", "reserved name"),
-        ("COM\u00b9", "reserved name"),
-        ("lpt\u00b3.x/y", "reserved name"),
         ("conin$", "reserved name"),
         ("CONOUT$.txt", "reserved name"),
         ("a\u00a0b", r"U\+00A0"),
@@ -113,16 +127,9 @@ def test_paths_that_mean_one_file_everywhere(path: str) -> None:
         ("a\u2800b", r"U\+2800"),
         ("a\U000e0100b", r"U\+E0100"),
         ("a\U000e0041b", r"U\+E0041"),
-        ("a/\u2025/b", r"form KC has the component '\.\.'"),
-        ("\uff0e\uff0e/b", r"form KC has the component '\.\.'"),
-        ("a/\u2024/b", r"form KC has the component '\.'"),
-        ("\uff0fetc", "other components in Unicode normal form KC"),
-        ("a/\u2100/b", "other components in Unicode normal form KC"),
-        ("a\uff3cb", r"form KC has the character '\\\\'"),
-        ("a\uff1ab", "form KC has the character ':'"),
-        ("a/\uff0drf", "form KC has a component that starts with '-'"),
-        ("a\u2024", "form KC has a component that .*ends with a dot"),
-        ("\uff43\uff4f\uff4e", "form KC has the reserved name"),
+        ("a/\u2025/b", r"U\+2025"),
+        ("\uff0fetc", r"U\+FF0F"),
+        ("a/\u2100/b", r"U\+2100"),
         ("x" * 256, "longer than 255"),
         ("/".join(["x" * 200] * 6), "longer than 1024"),
         ("/".join(["d"] * 33), "deeper than 32"),
@@ -147,20 +154,7 @@ def test_an_accepted_path_stays_inside_and_stays_the_same(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        ("models/X", "MODELS/x"),
-        ("stra\u00dfe", "STRASSE"),
-        ("stra\u00dfe", "stra\u1e9ee"),
-        ("\u212a", "k"),
-        ("\u017f", "S"),
-        ("\u0131", "I"),
-        ("\u03c2", "\u03a3"),
-        ("\ufb03", "FFI"),
-        ("x\u00b2", "X2"),
-        ("\u00c5", "\u212b"),
-        ("\u0390", "\u1fd3"),
-        ("\u01c4", "\u01c6"),
-    ],
+    [("models/X", "MODELS/x"), ("\u00c5", "\u00e5"), ("\u0401", "\u0451"), ("\u0178", "\u00ff"), ("\u1ed6", "\u1ed7")],
 )
 def test_names_that_are_one_on_some_file_system(one: str, other: str) -> None:
     assert collision_key(one) == collision_key(other)
@@ -171,10 +165,33 @@ def test_names_that_are_two_everywhere() -> None:
     assert len({collision_key(path) for path in paths}) == len(paths)
 
 
-def test_letters_collide_in_whatever_form_a_file_system_folds_them() -> None:
-    for number in range(0x80, 0x30000):
-        letter = chr(number)
-        if unicodedata.category(letter)[0] not in "LN":
-            continue
-        forms = (letter.upper(), letter.lower(), letter.casefold(), unicodedata.normalize("NFKC", letter))
-        assert {collision_key(form) for form in forms} == {collision_key(letter)}
+# The table -----------------------------------------------------------------------------------
+
+TABLE = [chr(code) for code in range(0x80, 0x110000) if re.match(f"[{LETTERS}]", chr(code))]
+
+
+def test_every_letter_has_one_form_whichever_unicode_a_library_knows() -> None:
+    joined = {unicodedata.normalize("NFD", letter)[1:2] for letter in map(chr, range(0x30000))}
+    for letter in TABLE:
+        assert unicodedata.category(letter) in {"Lu", "Ll", "Lo", "Lm", "Nl"}
+        assert unicodedata.bidirectional(letter) == "L"
+        assert unicodedata.combining(letter) == 0
+        assert letter not in joined  # it never becomes part of the letter before it
+        assert {unicodedata.normalize(form, letter) for form in ("NFC", "NFKC")} == {letter}
+
+
+def test_case_is_folded_as_coarsely_as_by_any_file_system() -> None:
+    def coarse(text: str) -> str:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).upper().casefold())
+        return unicodedata.normalize("NFKC", folded.casefold())
+
+    letters = [*TABLE, *map(chr, range(0x20, 0x7F))]
+    keys = {letter: collision_key(letter) for letter in letters}
+    assert keys == {letter: coarse(letter) for letter in letters}
+
+
+@given(st.lists(st.sampled_from([*TABLE, *"Aa1"]), max_size=8).map("".join))
+def test_letters_beside_each_other_are_folded_as_alone(text: str) -> None:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).upper().casefold())
+    assert collision_key(text) == unicodedata.normalize("NFKC", folded.casefold())
+    assert unicodedata.normalize("NFKC", text) == unicodedata.normalize("NFC", text) == text

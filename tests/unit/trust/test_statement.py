@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from appliance.model.definition import Head
-from appliance.trust.statement import build_statement, format_time, parse_statement
+from appliance.model.times import format_time
+from appliance.trust.statement import build_statement, parse_statement
 
 _CREATED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
