@@ -187,14 +187,30 @@ def artifact: some(["files", "kind", "licence", "name", "source"]; ["details"]) 
     and all(.kind, .licence; type == "string") and (.source | texts) and optional("details"; texts)
     and (.files | type == "array" and all(.[]; file));
 def plain: type | IN("string", "number", "boolean");
-# The names of a profile; appliance verify knows what they have to hold.
+def float($low; $high): type == "number" and . >= $low and . <= $high;
+def layers: some(["head_dim", "kv_heads", "layers"]; ["value_head_dim", "window"])
+    and all(.layers, .kv_heads; number(1; 1024)) and (.head_dim | number(1; 65536))
+    and optional("value_head_dim"; . == null or number(0; 65536))
+    and optional("window"; . == null or number(1; 16777216));
+def memory: fields("attention gpu_gib overhead_gib weights_bytes") and (.gpu_gib | float(0; 4096) and . > 0)
+    and (.overhead_gib | float(0; 512) and . > 0) and (.weights_bytes | number(1; 9007199254740991))
+    and (.attention | list(64) and all(.[]; layers));
+# The form of a serving profile; appliance verify also knows which profiles a GPU could hold.
 def serving: some(["enable_chunked_prefill", "enable_prefix_caching", "gpus", "image", "max_model_len",
         "max_num_queued_reqs", "max_num_seqs", "task", "weights"];
         ["dtype", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "max_num_batched_tokens", "memory", "options",
         "pipeline_parallel_size", "quantization", "tensor_parallel_size"])
-    and all(.image, .weights; type == "string" and name) and (.task | IN("chat", "embedding"))
-    and optional("options"; type == "object" and all(.[]; plain))
-    and optional("memory"; . == null or some(["attention", "gpu_gib", "overhead_gib", "weights_bytes"]; []));
+    and all(.image, .weights; name) and (.task | IN("chat", "embedding")) and (.gpus | number(0; 64))
+    and optional("gpu"; . == null or (type == "string" and length >= 1 and length <= 200))
+    and optional("tensor_parallel_size"; number(1; 64)) and optional("pipeline_parallel_size"; number(1; 16))
+    and (.max_model_len | number(16; 16777216)) and optional("gpu_memory_utilization"; . == null or float(0.1; 0.99))
+    and optional("dtype"; IN("auto", "bfloat16", "float16", "float32"))
+    and optional("quantization"; IN(null, "awq", "awq_marlin", "gptq", "gptq_marlin", "fp8", "compressed-tensors"))
+    and optional("kv_cache_dtype"; IN("auto", "fp8", "fp8_e4m3", "fp8_e5m2"))
+    and all(.enable_chunked_prefill, .enable_prefix_caching; type == "boolean")
+    and (.max_num_seqs | number(1; 4096)) and (.max_num_queued_reqs | number(1; 100000))
+    and optional("max_num_batched_tokens"; . == null or number(16; 1048576)) and optional("memory"; . == null or memory)
+    and optional("options"; type == "object" and all(keys[]; text("[a-z][a-z0-9]*(-[a-z0-9]+)*")) and all(.[]; plain));
 def index: some(["artifacts", "description", "name", "schema", "serving", "version"]; ["shared"])
     and .schema == "appliance.bundle/v1" and (.name | name) and (.version | version)
     and (.description | type == "string") and (.serving | type == "object" and all(keys[]; name) and all(.[]; serving))

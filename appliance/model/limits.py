@@ -22,6 +22,12 @@ MAX_SIGNATURES = 64
 MAX_ENVELOPE = 1 * MIB
 # Root documents in trust/: 80 years of a new one each month.
 MAX_CHAIN = 1000
+# Of all of them: 50 years of such, with five ML-DSA-87 keys in each role and three signatures of each type.
+MAX_CHAIN_BYTES = 64 * MIB
+# Different keys in all of them, and signatures: ten people with new keys each year, eight signatures each
+# time.  verify.sh runs openssl once for each, which takes it some two minutes.
+MAX_CHAIN_KEYS = 2048
+MAX_CHAIN_SIGNATURES = 8192
 # Highest version of a root document that a statement may demand.
 MAX_ROOT_VERSION = 1_000_000
 # Keys that a root document holds, and key ids of one role: two roles of as many as may sign.

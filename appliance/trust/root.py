@@ -15,7 +15,13 @@ from pydantic import ValidationError
 
 from appliance.errors import NotTrusted
 from appliance.model.jsonform import parse_canonical
-from appliance.model.limits import MAX_CHAIN, MAX_ENVELOPE
+from appliance.model.limits import (
+    MAX_CHAIN,
+    MAX_CHAIN_BYTES,
+    MAX_CHAIN_KEYS,
+    MAX_CHAIN_SIGNATURES,
+    MAX_ENVELOPE,
+)
 from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_ROLES, Lineage, RoleName, RootDocument
 from appliance.trust.dsse import Envelope, decode_envelope
 from appliance.trust.keys import KeyType, PublicKey
@@ -131,21 +137,39 @@ def walk_chain(
     ``trusted``, ``root-stale`` when it ends before a document that is known, ``root-forked``
     when it holds another in place of one that was accepted, ``root-skipped`` and
     ``root-looped`` for a version in the wrong place, ``root-signature``, ``root-threshold``,
-    ``root-unrevoked``, ``root-not-co-signed``, and ``root-chain`` for an absurd length.
+    ``root-unrevoked``, ``root-not-co-signed``, and ``root-chain`` for an absurd size.
     """
     trusted_root = parse_root(trusted, trusted_name)
     anchor = trusted_root.document.version
     if not 1 <= len(chain) <= MAX_CHAIN:
         raise NotTrusted("root-chain", f"the root chain has {len(chain)} documents", where="trust/")
     _check_trusted(chain, anchor, trusted_root.envelope.payload)
+    _check_amount("bytes", sum(map(len, chain)), MAX_CHAIN_BYTES)
     roots: list[Root] = []
+    keys: set[str] = set()
+    signatures = 0
     for number, data in enumerate(chain, start=1):
         roots.append(_follow(roots[-1] if roots else None, data, number))
+        keys |= roots[-1].keys.keys()
+        signatures += len(roots[-1].envelope.signatures)
+        _check_amount("different keys", len(keys), MAX_CHAIN_KEYS)
+        _check_amount("signatures", signatures, MAX_CHAIN_SIGNATURES)
     check_accepted(roots[-1].lineage.documents, accepted)
     if post_quantum:
         for number in range(anchor, len(roots) + 1):
             _check_co_signed(roots[max(anchor, number - 1) - 1 : number])
     return roots[-1]
+
+
+def _check_amount(what: str, found: int, most: int) -> None:
+    if found > most:
+        raise NotTrusted(
+            "root-chain",
+            f"the root documents have too many {what} together",
+            where="trust/",
+            expected=f"at most {most}",
+            found=str(found),
+        )
 
 
 def _check_trusted(chain: Sequence[bytes], anchor: int, trusted: bytes) -> None:

@@ -19,7 +19,7 @@ use Paths;
 
 my $DOCS = "$FindBin::RealBin/../../docs/schemas";
 my %SCHEMAS = map { $_ => Json::schema("$DOCS/$_.schema.json") } qw(bundle root statement);
-my $NOW = strftime('%Y-%m-%dT%H:%M:%SZ', gmtime);
+my ($NOW, $LATEST) = map { strftime('%Y-%m-%dT%H:%M:%SZ', gmtime $_) } time, time + 24 * 3600;
 my $WORK = File::Temp->newdir;
 
 exit main(@ARGV);
@@ -192,10 +192,16 @@ sub root ($bytes) {
 sub chain ($trusted_bytes, @names) {
     my $trusted = root($trusted_bytes);
     die "no root chain, or a long one\n" if @names < 1 || @names > 1000;
-    my ($before, $found);
+    my ($before, $found, $bytes, $signatures, %keys);
     for my $number (1 .. @names) {
         my $name = "trust/$number.root.json";
-        my $root = root(content($name, 1_048_576));
+        my $content = content($name, 1_048_576);
+        die "too many bytes in the root chain\n" if ($bytes += length $content) > 67_108_864;
+        my $root = root($content);
+        die "too many signatures in the root chain\n" if ($signatures += @{$root->{signatures}}) > 8192;
+        $keys{$_} = 1 for keys %{$root->{der}};
+        die "too many keys in the root chain\n" if keys %keys > 2048;
+        lasts($root);
         die "$name: another version\n" if ${$root->{version}} != $number;
         link_holds($before // $root, $root);
         $found ||= $root->{payload} eq $trusted->{payload};
@@ -226,6 +232,13 @@ sub link_holds ($before, $root) {
     return;
 }
 
+# lasts DOCUMENT: dies unless it ends after it was made, and was not made in the future.
+sub lasts ($document) {
+    die "it ends before it begins\n" if $document->{created} ge $document->{expires};
+    die "it was made in the future\n" if $document->{created} gt $LATEST;
+    return;
+}
+
 # The statement and its list ------------------------------------------------------------------------
 
 sub statement ($root, @names) {
@@ -246,6 +259,7 @@ sub statement ($root, @names) {
     Json::fits($statement, $SCHEMAS{statement});
     my $predicate = $statement->{predicate};
     die "the chain does not lead far enough\n" if ${$predicate->{minimum_root_version}} > ${$root->{version}};
+    lasts($predicate);
     die "the bundle has expired\n" if $NOW ge $predicate->{expires};
     return $statement;
 }
@@ -279,7 +293,6 @@ sub list ($statement) {
     for my $line (split /\n/, substr($bytes, 0, -1), -1) {
         my ($sum, $path) = $line =~ /\A([0-9a-f]{64})  (.+)\z/s or die "SHA256SUMS has a line of another form\n";
         die "SHA256SUMS is not sorted, or has a path twice\n" unless $last lt $path;
-        die "$path cannot be listed\n" if $path =~ m{\A(?:SHA256SUMS|statement\.json|sigs|trust)(?:/|\z)};
         push @paths, eval { Paths::check($path) } // die "$path: $@";
         $listed{$last = $path} = $sum;
     }
