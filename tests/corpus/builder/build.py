@@ -45,10 +45,8 @@ class _Draft:
                 self.files |= {f"models/crowd/{number}": b"" for number in range(argument)}
             case "files", "leave out":
                 self.omitted += argument
-            case "chain", "documents":
-                self.chain = [Document.model_validate(value) for value in argument]
-            case "chain", "add":
-                self.chain.append(Document.model_validate(argument))
+            case "chain", _:
+                self._do_chain(verb, argument)
             case "signers", "are":
                 self.signers = argument
             case "version", "is":
@@ -62,6 +60,17 @@ class _Draft:
                 self.edits[place].append(lambda data: changes.change(verb, data, argument))
             case _:
                 raise ValueError(f"there is no {verb!r} in {place!r}")
+
+    def _do_chain(self, verb: str, argument: Any) -> None:
+        match verb:
+            case "documents":
+                self.chain = [Document.model_validate(value) for value in argument]
+            case "add":
+                self.chain.append(Document.model_validate(argument))
+            case "longer":
+                self.chain += [Document.model_validate(argument["document"])] * argument["by"]
+            case _:
+                raise ValueError(f"there is no {verb!r} in 'chain'")
 
     def recipe(self) -> Recipe:
         """What is written, once everything was said."""

@@ -1,11 +1,13 @@
 """Root chains: what each document says, who signs it, and what is edited before and after."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field
 
+from appliance.trust.keys import PrivateKey
 from tests.corpus.builder.cases import Data
 from tests.corpus.builder.words import number_of
 from tests.support.bundles import key, keyid, payload_of, root_document, sign_root
@@ -16,7 +18,8 @@ Edits = Mapping[str, Sequence[Callable[[bytes], bytes]]]
 class Document(Data):
     """One root document: ``keys`` in both roles, each role with ``threshold`` (default: all keys).
 
-    ``also`` sign it beside the keys, ``by`` instead of them.
+    ``also`` sign it beside the keys, ``by`` instead of them.  ``strangers`` is how many more keys it holds,
+    which no other document has and no role names.
     """
 
     keys: tuple[str, ...]
@@ -27,6 +30,7 @@ class Document(Data):
     also: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     version: int | None = None
+    strangers: int = 0
 
     def make(self, position: int, edits: Edits) -> bytes:
         """The signed document at ``position`` of a chain."""
@@ -48,11 +52,14 @@ class Document(Data):
             signed_by=self.signers,
             threshold=self.threshold or sum(1 for person in self.keys if not person.endswith("-pq")),
             revoked=tuple(map(number_of, self.revoked)),
-            change=self._release,
+            change=partial(self._change, position),
         )
 
-    def _release(self, document: dict[str, Any]) -> None:
+    def _change(self, position: int, document: dict[str, Any]) -> None:
         role = document["roles"]["release"]
+        for number in range(10_000 * position, 10_000 * position + self.strangers):
+            public = PrivateKey(ec.derive_private_key(number, ec.SECP256R1())).public
+            document["keys"][public.keyid] = {"label": f"stranger {number}", "use": "demo", "spki": public.spki()}
         if self.release:
             numbers = tuple(map(number_of, self.release))
             role["keyids"] = sorted(map(keyid, numbers))
