@@ -8,10 +8,24 @@
 # the line that it names, so a log that was cut or written anew shows.  Bring this script, the
 # key and the heads yourself, from a time before that which you ask about.
 #
+# It has checked the log when it prints a line that begins with "the chain holds:" and ends with 0.
+# As verify.sh, it runs itself again in an empty environment, and calls programs of
+# /usr/local/bin, /usr/bin and /bin alone, and of --tools DIR before them; call it with env -i.
+#
 # Exit codes: 0 the chain holds, 1 failed, 2 usage or missing tools, 3 not trusted.
 #
 # shellcheck disable=SC2015,SC2016  # A && B || refuse: refuse does not return; $x in '' is jq's
+POSIXLY_CORRECT=1 # bash finds its own exec from here on, and not a function that was exported
+case ${1-} in
+    --in-an-empty-environment) shift ;;
+    *) exec /usr/bin/env -i "TMPDIR=${TMPDIR-}" PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C \
+        /bin/sh -- "$0" --in-an-empty-environment "$@" ;;
+esac
 set -eu
+umask 077
+# Whatever is opened next would take the place of what is closed.
+(: 9>&2) || exec 2>/dev/null
+(: 9<&0) 2>/dev/null || exec </dev/null
 
 fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
 # refuse WHAT [WHERE]
@@ -21,15 +35,15 @@ refuse() {
     exit 3
 }
 
-usage='usage: sh check-log.sh LOG [--key site.pub.pem --head FILE ...]'
+usage='usage: sh check-log.sh LOG [--key site.pub.pem --head FILE ...] [--tools DIR]'
+(: 9>&1) 2>/dev/null || fail 'standard output is closed: there is nowhere to print the verdict'
 work='' log='' key='' heads=0
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 # mktemp ends before it is interrupted, or its directory would stay.
 work=$(trap '' HUP INT TERM && mktemp -d) || fail 'there is no place for temporary files; set TMPDIR'
-LC_ALL=C HOME=$work # jq would read definitions from ~/.jq
-export LC_ALL HOME
-for tool in jq sha256sum split; do command -v "$tool" >/dev/null || fail "$tool is not installed"; done
+HOME=$work # jq would read definitions from ~/.jq
+export HOME
 while [ $# -gt 0 ]; do
     case $1 in
         --key) [ $# -ge 2 ] || fail "no file after --key; $usage"; key=$2; shift ;;
@@ -39,6 +53,9 @@ while [ $# -gt 0 ]; do
             head -c 262145 <"$2" >"$work/head.$heads" || fail "cannot read $2"
             printf '%s' "$2" >"$work/name.$heads"
             shift ;;
+        --tools)
+            case ${2-} in /*) PATH=$2:$PATH ;; *) fail "--tools takes the absolute path of a directory; $usage" ;; esac
+            shift ;;
         -h | --help) printf '%s\n' "$usage"; exit 0 ;;
         -*) fail "unknown option $1; $usage" ;;
         *) [ -z "$log" ] || fail "one argument too many: $1; $usage"; log=$1 ;;
@@ -46,6 +63,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$log" ] || fail "no log given; $usage"
+for tool in jq sha256sum split; do command -v "$tool" >/dev/null || fail "$tool is not installed in $PATH"; done
 [ "$heads" -eq 0 ] || [ -n "$key" ] || fail "a head proves nothing without the key that signed it; $usage"
 [ -f "$log" ] && cat <"$log" >"$work/all" || fail "cannot read the log $log"
 

@@ -18,7 +18,11 @@ _PIECES = (
     *("\u3000", "\u2800", "\u3164", "\ufe0f", "\U000e0100", "com\u00b9", "conIN$", "nul .x", "prn "),
     *(f"{name}/" for name in UNLISTED),
     *UNLISTED,
+    *("Sigs/", "TRUST", "sha256sums/", "\u0416", "\u4e2d", "\u00df", "\u1c89", "\u01b0"),
 )
+
+
+_RESERVED = {name.lower() for name in UNLISTED}
 
 
 def forms() -> str:
@@ -52,4 +56,4 @@ def sums_lines(paths: Iterable[str]) -> str:
 
 def accepted_by_python(paths: Sequence[str]) -> set[str]:
     """Those that a list may hold."""
-    return {path for path in paths if not path_problem(path) and path.split("/")[0] not in UNLISTED}
+    return {path for path in paths if not path_problem(path) and path.lower().split("/")[0] not in _RESERVED}
