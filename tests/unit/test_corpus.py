@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +129,10 @@ def test_a_good_bundle_is_accepted_and_imported(case: Case, world: World, tmp_pa
     assert taken.code == 0
     assert ask("verify", taken.value["path"], "--root", written.trusted).code == 0
     assert differences(before, world.seen(site)) == []
+    for path in Path(taken.value["path"]).rglob("*"):  # names and bytes came in, and nothing else
+        status = path.lstat()
+        assert (stat.S_IMODE(status.st_mode), os.listxattr(path)) == (0o755 if path.is_dir() else 0o444, []), path
+        assert path.is_dir() or not path.samefile(written.path / path.relative_to(taken.value["path"]))
 
 
 @pytest.mark.parametrize("case", AT_A_SITE.values(), ids=list(AT_A_SITE))

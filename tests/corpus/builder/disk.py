@@ -75,6 +75,15 @@ def _grow(path: Path, argument: int) -> None:
     os.truncate(path, path.stat().st_size + argument)
 
 
+def _attribute(path: Path, argument: dict[str, Any]) -> None:
+    """Extended attributes, which a file system or another user may not have."""
+    for name, value in argument.items():
+        try:
+            os.setxattr(path, name, to_bytes(value))
+        except OSError as error:
+            raise CannotBuild(f"{name} {path.name}: {error.strerror}") from None
+
+
 def _crowd(path: Path, argument: int) -> None:
     """So many empty files, called as files there are called."""
     names = {"sigs": "{:064x}.sigstore.json", "trust": "{}.root.json"}
@@ -93,6 +102,7 @@ _VERBS: dict[str, Callable[[Path, Any], None]] = {
     "socket": _instead(lambda path, argument: os.mknod(path, _SOCKET)),
     "device": _instead(_device),
     "mode": lambda path, argument: path.chmod(int(argument, 8)),
+    "attribute": _attribute,
     "grow": _grow,
     "crowd": _crowd,
 }
@@ -111,6 +121,11 @@ def _copy(path: Path, argument: str, written: Written) -> None:
 
 def _hardlink(path: Path, argument: str, written: Written) -> None:
     _instead(lambda path, target: path.hardlink_to(target))(path, written.path / argument)
+
+
+def _second_name(path: Path, argument: bool, written: Written) -> None:
+    """A hard link outside, by which somebody else can change the file later."""
+    (written.path.parent / "outside" / path.name).hardlink_to(path)
 
 
 def _swap(path: Path, argument: str, written: Written) -> None:
@@ -139,6 +154,7 @@ _WITH_BUNDLE: dict[str, Callable[[Path, Any, Written], None]] = {
     "rename": _rename,
     "copy": _copy,
     "hardlink": _hardlink,
+    "second name": _second_name,
     "swap": _swap,
     "link out": _link_out,
     "sign": _sign,
