@@ -17,7 +17,7 @@ TIME_PATTERN = rf"(20[0-9]{{2}}-({_DAYS})|{_LEAP_DAY})T([01][0-9]|2[0-3]):[0-5][
 
 # How far ahead of a verifier's clock something may have been made: clocks that nobody sets by
 # a network drift by minutes, and people set them to the time of another zone.
-MAX_AHEAD = timedelta(hours=24)
+CLOCK_TOLERANCE = timedelta(hours=24)
 
 Time = Annotated[str, Field(pattern=rf"\A{TIME_PATTERN}\z")]
 
@@ -42,4 +42,4 @@ def format_time(moment: datetime) -> Time:
 
 def is_ahead(time: Time, now: Time) -> bool:
     """Whether ``time`` lies so far after ``now`` that one of two clocks is wrong."""
-    return time > format_time(datetime.fromisoformat(now) + MAX_AHEAD)
+    return time > format_time(datetime.fromisoformat(now) + CLOCK_TOLERANCE)

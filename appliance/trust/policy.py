@@ -15,7 +15,7 @@ from appliance.model.override import Allowance
 from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.root import RootDocument
 from appliance.model.state import SiteState
-from appliance.model.times import MAX_AHEAD, format_time, is_ahead
+from appliance.model.times import CLOCK_TOLERANCE, format_time, is_ahead
 from appliance.model.versions import version_key
 from appliance.trust import ratchet
 from appliance.trust.override import SignedOverride
@@ -112,7 +112,7 @@ class Policy:
                 f"{subject}-ahead",
                 f"the {what} says that it was made in the future",
                 where=where,
-                expected=f"at most {MAX_AHEAD.total_seconds() / 3600:.0f} hours after {self._clock}",
+                expected=f"at most {CLOCK_TOLERANCE.total_seconds() / 3600:.0f} hours after {self._clock}",
                 found=created,
                 hint="check this machine's clock (date --utc), and set it if it is wrong; otherwise whoever made "
                 f"the {what} had a wrong one, and has to make it again",
