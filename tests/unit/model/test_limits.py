@@ -51,7 +51,11 @@ def test_scripts_that_can_import_nothing_hold_the_same_limits() -> None:
     script = SCRIPT.read_text()
     for part in (
         f"head -c {limits.MAX_ENVELOPE + 1} ",
-        f'copy "$name" {limits.MAX_ENVELOPE} "$envelope"',
+        f'copy "$name" {limits.MAX_ENVELOPE} "$work/file"',
+        f'"$bytes" -le {limits.MAX_CHAIN_BYTES} ]',
+        f'"$work/keys")" -le {limits.MAX_CHAIN_KEYS} ]',
+        f'"$work/signatures")" -le {limits.MAX_CHAIN_SIGNATURES} ]',
+        f"-le {limits.MAX_JSON_VALUES} ]",
         f'copy "$name" {limits.MAX_SIGNATURE_FILE} "$work/file"',
         f"copy statement.json {limits.MAX_STATEMENT} ",
         f"copy SHA256SUMS {limits.MAX_SUMS} ",
@@ -66,7 +70,7 @@ def test_scripts_that_can_import_nothing_hold_the_same_limits() -> None:
         f"(.minimum_root_version | number(1; {limits.MAX_ROOT_VERSION}))",
         f"(.files | number(1; {limits.MAX_FILES}))",
         f"(.bytes | number(0; {limits.MAX_JSON_INTEGER}))",
-        f"utf8bytelength <= {limits.MAX_PATH_BYTES}\n",
+        f"utf8bytelength <= {limits.MAX_PATH_BYTES} and",
         f"utf8bytelength <= {limits.MAX_COMPONENT_BYTES})",
         f"length <= {limits.MAX_PATH_DEPTH} and",
         f"{{0,{limits.MAX_NAME - 2}}}[a-z0-9])?",
