@@ -14,9 +14,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from tests.support.http_answers import talk
 from tests.support.mutated_requests import mutated
+
+if TYPE_CHECKING:
+    from tests.site.hosts import Host
 
 _PLACE = "/root/mutating"
 _FILES = ("tests/site/mutating.py", "tests/support/http_answers.py", "tests/support/mutated_requests.py")
@@ -24,8 +28,8 @@ _SEED = 9
 _LAST = b"GET /v1/models HTTP/1.1\r\nHost: gpu1\r\nConnection: close\r\n\r\n"
 
 
-def mutate(host, certificates: list[str], requests: int, prompt: str) -> dict[str, int]:  # type: ignore[no-untyped-def]
-    """Send them from ``host``, a Host; how often each status was answered."""
+def mutate(host: "Host", certificates: list[str], requests: int, prompt: str) -> dict[str, int]:
+    """Send them from ``host``; how often each status was answered."""
     repository = Path(__file__).parents[2]
     for name in _FILES:
         host.put(f"{_PLACE}/{name}", (repository / name).read_text())
