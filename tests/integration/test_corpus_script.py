@@ -1,7 +1,7 @@
 """The attack corpus against verify.sh and a third verifier, as a process of their own for each case.
 
 tests/unit/test_corpus.py asks ``appliance verify`` and ``appliance import`` about the same
-cases.  The third (tests/third_verifier) was written from docs/bundle-format.md and
+cases.  The third (tests/third_verifier) follows docs/bundle-format.md and
 docs/schemas: what it says otherwise, the text does not say well enough.
 """
 

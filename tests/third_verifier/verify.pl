@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# A third verifier: written from docs/bundle-format.md and docs/schemas alone, to see whether they are enough.
+# A third verifier: follows docs/bundle-format.md and docs/schemas and shares no code, to see whether they are enough.
 #
 #   perl verify.pl DIR --root ROOT.json
 #
