@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -17,10 +16,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 
-from tests.support.debian_root import DebianRoot
+from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.processes import below, wait_for
 from tests.support.project import REPOSITORY
 from tests.support.role_files import render, role_file
+from tests.support.service import Service, script
 
 sys.path.insert(0, str(REPOSITORY / "ansible"))
 
@@ -50,7 +50,13 @@ SETTINGS = {
     "gateway_burst": 100,
     "gateway_concurrency": 2,
     "gateway_read_timeout": 600,
+    "gateway_audit_days": 90,
 }
+SETTINGS["__gateway_tls"] = [SETTINGS[f"gateway_{name}"] for name in ("certificate", "key", "client_ca", "crl")]
+_FOLDERS = (
+    *("etc/appliance/tls", "etc/appliance/gateway", "etc/logrotate.d", "usr/local/lib/appliance"),
+    *("run/appliance", "var/log/appliance-gateway", "layer"),
+)
 
 # The layer above the root, the processes and the mounts end with the command.
 _ENTER = """
@@ -61,13 +67,13 @@ mount -t overlay -o "lowerdir=$ROOT,upperdir=$SITE/layer/upper,workdir=$SITE/lay
 cd "$SITE/layer/root"
 mount --rbind /dev dev
 mount -t proc proc proc
-for place in etc/appliance run/appliance var/log/appliance-gateway; do
+for place in etc/appliance etc/logrotate.d usr/local/lib/appliance run/appliance var/log/appliance-gateway; do
     mkdir -p "$place"
     mount --bind "$SITE/$place" "$place"
 done
-mkdir -p run/appliance-gateway var/cache/appliance-gateway
+chmod 0777 run/appliance  # the socket that stands for the port
 chroot . useradd --system --user-group appliance-gateway
-exec chroot . nginx -c /etc/appliance/gateway/nginx.conf -g 'daemon off;'
+exec chroot . sh -euc "$START"
 """
 
 
@@ -89,6 +95,7 @@ class Gateway:
     chain: bytes
     authority: Pair
     root: Pair
+    service: Service
     nginx: "subprocess.Popen[bytes]" = field(init=False)
 
     def connect(self, client: str | None) -> http.client.HTTPConnection:
@@ -155,12 +162,32 @@ class Gateway:
     def log(self, name: str) -> str:
         return (self.folder / "var/log/appliance-gateway" / name).read_text(errors="backslashreplace")
 
-    def reload(self) -> None:
-        """Let nginx read its files again; when this returns, new connections see the new ones."""
-        master = below(self.nginx.pid)[0]
-        before = self.log("error.log").count("gracefully shutting down")
-        os.kill(master.number, signal.SIGHUP)
-        wait_for(lambda: self.log("error.log").count("gracefully shutting down") > before, 20)
+    @property
+    def journal(self) -> bytes:
+        """What the service has said since it was first started."""
+        return (self.folder / "journal").read_bytes()
+
+    @property
+    def works(self) -> bool:
+        """Whether there are workers: they come when all else has gone well."""
+        return any(process.words[:1] == ("nginx: worker process",) for process in below(self.nginx.pid))
+
+    def run(self, argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        """Run ``argv`` where nginx runs, as root, whatever comes of it."""
+        enter = [
+            "nsenter",
+            f"--target={below(self.nginx.pid)[0].number}",
+            *("--mount", "--pid", "--net", "--root", "--wd"),
+        ]
+        return subprocess.run([*enter, *argv], capture_output=True, text=True, check=False, timeout=120)
+
+    def reload(self) -> "subprocess.CompletedProcess[str]":
+        """Let the service reload as its unit says; when this succeeds, new connections see the new files."""
+        return self.run(["sh", "-euc", script(self.service.commands("ExecReload", 1))])
+
+    def rotate(self) -> "subprocess.CompletedProcess[str]":
+        """Rotate the logs, as the timer would on another day."""
+        return self.run(["logrotate", "--force", "/etc/logrotate.d/appliance-gateway"])
 
     def revoke(self, *clients: str) -> None:
         """Write the revocation lists with these clients in them."""
@@ -226,8 +253,9 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     clients["server"] = issue(authority, "site", Leaf("depot", "host", SERVER), now, 7)
     chain = pem(authority.certificate)
     host = issue(authority, "site", Leaf("gateway", "host", SERVER, ("gateway",)), now, 7)
-    gateway = Gateway(folder, clients, chain, authority, root)
-    for name in ("etc/appliance/tls", "etc/appliance/gateway", "run/appliance", "var/log/appliance-gateway", "layer"):
+    service = Service.read(render("gateway", "appliance-gateway.service.j2", **SETTINGS))
+    gateway = Gateway(folder, clients, chain, authority, root, service)
+    for name in _FOLDERS:
         (folder / name).mkdir(parents=True)
     tls = folder / "etc/appliance/tls"
     (tls / "host.pem").write_bytes(pem(host.certificate) + chain)
@@ -244,30 +272,46 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     (own / "clients.conf").write_text(render("gateway", "clients.conf.j2", __gateway_clients=listed))
     text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, **SETTINGS | settings)
     (own / "nginx.conf").write_text(text)
+    (folder / "etc/logrotate.d/appliance-gateway").write_text(render("gateway", "logrotate.j2", **SETTINGS))
+    programs = folder / "usr/local/lib/appliance"
+    (programs / "reload_nginx.py").write_bytes(role_file("nginx", "reload_nginx.py").read_bytes())
     return gateway
+
+
+def gateway_root() -> DebianRoot:
+    """The system that a gateway runs in."""
+    return debian_root("trixie", "nginx", "libnginx-mod-http-js", "logrotate", "python3")
 
 
 @contextlib.contextmanager
 def running(gateway: Gateway, root: DebianRoot) -> Iterator[None]:
     """nginx in ``root``, which stays as it is; it has a network of its own, and listens on a Unix socket."""
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(root.path), "SITE": str(gateway.folder)}
-    gateway.nginx = subprocess.Popen(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        umask=0o022,
-    )
+    service = gateway.service
+    before, (start,) = service.commands("ExecStartPre", 1), service.commands("ExecStart", 1)
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "ROOT": str(root.path),
+        "SITE": str(gateway.folder),
+        "START": f"{service.directories()}\n{script(before)}\nexec {script([start])}",
+    }
+    (gateway.folder / "run/appliance/gateway.sock").unlink(missing_ok=True)
+    with (gateway.folder / "journal").open("ab") as journal:
+        gateway.nginx = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=journal,
+            stderr=journal,
+            umask=0o022,
+        )
     try:
-        path = gateway.folder / "run/appliance/gateway.sock"
-        wait_for(lambda: path.exists() or gateway.nginx.poll() is not None, 20)
+        wait_for(lambda: gateway.works or gateway.nginx.poll() is not None, 60)
         if gateway.nginx.poll() is not None:
-            raise AssertionError(f"nginx does not listen: {gateway.nginx.communicate()[0].decode()}")
+            raise AssertionError(f"nginx does not listen: {gateway.journal.decode(errors='replace')}")
         yield
     finally:
         gateway.nginx.kill()  # takes all of its namespaces with it
-        gateway.nginx.communicate(timeout=20)
+        gateway.nginx.wait(timeout=20)
 
 
 def _unix_socket(path: Path) -> socket.socket:

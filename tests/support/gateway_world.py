@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.debian_root import debian_root
-from tests.support.gateway import Gateway, make_gateway, running
+from tests.support.gateway import Gateway, gateway_root, make_gateway, running
 from tests.support.vllm_socket import FakeModel, fake_model
 
 
@@ -26,7 +25,7 @@ class World:
 @contextmanager
 def running_world(folder: Path) -> Iterator[World]:
     """The gateway of ``make_gateway`` below ``folder``, with both of its models."""
-    root = debian_root("trixie", "nginx", "libnginx-mod-http-js")
+    root = gateway_root()
     gateway = make_gateway(folder)
     sockets = folder / "run/appliance/vllm"
     with (

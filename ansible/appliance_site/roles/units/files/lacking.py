@@ -13,6 +13,7 @@ from.  Runs on hosts: their own Python alone.
 import json
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +26,13 @@ PROPERTIES = (
 Unit = dict[str, Any]
 # Units that others start, such as those that reload a service, have to be read too.
 OURS = "appliance-*"
+_RELOAD = 120  # seconds: more than systemd gives one
 
 
 def main() -> None:
     """See above; raises when systemctl fails."""
     wanted = [{"enabled": True, "files": [], **unit} for unit in json.load(sys.stdin)]
-    known = show([unit["name"] for unit in wanted])
+    known = settled([unit["name"] for unit in wanted])
     states = {unit["name"]: lacks(known[unit["name"]], unit["enabled"], unit["files"]) for unit in wanted}
     unread = any(
         about["NeedDaemonReload"] == "yes" or (about["LoadState"] == "not-found" and name in states)
@@ -50,6 +52,16 @@ def jobs(wanted: list[Unit], known: dict[str, dict[str, str]], states: dict[str,
         unit["name"] for _, unit in lacking if unit["enabled"] and known[unit["name"]]["UnitFileState"] != "enabled"
     ]
     return [["enable", "--", *enable]] * bool(enable) + [[verb, "--", *names] for (_, verb), names in together.items()]
+
+
+def settled(names: list[str]) -> dict[str, dict[str, str]]:
+    """The same as ``show``, once no unit is in the middle of a reload that something else has asked for."""
+    deadline = time.monotonic() + _RELOAD
+    while True:
+        known = show(names)
+        if "reloading" not in [known[name]["ActiveState"] for name in names] or time.monotonic() > deadline:
+            return known
+        time.sleep(0.2)
 
 
 def show(names: list[str]) -> dict[str, dict[str, str]]:
