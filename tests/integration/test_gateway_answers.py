@@ -1,14 +1,11 @@
 """What the gateway's nginx answers by itself: one form of JSON, whatever a client sends, and no failure of the site."""
 
-import contextlib
-import http.client
 import json
-import socket
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import Answer
+from tests.support.gateway import answer_to
 from tests.support.gateway_world import World, running_world
 
 pytestmark = pytest.mark.integration
@@ -85,18 +82,10 @@ def test_who_speaks_no_tls_is_told(world: World) -> None:
 def refusal(world: World, client: str | None, data: bytes) -> int:
     """The status with which ``data`` is refused, in the gateway's form; it reaches no model."""
     before = world.count()
-    with world.gateway.handshake(world.gateway.context(client)) as link:
-        answer = answer_to(link, data)
+    answer = world.gateway.send(client, data)
     assert answer.headers["content-type"] == "application/json"
     error = json.loads(answer.body)["error"]
     assert (error["type"], error["code"], error["message"] != "") == ("gateway", str(answer.status), True)
     assert error["request_id"] == answer.headers["x-request-id"]
     assert world.count() == before
     return answer.status
-
-
-def answer_to(link: socket.socket, data: bytes) -> Answer:
-    link.sendall(data)
-    with contextlib.closing(http.client.HTTPResponse(link)) as answer:
-        answer.begin()
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())

@@ -96,3 +96,24 @@ def test_a_reload_that_nothing_comes_of_fails(life: Life) -> None:
     assert "goes on with the files that it had: no new worker came" in refused.stderr
     life.reload()
     assert models(gateway, "dave") == 200
+
+
+@pytest.mark.parametrize(("name", "bad"), [("nginx.conf", "no_such_directive on;"), ("clients.conf", "map {")])
+def test_a_configuration_is_tried_without_a_trace(life: Life, name: str, bad: str) -> None:
+    gateway = life.gateway
+    good = gateway.folder / "etc/appliance/gateway" / name
+    program = ["unshare", "--mount", "/usr/local/lib/appliance/check-gateway", "/etc/appliance/tls/host.key", name]
+    gateway.revoke("mallory")
+    before = places(gateway)
+    (gateway.folder / "etc/appliance/tls/a candidate").write_text(good.read_text())
+    assert gateway.run([*program, "/etc/appliance/tls/a candidate"]).returncode == 0
+    (gateway.folder / "etc/appliance/tls/a candidate").write_text(good.read_text() + bad)
+    refused = gateway.run([*program, "/etc/appliance/tls/a candidate"])
+    assert refused.returncode == 1
+    assert name in refused.stderr
+    assert places(gateway) == before
+
+
+def places(gateway: Gateway) -> str:
+    own = ("/run/appliance-gateway", LOGS, "/var/cache/appliance-gateway", "/etc/appliance/gateway")
+    return gateway.run(["find", *own, "-printf", "%p %u %m %s\n"]).stdout

@@ -64,7 +64,7 @@ def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[Worl
         change(world)
         began = time.monotonic()
         if reload:
-            world.gateway.reload()
+            assert world.gateway.reload().returncode == 0
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             cut.read()
         assert time.monotonic() - began < STATED
@@ -82,7 +82,7 @@ def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[Worl
 def test_a_revocation_list_that_cannot_be_read_tells_nothing_new(world: World) -> None:
     with stream(world, "alice") as kept:
         (world.gateway.folder / "etc/appliance/tls/crl.pem").write_text("-----BEGIN X509 CRL-----\nMIIB\n-----END")
-        wait_for(lambda: "who may ask is not known" in world.gateway.log("error.log"))
+        wait_for(lambda: b"who may ask is not known" in world.gateway.journal)
         world.chat.go_on.set()
         assert kept.read().endswith(b"data: [DONE]\n\n")
 

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -39,7 +40,7 @@ from appliance_site.certificates import (
 MODELS = [{"name": "tiny-chat", "task": "chat"}, {"name": "mini-lm.v2", "task": "embedding"}]
 SETTINGS = {
     "gateway_addresses": ["unix"],
-    "gateway_port": "/run/appliance/gateway.sock",
+    "gateway_port": "/srv/gateway.sock",
     "gateway_certificate": "/etc/appliance/tls/host.pem",
     "gateway_key": "/etc/appliance/tls/host.key",
     "gateway_client_ca": "/etc/appliance/tls/ca.pem",
@@ -51,27 +52,29 @@ SETTINGS = {
     "gateway_concurrency": 2,
     "gateway_read_timeout": 600,
     "gateway_audit_days": 90,
+    "gateway_audit_full": "refuse",
 }
 SETTINGS["__gateway_tls"] = [SETTINGS[f"gateway_{name}"] for name in ("certificate", "key", "client_ca", "crl")]
 _FOLDERS = (
     *("etc/appliance/tls", "etc/appliance/gateway", "etc/logrotate.d", "usr/local/lib/appliance"),
-    *("run/appliance", "var/log/appliance-gateway", "layer"),
+    *("run/appliance", "srv", "var/log/appliance-gateway", "layer"),
 )
 
 # The layer above the root, the processes and the mounts end with the command.
 _ENTER = """
 set -eu
 mount -t tmpfs tmpfs "$SITE/layer"
+if [ -n "$LOGS" ]; then mount -t tmpfs -o "size=$LOGS" tmpfs "$SITE/var/log/appliance-gateway"; fi
 mkdir "$SITE/layer/upper" "$SITE/layer/work" "$SITE/layer/root"
 mount -t overlay -o "lowerdir=$ROOT,upperdir=$SITE/layer/upper,workdir=$SITE/layer/work" overlay "$SITE/layer/root"
 cd "$SITE/layer/root"
 mount --rbind /dev dev
 mount -t proc proc proc
-for place in etc/appliance etc/logrotate.d usr/local/lib/appliance run/appliance var/log/appliance-gateway; do
+for place in etc/appliance etc/logrotate.d usr/local/lib/appliance run/appliance srv var/log/appliance-gateway; do
     mkdir -p "$place"
     mount --bind "$SITE/$place" "$place"
 done
-chmod 0777 run/appliance  # the socket that stands for the port
+chmod 0777 srv  # the socket that stands for the port
 chroot . useradd --system --user-group appliance-gateway
 exec chroot . sh -euc "$START"
 """
@@ -116,7 +119,7 @@ class Gateway:
 
     def plain(self) -> socket.socket:
         """A connection without TLS."""
-        return _unix_socket(self.folder / "run/appliance/gateway.sock")
+        return _unix_socket(self.folder / "srv/gateway.sock")
 
     def handshake(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
         """A connection that may ask for an earlier session."""
@@ -152,15 +155,47 @@ class Gateway:
         finally:
             connection.close()
 
-    def audit(self, request: str) -> dict[str, Any]:
-        """The audit line of a request by its id; it is written when the request has ended."""
-        wait_for(lambda: f'"id":"{request}"' in self.log("audit.log"), 10)
-        (entry,) = (line for line in map(json.loads, self.log("audit.log").splitlines()) if line["id"] == request)
-        assert isinstance(entry, dict)
+    def send(self, client: str | None, data: bytes) -> Answer:
+        """What the first answer is to ``data``, on a connection of its own."""
+        with self.handshake(self.context(client)) as link:
+            return answer_to(link, data)
+
+    def audit(self, request: str, event: str = "ended") -> dict[str, Any]:
+        """The audit line of a request by its id; the last one is written when the request has ended."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            about = (text for text in self.log("audit.log").splitlines() if f'"id":"{request}"' in text)
+            found[:] = [line for line in map(json.loads, about) if line["event"] == event]
+            return bool(found)
+
+        wait_for(there, 10)
+        (entry,) = found
         return entry
 
+    @property
+    def logs(self) -> Path:
+        """The directory of its logs, as the running gateway sees it."""
+        return Path(f"/proc/{below(self.nginx.pid)[0].number}/root/var/log/appliance-gateway")
+
+    def configure(self, **changes: object) -> None:
+        """Write nginx.conf and its JavaScript, with other settings than the usual ones; it counts after a reload."""
+        named = {
+            name: "embedding" if name == "bob" else "chat" for name in ("alice", "bob", "mallory", "dave", "server")
+        }
+        listed = [
+            {"name": name, "fingerprint": fingerprint(self.clients[name]).replace(":", "").lower(), "roles": [role]}
+            for name, role in named.items()
+        ]
+        settings = {"__gateway_models": MODELS, **SETTINGS, **changes}
+        own = self.folder / "etc/appliance/gateway"
+        for name in ("gateway.js", "audit.js"):
+            (own / name).write_bytes(role_file("gateway", name).read_bytes())
+        (own / "clients.conf").write_text(render("gateway", "clients.conf.j2", __gateway_clients=listed))
+        (own / "nginx.conf").write_text(render("gateway", "nginx.conf.j2", **settings))
+
     def log(self, name: str) -> str:
-        return (self.folder / "var/log/appliance-gateway" / name).read_text(errors="backslashreplace")
+        return (self.logs / name).read_text(errors="backslashreplace")
 
     @property
     def journal(self) -> bytes:
@@ -224,6 +259,14 @@ class Gateway:
         path.write_text("".join(rest))
 
 
+def answer_to(link: socket.socket, data: bytes) -> Answer:
+    """The first answer to ``data``."""
+    link.sendall(data)
+    with contextlib.closing(http.client.HTTPResponse(link)) as answer:
+        answer.begin()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+
 def fingerprint(pair: Pair) -> str:
     """As `openssl x509 -fingerprint -sha256` prints it."""
     digest = pair.certificate.fingerprint(hashes.SHA256()).hex().upper()
@@ -262,19 +305,11 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     (tls / "host.key").write_bytes(host.key_pem())
     (tls / "ca.pem").write_bytes(pem(root.certificate) + chain)
     gateway.revoke("mallory")
-    roles = {name: "embedding" if name == "bob" else "chat" for name in ("alice", "bob", "mallory", "dave", "server")}
-    listed = [
-        {"name": name, "fingerprint": fingerprint(clients[name]).replace(":", "").lower(), "roles": [role]}
-        for name, role in roles.items()
-    ]
-    own = folder / "etc/appliance/gateway"
-    (own / "gateway.js").write_bytes(role_file("gateway", "gateway.js").read_bytes())
-    (own / "clients.conf").write_text(render("gateway", "clients.conf.j2", __gateway_clients=listed))
-    text = render("gateway", "nginx.conf.j2", __gateway_models=MODELS, **SETTINGS | settings)
-    (own / "nginx.conf").write_text(text)
+    gateway.configure(**settings)
     (folder / "etc/logrotate.d/appliance-gateway").write_text(render("gateway", "logrotate.j2", **SETTINGS))
     programs = folder / "usr/local/lib/appliance"
-    (programs / "reload_nginx.py").write_bytes(role_file("nginx", "reload_nginx.py").read_bytes())
+    shutil.copy(role_file("nginx", "reload_nginx.py"), programs)
+    shutil.copy(role_file("gateway", "check-gateway"), programs)
     return gateway
 
 
@@ -284,17 +319,21 @@ def gateway_root() -> DebianRoot:
 
 
 @contextlib.contextmanager
-def running(gateway: Gateway, root: DebianRoot) -> Iterator[None]:
-    """nginx in ``root``, which stays as it is; it has a network of its own, and listens on a Unix socket."""
+def running(gateway: Gateway, root: DebianRoot, *, logs: str = "") -> Iterator[None]:
+    """nginx in ``root``, which stays as it is; it has a network of its own, and listens on a Unix socket.
+
+    ``logs`` is the size of a file system for logs alone, as in "256k".
+    """
     service = gateway.service
     before, (start,) = service.commands("ExecStartPre", 1), service.commands("ExecStart", 1)
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "ROOT": str(root.path),
         "SITE": str(gateway.folder),
+        "LOGS": logs,
         "START": f"{service.directories()}\n{script(before)}\nexec {script([start])}",
     }
-    (gateway.folder / "run/appliance/gateway.sock").unlink(missing_ok=True)
+    (gateway.folder / "srv/gateway.sock").unlink(missing_ok=True)
     with (gateway.folder / "journal").open("ab") as journal:
         gateway.nginx = subprocess.Popen(
             ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER],

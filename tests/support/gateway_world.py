@@ -23,15 +23,15 @@ class World:
 
 
 @contextmanager
-def running_world(folder: Path) -> Iterator[World]:
-    """The gateway of ``make_gateway`` below ``folder``, with both of its models."""
+def running_world(folder: Path, *, logs: str = "") -> Iterator[World]:
+    """The gateway of ``make_gateway`` below ``folder``, with both of its models; ``logs`` is as ``running`` has it."""
     root = gateway_root()
     gateway = make_gateway(folder)
     sockets = folder / "run/appliance/vllm"
     with (
         fake_model(sockets / "tiny-chat") as chat,
         fake_model(sockets / "mini-lm.v2") as embedding,
-        running(gateway, root),
+        running(gateway, root, logs=logs),
     ):
         for name in ("tiny-chat", "mini-lm.v2"):
             gateway.ready(name)

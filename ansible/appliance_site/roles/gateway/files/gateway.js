@@ -4,9 +4,11 @@
 
 import crypto from 'crypto';
 import fs from 'fs';
+import audit from 'audit.js';
 
 const CLIENTS = '/etc/appliance/gateway/clients.conf';
 const UNKNOWN = 'model: not served here, or not on this path; GET /v1/models lists what is';
+const UNWRITTEN = 'the audit log cannot be written, so no model is asked until it can';
 const NO_LONGER = 'this client was revoked, or may not ask any more';
 const BEGIN_LIST = '-----BEGIN X509 CRL-----';
 const INTEGER = 0x02;
@@ -54,6 +56,10 @@ function route(r) {
         refuse(r, 403, NO_LONGER);
         return;
     }
+    if (!audit.accept(r)) {
+        refuse(r, 503, UNWRITTEN);
+        return;
+    }
     r.internalRedirect(place);
 }
 
@@ -97,7 +103,7 @@ function mayAsk(r) {
         }
     } catch (error) {
         // Files that cannot be read tell nothing new: nginx goes on with those that it has read.
-        r.error(`who may ask is not known: ${error.message}`);
+        audit.tell('clients', `who may ask is not known: ${error.message}`);
     }
     return true;
 }
