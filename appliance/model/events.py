@@ -152,7 +152,8 @@ class Observed(Strict):
     """What runs on a host, as it says itself.
 
     ``files`` are the SHA-256 of units and configuration by path, ``packages`` the versions
-    of all OS packages.
+    of all OS packages, ``idle`` the timers, path and socket units of systemd that every boot
+    starts and that did not run.
     """
 
     system: Text
@@ -160,6 +161,7 @@ class Observed(Strict):
     models: dict[Name, Model]
     files: dict[HostPath, Sha256]
     packages: dict[Text, Text]
+    idle: tuple[Text, ...] = ()
 
 
 class Install(Observed):

@@ -90,6 +90,9 @@ def findings_of(
         yield problem("host-not-current", what, where)
     for model in host.models:
         yield from _model(model, bundles, where)
+    if host.install.idle:
+        what = f"every boot starts {', '.join(host.install.idle)}, which did not run: see `systemctl status` there"
+        yield problem("host-unit-idle", what, where)
     yield from _system(host.install, bundles, where)
     finding, hint = (problem, "") if base_known else (note, " (--base tells those of the base system)")
     if host.other_version:

@@ -1,4 +1,4 @@
-"""Say what this host runs, as JSON: models with image and weights, OS packages, SHA-256 of files.
+"""Say what this host runs, as JSON: models with image and weights, OS packages, SHA-256 of files, units that are idle.
 
 Arguments: patterns of the files.  Everything is asked of the host, and nothing of what a
 playbook has meant to do.  Runs on every host of a site: Python alone.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 _UNITS = Path("/etc/containers/systemd")
 _LISTS = Path("/etc/appliance/vllm")
+_PROPERTIES = "ActiveState,ConditionResult,ConditionTimestampMonotonic,Id"
 
 
 def main() -> int:
@@ -37,6 +38,7 @@ def observe(patterns: list[str]) -> dict[str, object]:
         "models": {name: _model(name) for name in names},
         "files": {str(path): _sha256(path) for path in files},
         "packages": _packages(),
+        "idle": _idle(),
     }
 
 
@@ -53,6 +55,23 @@ def _packages() -> dict[str, str]:
     lines = _output("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}|${binary:Package}|${Version}\\n")
     fields = [line.split("|") for line in lines.splitlines()]
     return {name: version for status, name, version in fields if status.startswith("ii")}
+
+
+def _idle() -> list[str]:
+    """Timers, paths and sockets that every boot starts and that do not run, unless their own conditions say no."""
+    if not Path("/run/systemd/system").is_dir():
+        return []
+    listed = _output("systemctl", "list-unit-files", "--type=timer,path,socket", "--state=enabled", "--no-legend")
+    names = [line.split()[0] for line in listed.splitlines() if "@." not in line]
+    if not names:
+        return []
+    shown = _output("systemctl", "show", f"--property={_PROPERTIES}", "--", *names)
+    units = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+    return sorted(unit["Id"] for unit in units if unit["ActiveState"] != "active" and not _declined(unit))
+
+
+def _declined(unit: dict[str, str]) -> bool:
+    return unit["ConditionTimestampMonotonic"] != "0" and unit["ConditionResult"] == "no"
 
 
 def _sha256(path: Path) -> str:
