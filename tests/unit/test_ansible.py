@@ -111,11 +111,13 @@ def test_units_are_masked_without_a_look_at_the_owner_of_dev_null(file: Path) ->
 
 
 def test_the_playbooks_name_roles_that_exist_and_all_of_them() -> None:
-    named = {role["role"] for file in PLAYBOOKS for play in read(file) for role in play.get("roles", [])}
+    plays = [play for file in PLAYBOOKS for play in read(file)]
+    named = {role["role"] for play in plays for role in play.get("roles", [])}
+    lists = [read(file) for file in TASK_FILES] + [play.get("tasks", []) for play in plays]
     included = {
         task["ansible.builtin.include_role"]["name"]
-        for file in TASK_FILES
-        for task in tasks(read(file))
+        for entries in lists
+        for task in tasks(entries)
         if "ansible.builtin.include_role" in task
     }
     assert named | included == {role.name for role in ROLES}
