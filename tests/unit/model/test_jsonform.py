@@ -135,7 +135,7 @@ def test_no_document_takes_longer_than_its_length(data: bytes) -> None:
     began = time.process_time()
     with suppress(ValueError):
         strict_json(data, limit=len(data))
-    assert time.process_time() - began < 2  # a tenth of that; in quadratic time it would be hours
+    assert time.process_time() - began < 20  # under one second alone; in quadratic time it would be hours
 
 
 def test_brackets_inside_text_are_not_nesting() -> None:
