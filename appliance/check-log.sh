@@ -14,7 +14,7 @@
 #
 # Exit codes: 0 the chain holds, 1 failed, 2 usage or missing tools, 3 not trusted.
 #
-# shellcheck disable=SC2015,SC2016  # A && B || refuse: refuse does not return; $x in '' is jq's
+# shellcheck disable=SC2015,SC2016,SC2059  # A && B || refuse: refuse does not return; $x in '' is jq's
 POSIXLY_CORRECT=1 # bash finds its own exec from here on, and not a function that was exported
 case ${1-} in
     --in-an-empty-environment) shift ;;
@@ -27,11 +27,13 @@ umask 077
 (: 9>&2) || exec 2>/dev/null
 (: 9<&0) 2>/dev/null || exec </dev/null
 
-fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
+# tell FORMAT [WORD...]: to people; whoever cannot hear it gets the verdict all the same
+tell() { printf "$@" >&2 || :; }
+fail() { tell 'error: %s\n' "$1"; exit 2; }
 # refuse WHAT [WHERE]
 refuse() {
-    printf 'NOT TRUSTED: %s\n' "$1" >&2
-    [ $# -lt 2 ] || printf '  where:    %s\n' "$(printf '%s' "$2" | jq --raw-input --ascii-output --slurp .)" >&2
+    tell 'NOT TRUSTED: %s\n' "$1"
+    [ $# -lt 2 ] || tell '  where:    %s\n' "$(printf '%s' "$2" | jq --raw-input --ascii-output --slurp .)"
     exit 3
 }
 
@@ -71,7 +73,7 @@ for tool in jq sha256sum split; do command -v "$tool" >/dev/null || fail "$tool 
 lines=$(wc -l <"$work/all")
 head -n "$lines" <"$work/all" >"$work/log"
 torn=$(($(wc -c <"$work/all") - $(wc -c <"$work/log")))
-[ "$torn" -eq 0 ] || printf 'note: the last %d bytes are no whole line: it was never finished\n' "$torn" >&2
+[ "$torn" -eq 0 ] || tell 'note: the last %d bytes are no whole line: it was never finished\n' "$torn"
 [ "$(tr -d '\n -~' <"$work/log" | wc -c)" -eq 0 ] || refuse 'there is more than printable ASCII in it' "$log"
 jq --compact-output --sort-keys . "$work/log" >"$work/canonical" 2>/dev/null &&
     cmp -s "$work/log" "$work/canonical" || refuse 'a line is not canonical JSON' "$log"
@@ -132,6 +134,6 @@ while [ "$heads" -gt 0 ]; do
     [ "$line" -le "$lines" ] || refuse "the log ends with line $lines, and had line $line when this was signed" "$name"
     [ "$(tail -n "+$((line + 1))" "$work/hashes" | head -n 1)" = "${wanted#* }" ] ||
         refuse "line $line is another than when this was signed" "$name"
-    printf 'holds what was signed: line %d, %s\n' "$line" "$name" >&2
+    tell 'holds what was signed: line %d, %s\n' "$line" "$name"
 done
 printf 'the chain holds: %d lines, the last has the SHA-256 %s\n' "$lines" "$last"

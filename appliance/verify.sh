@@ -23,7 +23,7 @@
 # What `appliance verify` checks beyond this: what the serving profiles in bundle.json say.  Let
 # nobody write to the bundle meanwhile: a shell opens a file by its name each time it looks.
 #
-# shellcheck disable=SC2015,SC2016  # A && B || refuse: refuse does not return; $x in '' is jq's
+# shellcheck disable=SC2015,SC2016,SC2059  # A && B || refuse: refuse does not return; $x in '' is jq's
 POSIXLY_CORRECT=1 # bash finds its own exec from here on, and not a function that was exported
 case ${1-} in
     --in-an-empty-environment) shift ;;
@@ -36,7 +36,9 @@ umask 077
 (: 9>&2) || exec 2>/dev/null
 (: 9<&0) 2>/dev/null || exec </dev/null
 
-fail() { printf 'error: %s\n' "$1" >&2; exit 2; }
+# tell FORMAT [WORD...]: to people; whoever cannot hear it gets the verdict all the same
+tell() { printf "$@" >&2 || :; }
+fail() { tell 'error: %s\n' "$1"; exit 2; }
 (: 9>&1) 2>/dev/null || fail 'standard output is closed: there is nowhere to print the verdict'
 
 usage='usage: sh verify.sh DIR --root ROOT.json [--profile cnsa-2.0] [--tools DIR]'
@@ -183,9 +185,11 @@ def some($must; $may): type == "object" and (keys | $must - . == [] and . - $mus
 def optional($key; form): (has($key) | not) or (.[$key] | form);
 def file: fields("path sha256 size") and (.path | type == "string") and (.sha256 | id)
     and (.size | number(0; 9007199254740991));
-def artifact: some(["files", "kind", "licence", "name", "source"]; ["details"]) and (.name | name)
-    and all(.kind, .licence; type == "string") and (.source | texts) and optional("details"; texts)
-    and (.files | type == "array" and all(.[]; file));
+def artifact: some(["files", "kind", "licence", "name", "source"]; ["details"]) and all(.kind, .name; name)
+    and (.licence | type == "string") and (.source | texts) and optional("details"; texts)
+    and (.files | type == "array" and all(.[]; file))
+    and ([.files[].path] as $paths | all(.details // {} | .path, .repository | values; "\(.)/" as $folder
+        | ($paths | length) > 0 and all($paths[]; startswith($folder))));
 def plain: type | IN("string", "number", "boolean");
 def float($low; $high): type == "number" and . >= $low and . <= $high;
 def layers: some(["head_dim", "kv_heads", "layers"]; ["value_head_dim", "window"])
@@ -221,9 +225,9 @@ def index: some(["artifacts", "description", "name", "schema", "serving", "versi
 
 # refuse WHAT [FILE [EXPECTED FOUND]]
 refuse() {
-    printf 'NOT TRUSTED: %s\n' "$1" >&2
-    [ $# -lt 2 ] || printf '  file:     %s\n' "$(printf '%s' "$2" | quoted --slurp)" >&2
-    [ $# -lt 4 ] || printf '  expected: %s\n  found:    %s\n' "$3" "$4" >&2
+    tell 'NOT TRUSTED: %s\n' "$1"
+    [ $# -lt 2 ] || tell '  file:     %s\n' "$(printf '%s' "$2" | quoted --slurp)"
+    [ $# -lt 4 ] || tell '  expected: %s\n  found:    %s\n' "$3" "$4"
     exit 3
 }
 # quoted: lines in a form that cannot steer a terminal
@@ -300,7 +304,7 @@ unreadable() {
 # before TIME: whether it is to come
 before() { [ "$(date --utc +%Y%m%d%H%M%S)" -lt "$(printf '%s' "$1" | tr -cd 0-9)" ]; }
 # say WHAT: what takes its time
-say() { printf '%s\n' "$1" >&2; }
+say() { tell '%s\n' "$1"; }
 
 # 1. The root chain: N+1 is signed by the thresholds of N and of N+1 ---------------------
 # A document is known by what it says: others may have signed a copy of it since.
@@ -456,7 +460,7 @@ wrong() {
     comm -13 "$work/all" "$work/present" | while IFS= read -r name; do printf 'not listed: %s\n' "$name"; done
 } >"$work/problems"
 [ ! -s "$work/problems" ] && same "$work/all" "$work/present" || {
-    head -n 100 "$work/problems" | quoted >&2
+    head -n 100 "$work/problems" | quoted >&2 || :
     refuse "the files are not the listed ones: $(wc -l <"$work/problems") problems, the first of them above" .
 }
 cat "$work/sizes" "$sums" | jq --raw-input --null-input --compact-output --raw-output '[inputs]
@@ -499,7 +503,7 @@ if "$profile"; then
         grep --quiet --text --invert-match --extended-regexp --line-regexp '[0-9a-f]{96}  ' ||
         [ -n "$(tail --bytes 1 "$work/sha384")" ] && refuse 'it has a line that may not be' "$list"
     sha384sum --check --strict --quiet "$work/sha384" >"$work/failed" || {
-        head -n 20 "$work/failed" | quoted >&2
+        head -n 20 "$work/failed" | quoted >&2 || :
         refuse "files that do not have the SHA-384 that was signed: $(wc -l <"$work/failed")" .
     }
 fi
@@ -542,12 +546,12 @@ problem=$(jq --slurp --ascii-output --arg sha256 "$(sha256sum <"$index" | cut --
 
 # The verdict ----------------------------------------------------------------------------
 [ "$unchecked" -eq 0 ] ||
-    printf 'note: this openssl cannot read ML-DSA-87: %d co-signatures count as absent\n' "$unchecked" >&2
+    tell 'note: this openssl cannot read ML-DSA-87: %d co-signatures count as absent\n' "$unchecked"
 while read -r id use label; do
     case " $signers " in *" $id "*) ;; *) continue ;; esac
-    printf 'signed by %s  %s\n' "$id" "$label" >&2
-    [ "$use" != demo ] || printf 'this is a DEMO key: anybody may have made this bundle\n' >&2
+    tell 'signed by %s  %s\n' "$id" "$label"
+    [ "$use" != demo ] || tell 'this is a DEMO key: anybody may have made this bundle\n'
 done <"$work/labels"
-! "$profile" || printf 'the profile cnsa-2.0 is met\n' >&2
+! "$profile" || tell 'the profile cnsa-2.0 is met\n'
 printf 'verified: %s %s, %d files, %d bytes, root version %d, expires %s\n' \
     "$bundle_name" "$version" "$files" "$bytes" "$newest" "$expires"

@@ -23,6 +23,7 @@ from tests.support.overrides import SITE, write_override
 from tests.support.sites import holdings, version
 
 DAY = timedelta(days=1)
+AHEAD = timedelta(hours=20)  # as far as clocks may differ, and the tests take some time
 ROTATED = (
     *root_chain(),
     root_document(
@@ -116,7 +117,7 @@ def test_a_root_document_that_was_signed_once_more_is_no_fork(site: Site, carry:
 def test_stolen_keys_are_undone_by_a_rotation(site: Site, carry: Callable[..., Written]) -> None:
     """A version that nothing can follow, signed by those who stole the keys, blocks nobody for good."""
     take(carry("1.0.0"), site)
-    assert take(carry("999999999.0", created=NOW + 200 * DAY, expires=NOW + 300 * DAY), site).current == "999999999.0"
+    assert take(carry("999999999.0", created=NOW + AHEAD, expires=NOW + 300 * DAY), site).current == "999999999.0"
     assert refused(lambda: take(carry("1.1.0"), site), site).reference == "bundle-rollback"
     honest = carry("1.1.0", roots=ROTATED, signers=(FIRST, STRANGER))
     assert take(honest, site).current == "1.1.0"
@@ -131,15 +132,26 @@ def test_a_rotation_brings_no_old_bundle_back(site: Site, carry: Callable[..., W
 
 
 def test_a_clock_that_was_turned_back_makes_nothing_young(site: Site, carry: Callable[..., Written]) -> None:
-    take(carry("1.0.0", created=NOW + 2 * DAY), site)
-    error = refused(lambda: take(carry("1.1.0", expires=NOW + DAY), site), site)
-    assert (error.reference, error.found) == ("bundle-expired", (NOW + 2 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    take(carry("1.0.0", created=NOW + AHEAD), site)
+    error = refused(lambda: take(carry("1.1.0", expires=NOW + DAY / 2), site), site)
+    assert (error.reference, error.found) == ("bundle-expired", (NOW + AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def test_a_bundle_cannot_have_been_made_after_its_root_expired(site: Site, carry: Callable[..., Written]) -> None:
     """Or a stolen key could drive time as far as it likes."""
-    late = carry("1.0.0", created=NOW + 500 * DAY, expires=NOW + 600 * DAY)
+    first, _ = root_chain()
+    ends = root_document(
+        2, (FIRST, SECOND), signed_by=(FIRST, SECOND, RETIRED), revoked=(RETIRED,), expires=NOW + DAY / 2
+    )
+    late = carry("1.0.0", roots=(first, ends), created=NOW + AHEAD, expires=NOW + 600 * DAY)
     assert refused(lambda: take(late, site), site).reference == "root-expired"
+
+
+def test_a_bundle_from_the_future_blocks_nobody(site: Site, carry: Callable[..., Written]) -> None:
+    """What it would have done: the site's time goes on by 200 days, and every honest bundle has expired by then."""
+    late = carry("1.0.0", created=NOW + 200 * DAY, expires=NOW + 300 * DAY)
+    assert refused(lambda: take(late, site), site).reference == "bundle-ahead"
+    assert take(carry("1.1.0"), site).switched
 
 
 def test_a_site_whose_memory_is_gone_says_so(site: Site, carry: Callable[..., Written]) -> None:
@@ -229,7 +241,7 @@ def test_an_override_lets_an_old_bundle_in_and_leaves_current_to_people(
 
 
 def test_an_override_lets_an_expired_bundle_in_and_become_current(site: Site, carry: Callable[..., Written]) -> None:
-    old = carry("1.0.0", expires=NOW - DAY / 24)
+    old = carry("1.0.0", expires=NOW - DAY / 48)
     assert refused(lambda: take(old, site), site).reference == "bundle-expired"
     override = write_override(old, "expired")
     imported = take(old, site, demands=NAMED, override=override)
@@ -244,7 +256,7 @@ def test_an_override_lets_an_expired_bundle_in_and_become_current(site: Site, ca
 
 
 def test_each_thing_has_to_be_allowed(site: Site, carry: Callable[..., Written]) -> None:
-    old = carry("1.0.0", expires=NOW - DAY / 24)
+    old = carry("1.0.0", expires=NOW - DAY / 48)
     take(carry("2.0.0"), site)
     for allows, reference in ((["expired"], "bundle-rollback"), (["rollback"], "bundle-expired")):
         override = write_override(old, *allows)
@@ -295,7 +307,7 @@ def test_a_bad_override_is_refused_whether_it_is_needed_or_not(
     site: Site,
     carry: Callable[..., Written],
 ) -> None:
-    written = carry("1.0.0", expires=NOW - DAY / 24 if expired else NOW + DAY)
+    written = carry("1.0.0", expires=NOW - DAY / 48 if expired else NOW + DAY)
     override = write_override(written, "expired", **wrong)
     error = refused(lambda: take(written, site, demands=demands, override=override), site)
     assert error.reference == reference
@@ -303,14 +315,14 @@ def test_a_bad_override_is_refused_whether_it_is_needed_or_not(
 
 
 def test_an_override_ends_by_the_time_that_bundles_prove(site: Site, carry: Callable[..., Written]) -> None:
-    take(carry("1.0.0", created=NOW + 3 * DAY, expires=NOW + 9 * DAY), site)
-    old = carry("1.1.0", expires=NOW + DAY)
-    override = write_override(old, "expired")
+    take(carry("1.0.0", created=NOW + AHEAD, expires=NOW + 9 * DAY), site)
+    old = carry("1.1.0", expires=NOW + DAY / 2)
+    override = write_override(old, "expired", change=put("expires", (NOW + DAY / 2).strftime("%Y-%m-%dT%H:%M:%SZ")))
     assert refused(lambda: take(old, site, demands=NAMED, override=override), site).reference == "override-expired"
 
 
 def test_keys_that_were_revoked_since_sign_no_override(site: Site, carry: Callable[..., Written]) -> None:
-    old = carry("1.0.0", expires=NOW - DAY / 24)
+    old = carry("1.0.0", expires=NOW - DAY / 48)
     override = write_override(old, "expired")
     take(old, site, demands=NAMED, override=override)
     take(carry("2.0.0", roots=ROTATED, signers=(FIRST, STRANGER)), site)
@@ -321,7 +333,7 @@ def test_keys_that_were_revoked_since_sign_no_override(site: Site, carry: Callab
 
 
 def test_a_switch_that_needs_a_root_document_which_is_gone_says_so(site: Site, carry: Callable[..., Written]) -> None:
-    old = carry("1.0.0", expires=NOW - DAY / 24)
+    old = carry("1.0.0", expires=NOW - DAY / 48)
     override = write_override(old, "expired")
     take(old, site, demands=NAMED, override=override)
     shutil.rmtree(take(carry("2.0.0", roots=ROTATED, signers=(FIRST, STRANGER)), site).path)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.model.names import collision_key, path_problem
+from appliance.model.names import path_problem
 from appliance.trust import sums
 from appliance.trust.sums import digest_of, format_sums, parse_sums
 from tests.corpus.builder.build import recipe_of
@@ -71,10 +71,10 @@ def test_a_list_beyond_any_sense_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         parse_sums(data)
 
 
-def test_paths_collide_as_on_the_least_able_file_system() -> None:
-    assert collision_key("Stra\u00dfe") == collision_key("STRASSE")
-    assert collision_key("\ufb01le") == collision_key("FILE")
-    assert collision_key("a") != collision_key("b")
+@pytest.mark.parametrize("path", ["SigS/x", "TRUST", "Statement.json", "sha256sums/x"])
+def test_what_is_added_later_is_reserved_in_any_case(path: str) -> None:
+    with pytest.raises(ValueError, match="signed lists cannot reach"):
+        format_sums({path: _DIGEST})
 
 
 def test_the_statement_gets_two_digests() -> None:

@@ -153,13 +153,13 @@ def test_no_crowd_of_signatures_or_roots_is_worked_through(tmp_path: Path) -> No
 
 def test_the_order_of_the_checks_is_the_one_that_is_promised(tmp_path: Path) -> None:
     """A bundle in which everything is wrong fails at the first step; mended step by step, at the next."""
-    expired = root_document(1, (FIRST, SECOND), expires=NOW - timedelta(days=1))
+    expired = root_document(1, (FIRST, SECOND), expires=NOW - timedelta(hours=1))
     good = root_document(1, (FIRST, SECOND))
     wrong = Recipe(
         roots=(expired,),
         trusted=good,
         signers=(FIRST, RETIRED),
-        expires=NOW - timedelta(days=1),
+        expires=NOW - timedelta(minutes=30),
         index_bytes=lambda data: b"{",
     )
     steps = [

@@ -68,7 +68,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     def pages(text: str) -> Tags:
         def index(value: dict[str, Any]) -> None:
             value.update(description=text)
-            value["artifacts"][0].update(licence=text, kind=text, source={text: text}, details={text: text})
+            value["artifacts"][0].update(licence=text, source={text: text}, details={text: text})
 
         label = text.encode("ascii", "ignore").decode().replace("\x1b", "").strip()
         root = root_document(1, (FIRST,), threshold=1, change=put(f"keys/{key(FIRST).public.keyid}/label", label))
@@ -86,7 +86,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 
 def test_a_hostile_log_stays_text(site: Site, materials: Materials) -> None:
-    record_install(site, install(site, host="<script>", files={"<b>": "4" * 64}, packages={"<i>": "<u>"}))
+    record_install(site, install(site, host="<script>", files={"/<b>": "4" * 64}, packages={"<i>": "<u>"}))
     seen = Tags(page(audit(materials, Silent())))
     assert {"script", "b", "i", "u"} & {tag for tag, _ in seen.tags} == set()
     assert "<script>" in seen.text
