@@ -240,7 +240,7 @@ def test_a_changed_file_of_the_context_makes_the_lock_stale(project: Project, na
     refused = project.build()
     assert refused.returncode == 2
     assert f"image/{name}" in refused.stderr
-    assert "appliance lock DEFINITION --only images/app" in refused.stderr
+    assert "appliance lock small.yaml --only images/app" in refused.stderr
 
 
 def test_a_link_in_the_context_is_refused(project: Project) -> None:
