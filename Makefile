@@ -20,7 +20,7 @@ BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuid
     debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg ca-certificates:/etc/ssl/certs/ca-certificates.crt \
     python3-venv:venv
 TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg gpg-agent:gpg-agent shellcheck:shellcheck apache2-utils:htpasswd \
-    systemd-container:systemd-nspawn tcpdump:tcpdump iproute2:ip swtpm:swtpm softhsm2:softhsm2-util opensc:pkcs11-tool
+    systemd-container:systemd-nspawn tcpdump:tcpdump iproute2:ip swtpm:swtpm softhsm2:softhsm2-util opensc:pkcs11-tool busybox:busybox
 
 .PHONY: help
 help: ## Show this text

@@ -222,6 +222,15 @@ def test_nothing_of_any_caller_decides(shell: str, good: Written, bad: Written, 
         _check(name, shell, verdicts)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_rest_is_the_same_in_every_shell(shell: str, good: Written, bad: Written, place: Path) -> None:
+    """What /bin/sh runs, which is another shell on other systems."""
+    for written, code in ((good, 0), (bad, 3)):
+        arguments = ["--in-an-empty-environment", str(written.path), "--root", str(written.trusted)]
+        hostile = Hostile({"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
+        assert _run(hostile, shell, SCRIPT, arguments, place, written.path)[0] == code
+
+
 def test_without_a_place_for_the_verdict_there_is_none(good: Written, place: Path) -> None:
     arguments = [str(good.path), "--root", str(good.trusted)]
     assert _run(Hostile(closing=">&-"), "bash", SCRIPT, arguments, place, good.path)[0] == 2
