@@ -28,10 +28,10 @@ if [ -n "$root" ] && [ ! -e "$root" ]; then
     printf 'no root document %s: making one that trusts %s alone\n' "$root" "$KEY" >&2
     "$appliance" root new "$root" --key "$KEY" >/dev/null
 fi
-bundle=$("$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew)
+built=$("$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew)
 # With others still to sign there is nothing yet that a site would take; the build has said so.
-if "$appliance" inspect "$bundle" --json 2>/dev/null | jq --exit-status .complete >/dev/null; then
+if "$appliance" inspect "$built" --json 2>/dev/null | jq --exit-status .complete >/dev/null; then
     [ ! -d "$root" ] || root=$root/1.root.json
-    "$appliance" verify "$bundle" --root "$root" >&2
+    "$appliance" verify "$built" --root "$root" >&2
 fi
-printf '%s\n' "$bundle"
+printf '%s\n' "$built"
