@@ -40,7 +40,9 @@ def _audit(gpu1: Host, request: str) -> dict[str, Any]:
     def lines() -> list[dict[str, Any]]:
         text = gpu1.run(["cat", "/var/log/appliance-gateway/audit.log"])
         return [
-            line for line in map(json.loads, text.splitlines()) if (line["id"], line["event"]) == (request, "ended")
+            line
+            for line in map(json.loads, filter(None, text.splitlines()))
+            if (line["id"], line["event"]) == (request, "ended")
         ]
 
     wait_for(lambda: bool(lines()), 10, pause=0.2)

@@ -25,7 +25,8 @@ function append(line) {
         if (size > 0) {
             fs.readSync(file, last, 0, 1, size - 1);
         }
-        // A disk that was full may have kept a part of the line before.
+        // A disk that was full may have kept a part of the line before.  When it is only that another worker is about to
+        // write the rest of it, an empty line comes of this.
         const bytes = Buffer.from(`${last[0] === NEWLINE ? '' : '\n'}${line}\n`);
         return fs.writeSync(file, bytes, 0, bytes.length, null) === bytes.length;
     } catch (error) {
