@@ -40,7 +40,8 @@ class Plan:
     """A site to start.
 
     ``scratch`` is the directory of this site alone, removed when it ends; ``base`` the
-    root file system that the hosts share and do not change.
+    root file system that the hosts share and do not change.  Every host has each directory
+    of ``small`` on a disk of its own that is soon full.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan:
     base: Path
     bundle: Path | None
     host_names: tuple[str, ...]
+    small: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> Sequence[HostPlan]:
@@ -75,6 +77,7 @@ class Plan:
             base=Path(values["base"]),
             bundle=Path(values["bundle"]) if values["bundle"] else None,
             host_names=tuple(values["host_names"]),
+            small=tuple(values["small"]),
         )
 
 

@@ -98,16 +98,18 @@ def why_not() -> str:
 
 @contextmanager
 def running_site(
-    *, bundle: Path | None = None, hosts: Sequence[str] = HOSTS, name: str | None = None
+    *, bundle: Path | None = None, hosts: Sequence[str] = HOSTS, name: str | None = None, small: Sequence[str] = ()
 ) -> Iterator[Site]:
     """Boot a site of bare ``hosts``; the first has ``bundle`` at ``/media/bundle``, read-only.
 
-    ``name`` is for others to find it by; one site of a name can be up.  Raises
+    ``name`` is for others to find it by; one site of a name can be up.  ``small`` are directories
+    that lie on a disk of 16 MiB each.  Raises
     SiteFailed; what the site's processes said is on standard error.
     """
     name = name or uuid.uuid4().hex[:8]
     base = debian_root(*_BASE).path
-    plan = Plan(name, scratch_of(name), base, bundle.resolve(strict=True) if bundle else None, tuple(hosts))
+    carried = bundle.resolve(strict=True) if bundle else None
+    plan = Plan(name, scratch_of(name), base, carried, tuple(hosts), tuple(small))
     with tempfile.TemporaryFile("w+") as log:
         keeper = subprocess.Popen(
             [

@@ -22,6 +22,7 @@ _VOLUMES = ("/var/lib/containers",)
 # Hosts have what containers and firewalls need, but not the clock and the modules of the machine.
 _DROPPED = "CAP_SYS_TIME,CAP_SYS_MODULE"
 _DISK = 64 << 30  # bytes, of which only those that are written take room
+_SMALL_DISK = 16 << 20  # bytes
 _REBOOT = 133  # how systemd-nspawn asks to be started again
 
 
@@ -60,10 +61,10 @@ def _mount(plan: Plan) -> None:
     run("mount", "--types", "tmpfs", "--options", "mode=1777", "tmpfs", "/tmp")
 
 
-def _mount_disk(file: Path, place: Path) -> None:
+def _mount_disk(file: Path, place: Path, size: int = _DISK) -> None:
     """All that hosts write goes to one file: to remove a container image file by file takes a minute."""
     with file.open("wb") as disk:
-        disk.truncate(_DISK)
+        disk.truncate(size)
     # Neither a journal nor barriers: nothing of it outlives the machine.
     run("mkfs.ext4", "-q", "-O", "^has_journal", "-E", "nodiscard", str(file))
     place.mkdir()
@@ -79,6 +80,8 @@ def _root(plan: Plan, host: HostPlan) -> Path:
     root.mkdir(parents=True)
     layers = f"lowerdir={_SITE}/base,upperdir={scratch}/upper,workdir={scratch}/work"
     run("mount", "--types", "overlay", "--options", layers, "overlay", str(root))
+    for number, _ in enumerate(plan.small):
+        _mount_disk(scratch / f"small-{number}.disk", scratch / f"small-{number}", _SMALL_DISK)
     return root
 
 
@@ -91,6 +94,7 @@ def _boot(host: HostPlan, root: Path, plan: Plan) -> int:
     for number, volume in enumerate(_VOLUMES):
         (scratch / "volumes" / str(number)).mkdir(exist_ok=True)
         binds.append(f"--bind={scratch}/volumes/{number}:{volume}")
+    binds += [f"--bind={scratch}/small-{number}:{path}" for number, path in enumerate(plan.small)]
     if plan.bundle is not None and host == plan.hosts[0]:
         binds.append(f"--bind-ro={_SITE}/bundle:{MEDIUM}")
     command = [
