@@ -30,7 +30,8 @@ if [ -n "$root" ] && [ ! -e "$root" ]; then
 fi
 built=$("$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew)
 # With others still to sign there is nothing yet that a site would take; the build has said so.
-if "$appliance" inspect "$built" --json 2>/dev/null | jq --exit-status .complete >/dev/null; then
+signed=$("$appliance" inspect "$built" --json)
+if printf '%s\n' "$signed" | jq --exit-status .complete >/dev/null; then
     [ ! -d "$root" ] || root=$root/1.root.json
     "$appliance" verify "$built" --root "$root" >&2
 fi

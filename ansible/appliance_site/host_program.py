@@ -14,7 +14,11 @@ from ansible.plugins.action import ActionBase
 
 _PYTHON = "/usr/bin/python3"
 # The program is as long as is said; what follows it is the program's own input.
-_START = "import sys; exec(compile(sys.stdin.buffer.read({length}), {name!r}, 'exec'))"
+# What it starts in turn is looked for where programs lie, whatever the PATH of who logs in.
+_START = (
+    "import os, sys; os.environ['PATH'] = '/usr/sbin:/usr/bin:/sbin:/bin'; "
+    "exec(compile(sys.stdin.buffer.read({length}), {name!r}, 'exec'))"
+)
 
 
 def run_program(action: ActionBase, program: Path, arguments: list[str], given: str) -> dict[str, Any]:

@@ -106,11 +106,7 @@ def add_install(
 
     Example: `appliance log add install gpu1.json --host gpu1 --bundle demo`
     """
-    changed = log_step.add_install(Site(site), source, host=host, bundle=bundle)
-    if as_json:
-        out_json({"ok": True, "changed": changed})
-        return
-    err().print("added" if changed else "the log says so already")
+    _tell_added(log_step.add_install(Site(site), source, host=host, bundle=bundle), as_json=as_json)
 
 
 @add_app.command("remove")
@@ -126,7 +122,10 @@ def add_remove(
 
     Example: `appliance log add remove gpu1.json --host gpu1`
     """
-    changed = log_step.add_removal(Site(site), source, host=host)
+    _tell_added(log_step.add_removal(Site(site), source, host=host), as_json=as_json)
+
+
+def _tell_added(changed: bool, *, as_json: bool) -> None:
     if as_json:
         out_json({"ok": True, "changed": changed})
         return

@@ -19,6 +19,7 @@ from appliance.errors import BadInput, Stale
 from appliance.model.definition import Head
 from appliance.model.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
+from appliance.model.times import format_time
 from appliance.steps.documents import Definition, lock_path, read_definition, read_lock
 from appliance.steps.lock import resolve
 from appliance.steps.seal import plan, seal
@@ -28,9 +29,9 @@ from appliance.trust.keys import Signer
 from appliance.trust.root import walk_chain
 from appliance.trust.threshold import Tally
 
-# Indexes, directories, and what a file system keeps for itself.
 _EPOCH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
+# Indexes, directories, and what a file system keeps for itself.
 _SPARE_BYTES = 64 * 1024 * 1024
 
 
@@ -69,6 +70,8 @@ def build(
     """
     definition = read_definition(definition_path)
     created = _creation_time(definition.head)
+    if created > datetime.now(UTC):
+        progress.step(f"warning: the bundle will say that it was made {format_time(created)}, which is yet to come")
     _check_roots(definition.head, roots, key)
     renewed: list[str] = []
     context = Context(definition_path.parent, cache, progress, weights)

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,13 @@ def test_a_time_that_no_bundle_can_have_is_refused_before_anything_is_fetched(ep
     assert refused.returncode == 2
     assert f"SOURCE_DATE_EPOCH is {epoch!r}" in refused.stderr
     assert "Fetching" not in refused.stderr
+
+
+def test_a_time_that_is_yet_to_come_is_said(project: Project) -> None:
+    ahead = int(time.time()) + 2 * 86400
+    built = project.build("--out", "ahead", SOURCE_DATE_EPOCH=str(ahead))
+    assert built.returncode == 0, built.stderr
+    assert "warning: the bundle will say that it was made 20" in built.stderr
 
 
 @pytest.mark.parametrize("year", [1999, 2105])

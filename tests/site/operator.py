@@ -90,6 +90,14 @@ class Operator:
     def bootstrap(self, bundle: str = MEDIUM) -> None:
         _check(self.attempt_bootstrap(bundle))
 
+    def set_up(self, root: Path, inventory: Mapping[str, Any], bundle: str = MEDIUM) -> None:
+        """From a bare site to one after the first run of the playbook."""
+        self.take_root(root)
+        self.take_client()
+        self.bootstrap(bundle)
+        self.write_inventory(inventory)
+        self.play()
+
     def appliance(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """A command of the control environment."""
         return self.depot.attempt([f"{PROGRAMS}/appliance", *arguments], timeout=600)

@@ -44,12 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     light = LightBundles(tmp_path_factory.mktemp("recipes"), "demo")
     carried = light.build("0.1.0").parent
     with running_site(bundle=carried, hosts=("depot", "gpu1")) as site:
-        operator = Operator(site.depot)
-        operator.take_root(light.trusted)
-        operator.take_client()
-        operator.bootstrap(f"{MEDIUM}/demo-0.1.0")
-        operator.write_inventory(GIVEN)
-        operator.play()
+        Operator(site.depot).set_up(light.trusted, GIVEN, f"{MEDIUM}/demo-0.1.0")
         yield site
 
 

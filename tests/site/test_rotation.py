@@ -49,11 +49,7 @@ def site(light: LightBundles) -> Iterator[Site]:
 def operator(site: Site, light: LightBundles) -> Operator:
     """After the first run."""
     operator = Operator(site.depot)
-    operator.take_root(light.trusted)
-    operator.take_client()
-    operator.bootstrap(f"{MEDIUM}/{NAME}-1.0.0")
-    operator.write_inventory(GIVEN)
-    operator.play()
+    operator.set_up(light.trusted, GIVEN, f"{MEDIUM}/{NAME}-1.0.0")
     return operator
 
 

@@ -106,11 +106,7 @@ class Week:
 def week(demo: Demo) -> Iterator[Week]:
     with running_site(bundle=demo.path, small=[LOGS]) as site:
         operator = Operator(site.depot)
-        operator.take_root(demo.root)
-        operator.take_client()
-        operator.bootstrap()
-        operator.write_inventory(GIVEN)
-        operator.play()
+        operator.set_up(demo.root, GIVEN)
         week = Week(site, operator, random.Random(SEED))  # noqa: S311  # the same week again
         journal = site.gpu1.journal("--unit=vllm-*", "--output=cat")
         week.load = max(float(seconds) for seconds in re.findall(r"answers after ([0-9.]+) s", journal))

@@ -1,14 +1,14 @@
 """A model's side that keeps every byte: what a gateway sends, read as strictly as it can be."""
 
-import os
 import re
 import socketserver
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.unix_server import served
 
 # What the gateway's configuration sends, and nothing else.
 _HEAD = re.compile(
@@ -38,26 +38,9 @@ class RecordingModel:
 @contextmanager
 def recording_model(folder: Path, seconds: float = 0.0) -> Iterator[RecordingModel]:
     """Serve ``folder/api.sock``, each request for so long; connections are kept, as vLLM keeps them."""
-    folder.mkdir(parents=True)
     model = RecordingModel()
-    handle = os.open(folder, os.O_PATH)  # a path may be longer than a socket's address
-    try:
-        with _Server(f"/proc/self/fd/{handle}/api.sock", _handler(model, seconds)) as server:
-            (folder / "api.sock").chmod(0o777)
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            try:
-                yield model
-            finally:
-                server.shutdown()
-                thread.join()
-    finally:
-        os.close(handle)
-
-
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 1024
+    with served(folder, _handler(model, seconds)):
+        yield model
 
 
 def _handler(model: RecordingModel, seconds: float) -> type[socketserver.StreamRequestHandler]:

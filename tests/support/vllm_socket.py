@@ -5,8 +5,6 @@ It takes the part of the model where a test is about what comes before the model
 
 import contextlib
 import json
-import os
-import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from tests.support.unix_server import served
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,12 @@ class FakeModel:
 @contextmanager
 def fake_model(folder: Path) -> Iterator[FakeModel]:
     """Serve ``folder/api.sock``, for everybody who can reach it."""
-    folder.mkdir(parents=True)
     model = FakeModel()
-    # A path may be longer than a socket's address: the directory is opened first.
-    handle = os.open(folder, os.O_PATH)
-    try:
-        with _Server(f"/proc/self/fd/{handle}/api.sock", _handler(model)) as server:
-            (folder / "api.sock").chmod(0o777)
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            try:
-                yield model
-            finally:
-                model.go_on.set()
-                server.shutdown()
-                thread.join()
-    finally:
-        os.close(handle)
-
-
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 64
+    with served(folder, _handler(model)):
+        try:
+            yield model
+        finally:
+            model.go_on.set()
 
 
 def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:

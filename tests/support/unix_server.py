@@ -1,0 +1,33 @@
+"""A server on a Unix socket in a thread of its own, as a model's is for the gateway."""
+
+import os
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+@contextmanager
+def served(folder: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[None]:
+    """Serve ``folder/api.sock``, for everybody who can reach it, until the context ends."""
+    folder.mkdir(parents=True)
+    # A path may be longer than a socket's address: the directory is opened first.
+    handle = os.open(folder, os.O_PATH)
+    try:
+        with _Server(f"/proc/self/fd/{handle}/api.sock", handler) as server:
+            (folder / "api.sock").chmod(0o777)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            try:
+                yield
+            finally:
+                server.shutdown()
+                thread.join()
+    finally:
+        os.close(handle)
