@@ -33,7 +33,7 @@ def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
         ("touch $1/new; exit 3", "wrote", "wrote"),
         ("touch ~/new; exit 3", "wrote", "wrote"),
         ("touch $TMPDIR/new; exit 3", "refused", "right"),
-        ("chmod 600 $2; exit 3", "wrote", "wrote"),
+        ("chmod 400 $2; exit 3", "wrote", "wrote"),
     ],
 )
 def test_what_a_verifier_does_wrong_is_told(
@@ -75,7 +75,7 @@ def test_the_table_tells_what_was_accepted(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_our_own_verifier_is_one_like_others(capsys: pytest.CaptureFixture[str]) -> None:
-    command = f"{sys.executable} -m appliance verify {{bundle}} --root {{root}}"
+    command = f"{shlex.quote(sys.executable)} -m appliance verify {{bundle}} --root {{root}}"
     assert main(["--verifier", command, "--timeout", "600", *SMALL]) == 0, capsys.readouterr().out
 
 
