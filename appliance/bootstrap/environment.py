@@ -55,6 +55,7 @@ def install(prefix: Path, bundle: Path, wheels: Wheels) -> Path:
             if control.exists():
                 shutil.rmtree(control)
             make_environment(control, wheels, compiled=True, held=[lock])
+            _isolate_programs(control)
             run([control / "bin/appliance", "--version"])
             for playbooks in control.glob("lib/python3*/site-packages/appliance_site"):
                 (control / _PLAYBOOKS).symlink_to(playbooks.relative_to(control))
@@ -71,6 +72,14 @@ def playbooks(prefix: Path) -> Path | None:
     """The site's playbooks in the current environment, if the bundle carries them."""
     folder = prefix / "current" / _PLAYBOOKS
     return folder if folder.is_dir() else None
+
+
+def _isolate_programs(control: Path) -> None:
+    """Let root's programs believe no PYTHONPATH; pip knows no way to write them so."""
+    interpreter = f"#!{control}/bin/python\n".encode()
+    for program in (control / "bin").iterdir():
+        if not program.is_symlink() and (text := program.read_bytes()).startswith(interpreter):
+            program.write_bytes(interpreter[:-1] + b" -I" + text[len(interpreter) - 1 :])
 
 
 def _is_whole(control: Path, wheels: Wheels) -> bool:
@@ -97,7 +106,7 @@ def _check_room(folder: Path, needed: int) -> None:
             BAD_INPUT,
             "programs cannot run from this file system (noexec)",
             where=folder,
-            hint="name another place: TMPDIR=/var/tmp python3 ...",
+            hint="name another place: TMPDIR=/var/tmp /usr/bin/python3 -I ...",
         )
 
 

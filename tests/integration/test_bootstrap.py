@@ -9,14 +9,32 @@ import pytest
 
 from tests.support.control_bundle import ControlBundle, control_bundle, signed_by
 from tests.support.debian_root import DebianRoot, debian_root
+from tests.support.documents import commands
 from tests.support.sites import snapshot
 
 pytestmark = pytest.mark.integration
 
-BOOTSTRAP = (
-    "python3 $(echo /mnt/bundle/wheels/control/appliance-*.whl)/appliance/bootstrap"
-    ' /mnt/bundle --root "/mnt/my root/root.json"'
-)
+
+def published() -> str:
+    """The command that README gives to operators, with the places of this test's host."""
+    (line,) = (
+        line for line in commands("../README.md", "If you run a site (operator)")[1].splitlines() if "whl" in line
+    )
+    return line.replace(" wheels/", " /mnt/bundle/wheels/").replace(
+        " . --root /root/release.root.json", ' /mnt/bundle --root "/mnt/my root/root.json"'
+    )
+
+
+BOOTSTRAP = published()
+HOSTILE = """
+mkdir -p /tmp/place /tmp/home/.local/lib/python3.13/site-packages
+for name in argparse hashlib json yaml cryptography appliance ansible {first}; do
+    echo 'import os; os.write(os.open("/tmp/ran", os.O_WRONLY | os.O_CREAT), b"x"); os._exit(0)' >/tmp/place/$name.py
+done
+cp /tmp/place/* /tmp/home/.local/lib/python3.13/site-packages
+cd /tmp/place
+export HOME=/tmp/home PYTHONPATH=/tmp/place:: PYTHONSTARTUP=/tmp/place/json.py PYTHONINSPECT= PYTHONWARNINGS=error
+"""
 CONTROL = "/opt/appliance/control-kit-1.0.0"
 AT_MOMENT = "until [ -e {sign} ]; do kill -0 $! || exit 99; sleep 0.02; done; kill -{signal} $!"
 
@@ -93,6 +111,25 @@ def test_a_bare_host_gets_its_control_environment(host: Host, bundle: ControlBun
     assert [json.loads(line)["event"] for line in log] == ["import", "root", "switch", "import"]
     link = str(host.system.path / "opt/appliance/current")  # made anew each time
     assert {**host.files(), link: None} == {**whole, link: None}
+
+
+@pytest.mark.parametrize(
+    ("first", "command"),
+    [("sitecustomize usercustomize", BOOTSTRAP), ("", BOOTSTRAP.replace("/usr/bin/python3 -I", "python3"))],
+    ids=["as published", "without its option"],
+)
+def test_nothing_of_the_callers_python_is_run(first: str, command: str, host: Host, bundle: ControlBundle) -> None:
+    """Neither by the bootstrap nor by the programs that it leaves there for root."""
+    programs = "/opt/appliance/current/bin/appliance --version && /opt/appliance/current/bin/ansible-playbook --version"
+    done = host.sh(f"{HOSTILE.format(first=first)}{command} && {programs}; code=$?; ls -d /tmp/ran; exit $code", bundle)
+    assert done.returncode == 0, done.stderr
+    assert "ansible-playbook [core" in done.stdout
+    assert "/tmp/ran" not in done.stdout.splitlines()
+
+
+def test_both_pages_give_one_command() -> None:
+    readme, page = commands("../README.md", "If you run a site (operator)"), commands("site.md", "A site's first steps")
+    assert (readme[0], readme[1].splitlines()[:2]) == (page[0], page[1].splitlines())
 
 
 def flipped(path: str) -> Callable[[Path, ControlBundle], ControlBundle]:

@@ -80,7 +80,7 @@ class Operator:
     def bootstrap_command(self, bundle: str = MEDIUM) -> list[str]:
         """The command with the whole name of the wheel: a ``*`` does not reach into it."""
         wheel = self.depot.run(["sh", "-c", 'echo "$1"/wheels/control/appliance-*.whl', "sh", bundle]).strip()
-        return ["python3", f"{wheel}/appliance/bootstrap", bundle, "--root", ROOT]
+        return ["/usr/bin/python3", "-I", f"{wheel}/appliance/bootstrap", bundle, "--root", ROOT]
 
     def attempt_bootstrap(self, bundle: str = MEDIUM) -> "subprocess.CompletedProcess[str]":
         """From the bundle on the disk to a control environment."""

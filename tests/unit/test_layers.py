@@ -25,8 +25,9 @@ ALLOWED = {
     "bootstrap": set(),
     "__init__": set(),
 }
-# Where processes are started.  The bootstrap has a door of its own because it cannot import ours.
-DOORS = {PACKAGE / "tools" / "run.py", PACKAGE / "bootstrap" / "programs.py"}
+# Where processes are started.  The bootstrap has a door of its own because it cannot import ours, and starts itself
+# once more where its caller's Python might take modules from elsewhere.
+DOORS = {PACKAGE / "tools/run.py", PACKAGE / "bootstrap/programs.py", PACKAGE / "bootstrap/__main__.py"}
 KIND_NAMES = {"weights", "images", "wheels", "os-packages"}
 KIND_BLIND = ("store", "trust", "transfer")
 
