@@ -1,4 +1,7 @@
-"""The profile CNSA 2.0 by stock tools: openssl 3.5 says what we say, and 3.0 says that it cannot."""
+"""The profile CNSA 2.0 by stock tools: openssl 3.5 says what we say, and 3.0 says that it cannot.
+
+verify.sh is asked, and the third verifier (tests/third_verifier).
+"""
 
 from pathlib import Path
 
@@ -8,23 +11,26 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.trust.keys import PrivateKey
 from tests.corpus.builder.build import write
 from tests.corpus.builder.cases import group
-from tests.support.bundles import CNSA, FIRST_PQ, SCRIPT, SECOND_PQ, Written, key
+from tests.support.bundles import CNSA, FIRST_PQ, SECOND_PQ, Written, key
 from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.documents import commands
+from tests.support.project import REPOSITORY
 
 pytestmark = pytest.mark.integration
 
 _CASES = {case.name: case for case in group("profile")}
+_BY_SCRIPT = "sh /mnt/repository/appliance/verify.sh"
+_BY_THIRD = "perl /mnt/repository/tests/third_verifier/verify.pl"
 
 
 @pytest.fixture(scope="module")
 def new_system() -> DebianRoot:
-    return debian_root("trixie", "jq", "openssl", "cosign")
+    return debian_root("trixie", "jq", "openssl", "perl")
 
 
 @pytest.fixture(scope="module")
 def old_system() -> DebianRoot:
-    return debian_root("bookworm", "jq", "openssl")
+    return debian_root("bookworm", "jq", "openssl", "perl")
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +43,15 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _script(system: DebianRoot, media: Path, option: str) -> dict[str, int]:
-    """What the script says of every bundle there."""
+def _told(system: DebianRoot, media: Path, verifier: str, option: str) -> dict[str, int]:
+    """What a verifier says of every bundle there."""
     command = """
     seq 0 "$1" | xargs --max-procs=2 --replace sh -c \
-        "sh /mnt/audit/verify.sh /mnt/media/{}/bundle --root /mnt/media/{}/root.json $2 >/dev/null 2>&1; echo {} \\$?"
+        "$2 /mnt/media/{}/bundle --root /mnt/media/{}/root.json $3 >/dev/null 2>&1; echo {} \\$?"
     """
     result = system.run(
-        ["sh", "-c", command, "sh", str(len(_CASES) - 1), option],
-        mounts={"media": media, "audit": SCRIPT.parent},
+        ["sh", "-c", command, "sh", str(len(_CASES) - 1), verifier, option],
+        mounts={"media": media, "repository": REPOSITORY},
         user=0,
     )
     verdicts = dict(line.split() for line in result.stdout.splitlines())
@@ -63,15 +69,17 @@ def _ours(media: Path) -> dict[str, int]:
     return found
 
 
-def test_openssl_3_5_says_what_we_say(new_system: DebianRoot, media: Path) -> None:
-    demanded = _script(new_system, media, "--profile=cnsa-2.0")
+@pytest.mark.parametrize("verifier", [_BY_SCRIPT, _BY_THIRD], ids=["verify.sh", "the third"])
+def test_openssl_3_5_says_what_we_say(verifier: str, new_system: DebianRoot, media: Path) -> None:
+    demanded = _told(new_system, media, verifier, "--profile cnsa-2.0")
     assert demanded == _ours(media) == {name: 0 if name == "good" else 3 for name in _CASES}
-    assert set(_script(new_system, media, "").values()) == {0}
+    assert set(_told(new_system, media, verifier, "").values()) == {0}
 
 
-def test_openssl_3_0_does_not_claim_what_it_cannot_check(old_system: DebianRoot, media: Path) -> None:
-    assert set(_script(old_system, media, "").values()) == {0}
-    assert 0 not in _script(old_system, media, "--profile=cnsa-2.0").values()
+@pytest.mark.parametrize("verifier", [_BY_SCRIPT, _BY_THIRD], ids=["verify.sh", "the third"])
+def test_openssl_3_0_does_not_claim_what_it_cannot_check(verifier: str, old_system: DebianRoot, media: Path) -> None:
+    assert set(_told(old_system, media, verifier, "").values()) == {0}
+    assert 0 not in _told(old_system, media, verifier, "--profile cnsa-2.0").values()
 
 
 def test_an_auditor_checks_it_by_hand(new_system: DebianRoot, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # A third verifier: follows docs/bundle-format.md and docs/schemas and shares no code, to see whether they are enough.
 #
-#   perl verify.pl DIR --root ROOT.json
+#   perl verify.pl DIR --root ROOT.json [--profile cnsa-2.0]
 #
-# Perl's standard library, and openssl for signatures.  It does not know the profile CNSA 2.0.
+# Perl's standard library, and openssl for signatures.
 # Exit codes: 0 verified, 2 bad input or usage, 3 not trusted.
 
 use v5.36;
@@ -25,13 +25,14 @@ my $WORK = File::Temp->newdir;
 exit main(@ARGV);
 
 sub main (@words) {
-    my ($bundle, $option, $root) = @words;
-    @words == 3 && $option eq '--root' or return told(2, 'usage: perl verify.pl DIR --root ROOT.json');
+    my ($bundle, $option, $root, @further) = @words;
+    @words >= 3 && $option eq '--root' && grep { "@further" eq $_ } '', '--profile cnsa-2.0'
+        or return told(2, 'usage: perl verify.pl DIR --root ROOT.json [--profile cnsa-2.0]');
     open my $file, '<:raw', $root or return told(2, "$root: $!");
     read $file, my $trusted, 1_048_577;
     defined $trusted or return told(2, "$root cannot be read");
     chdir $bundle or return told(2, "$bundle: $!");
-    eval { verify($trusted); 1 } and return 0;
+    eval { verify($trusted, scalar @further); 1 } and return 0;
     chomp(my $problem = $@);
     return told(3, 'NOT TRUSTED: ' . $problem =~ s/[^ -~]/?/gr);
 }
@@ -41,17 +42,19 @@ sub told ($code, $text) {
     return $code;
 }
 
-sub verify ($trusted) {
+# verify TRUSTED CNSA: dies unless it holds; CNSA is whether the profile CNSA 2.0 is demanded on top.
+sub verify ($trusted, $cnsa) {
     my %there = walk('');
-    my $root = chain($trusted, grep { m{\Atrust/} } keys %there);
+    my $root = chain($trusted, $cnsa, grep { m{\Atrust/} } keys %there);
     die "the root document has expired\n" if $NOW ge $root->{expires};
-    my $statement = statement($root, map { m{\Asigs/(.*)}s ? $1 : () } keys %there);
+    my $statement = statement($root, $cnsa, map { m{\Asigs/(.*)}s ? $1 : () } keys %there);
     my $listed = list($statement);
     same_set(\%there, $listed, $statement);
     for my $path (sort keys %$listed) {
         my $found = Digest::SHA->new(256)->addfile(opened($path))->hexdigest;
         die "$path: not the file that was signed\n" if $found ne $listed->{$path};
     }
+    by_sha384($listed) if $cnsa;
     meaning(\%there, $listed, $statement);
     return;
 }
@@ -188,8 +191,8 @@ sub root ($bytes) {
     return {%$document, payload => $payload, signatures => \@signatures, der => \%keys};
 }
 
-# chain TRUSTED NAMES: the newest document, when all the chain's links hold and one of them is the trusted one.
-sub chain ($trusted_bytes, @names) {
+# chain TRUSTED CNSA NAMES: the newest document, when all the chain's links hold and one of them is the trusted one.
+sub chain ($trusted_bytes, $cnsa, @names) {
     my $trusted = root($trusted_bytes);
     die "no root chain, or a long one\n" if @names < 1 || @names > 1000;
     my ($before, $found, $bytes, $signatures, %keys);
@@ -203,15 +206,17 @@ sub chain ($trusted_bytes, @names) {
         die "too many keys in the root chain\n" if keys %keys > 2048;
         lasts($root);
         die "$name: another version\n" if ${$root->{version}} != $number;
-        link_holds($before // $root, $root);
+        my $known = $found;
         $found ||= $root->{payload} eq $trusted->{payload};
+        link_holds($before // $root, $root, $cnsa && $found ? ($known ? $before : (), $root) : ());
         $before = $root;
     }
     die "the root chain does not hold the trusted root document\n" unless $found;
     return $before;
 }
 
-sub link_holds ($before, $root) {
+# link_holds BEFORE ROOT CO...: dies unless ROOT follows BEFORE, and the co-signers of each of CO have signed it.
+sub link_holds ($before, $root, @co) {
     my (%may, %signed);
     for my $of ($before, $root) {
         for my $role (grep { defined } @{$of->{roles}}{qw(root root_post_quantum)}) {
@@ -224,7 +229,8 @@ sub link_holds ($before, $root) {
         die "the signature of $signature->{keyid} does not hold\n" if defined $holds && !$holds;
         $signed{$signature->{keyid}} = $holds;
     }
-    for my $role (map { $_->{roles}{root} } $before, $root) {
+    my @asked = map { $_->{roles}{root_post_quantum} // die "root documents have no co-signers\n" } @co;
+    for my $role ((map { $_->{roles}{root} } $before, $root), @asked) {
         die "too few keys of the root role have signed\n" if ${$role->{threshold}} > grep { $signed{$_} } @{$role->{keyids}};
     }
     my %revoked = map { $_ => 1 } @{$root->{revoked}};
@@ -241,20 +247,23 @@ sub lasts ($document) {
 
 # The statement and its list ------------------------------------------------------------------------
 
-sub statement ($root, @names) {
+sub statement ($root, $cnsa, @names) {
     my $bytes = content('statement.json', 65_536);
     die "more than 64 signature files\n" if @names > 64;
     my %role;
     for my $name (qw(release release_post_quantum)) {
         $role{$_} = $name for @{$root->{roles}{$name}{keyids} // []};
     }
-    my $count = 0;
+    my %count;
     for my $name (sort @names) {
         my ($id) = $name =~ /\A([0-9a-f]{64})\.sigstore\.json\z/ or die "sigs/$name: no signature file\n";
         my $role = $role{$id} // die "sigs/$name: its key may not sign bundles\n";
-        $count++ if signed("sigs/$name", $id, $root->{der}{$id}, $bytes) && $role eq 'release';
+        $count{$role}++ if signed("sigs/$name", $id, $root->{der}{$id}, $bytes);
     }
-    die "too few have signed the bundle\n" if $count < ${$root->{roles}{release}{threshold}};
+    for my $name ('release', $cnsa ? 'release_post_quantum' : ()) {
+        my $role = $root->{roles}{$name} // die "bundles have no co-signers\n";
+        die "too few have signed the bundle\n" if ($count{$name} // 0) < ${$role->{threshold}};
+    }
     my $statement = Json::canonical($bytes);
     Json::fits($statement, $SCHEMAS{statement});
     my $predicate = $statement->{predicate};
@@ -320,6 +329,22 @@ sub same_set ($there, $listed, $statement) {
     return;
 }
 
+sub sha384_lists ($listed) {
+    return grep { m{\Aevidence/SHA384SUMS\.[0-9a-f]{96}\z} } keys %$listed;
+}
+
+# by_sha384 LISTED: dies unless one file lists the SHA-384 of all others, and its name has its own.
+sub by_sha384 ($listed) {
+    my ($list, @more) = sha384_lists($listed);
+    die "not one list of SHA-384\n" if !defined $list || @more;
+    my $bytes = content($list, 301_989_888);
+    die "$list: another SHA-384 than its name says\n" if $list ne 'evidence/SHA384SUMS.' . sha384_hex($bytes);
+    my @lines = map { Digest::SHA->new(384)->addfile(opened($_))->hexdigest . "  $_\n" }
+        grep { $_ ne $list } sort keys %$listed;
+    die "$list is not the list of all other files\n" if $bytes ne join '', @lines;
+    return;
+}
+
 # meaning THERE LISTED STATEMENT: bundle.json, which has to explain every listed file.
 sub meaning ($there, $listed, $statement) {
     my $bytes = content('bundle.json', 268_435_456);
@@ -336,7 +361,7 @@ sub meaning ($there, $listed, $statement) {
         }
     }
     my %explained = map { $_ => 1 } qw(bundle.json verify.sh);
-    my @lists = grep { m{\Aevidence/SHA384SUMS\.[0-9a-f]{96}\z} } keys %$listed;
+    my @lists = sha384_lists($listed);
     $explained{$lists[0]} = 1 if @lists == 1;
     for my $file (@{$index->{shared} // []}, map { @{$_->{files}} } @{$index->{artifacts}}) {
         utf8::encode(my $path = $file->{path});
