@@ -132,6 +132,19 @@ def test_both_pages_give_one_command() -> None:
     assert (readme[0], readme[1].splitlines()[:2]) == (page[0], page[1].splitlines())
 
 
+def test_stock_pip_takes_the_wheels_where_they_lie(host: Host, bundle: ControlBundle) -> None:
+    """As the README has it, with the pip that the bundle carries: a bare Debian has none."""
+    line = commands("../README.md", "If you run a site (operator)")[2].splitlines()[0]
+    assert line.startswith("pip install ")
+    tried = host.sh(
+        "set -e; python3 -m venv --without-pip /tmp/tried; cd /mnt/bundle; wheel=$(echo wheels/control/pip-*.whl); "
+        f'pip() {{ /tmp/tried/bin/python $wheel/pip "$@"; }}; {line}; /tmp/tried/bin/appliance --version',
+        bundle,
+    )
+    assert tried.returncode == 0, tried.stderr
+    assert tried.stdout.splitlines()[-1].startswith("appliance 0.")
+
+
 def flipped(path: str) -> Callable[[Path, ControlBundle], ControlBundle]:
     def spoil(folder: Path, bundle: ControlBundle) -> ControlBundle:
         copy = bundle.copy(folder / "carried")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support import tiny_images as tiny
 from tests.support.cut_line import CutLine
+from tests.support.documents import commands
 from tests.support.registry import NEEDS, Registry, installed, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed, reason=NEEDS)]
@@ -99,15 +101,18 @@ def test_a_tag_becomes_a_layout_that_stock_skopeo_pushes_with_the_same_digest(
     registry: Registry, context: Context, tmp_path: Path
 ) -> None:
     image = tiny.image(tiny.layer("base"), tiny.layer("app"))
-    locked = lock(context, tiny.push(registry, "demo/app", "1.0", image))
+    locked = lock(context, tiny.push(registry, "demo/app", "1.0", image), name="vllm-cpu")
     KIND.fetch(locked, context)
     (layout,) = write_bundle(context, tmp_path / "bundle", locked)
 
     assert locked.source["manifest"] == layout.details["manifest_digest"] == image.digest
     assert locked.source["attached"] == "nothing"
-    assert skopeo("inspect", "--raw", "oci:images:app", cwd=tmp_path / "bundle") == image.data
-    skopeo("copy", "oci:images:app", f"docker://{registry.address}/site/app:1.0", cwd=tmp_path / "bundle")
-    assert skopeo("inspect", "--raw", f"docker://{registry.address}/site/app@{image.digest}", cwd=tmp_path)
+    assert skopeo("inspect", "--raw", "oci:images:vllm-cpu", cwd=tmp_path / "bundle") == image.data
+    published = commands("../README.md", "If you run a site (operator)")[2].splitlines()[1]
+    program, *words = shlex.split(published.replace("registry.example", f"{registry.address}/site"))
+    assert program == "skopeo"
+    skopeo(*words, cwd=tmp_path / "bundle")
+    assert skopeo("inspect", "--raw", f"docker://{registry.address}/site/vllm-cpu@{image.digest}", cwd=tmp_path)
 
 
 def test_of_an_index_the_platform_is_taken_and_the_index_kept(

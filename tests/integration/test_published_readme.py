@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,29 +77,72 @@ def test_the_operators_first_command_verifies(tmp_path: Path) -> None:
     assert subprocess.run(["sh", "-c", typed], cwd=tmp_path, capture_output=True, check=False).returncode == 3
 
 
-def test_who_builds_bundles_is_led_to_a_lock(tmp_path: Path) -> None:
-    """As typed, with a definition of our own in place of gated weights; make bundle is test_build's."""
-    project = Project(tmp_path)
-    (tmp_path / "keys").mkdir()
-    model = tmp_path / "bundles/model"
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """With a definition of our own in place of gated weights."""
+    model = tmp_path / "a project/bundles/model"
     model.mkdir(parents=True)
     (model / "model.safetensors").write_bytes(tensor_file())
     (model / "config.json").write_text('{"model_type": "llama"}\n')
-    (project.folder / "bundles/llama-3.1-8b.yaml").write_text(
+    (model.parent / "llama-3.1-8b.yaml").write_text(
         "schema: appliance.definition/v1\nname: llama-3.1-8b\nversion: 1.0.0\ndescription: stand-in\n"
         "weights:\n  tiny: {directory: model, licence: CC0-1.0}\n"
     )
+    return Project(model.parents[1])
+
+
+def test_who_builds_bundles_is_led_to_a_lock(project: Project) -> None:
+    """As typed; make bundle is test_build's."""
+    (project.folder / "keys").mkdir()
     *block, make = commands(README, "If you build bundles (security team)")[0].splitlines()
     code, seen = at_a_terminal(
         ["sh", "-euc", "\n".join(block)],
         prompt=r"[Pp]ass ?phrase[^\n:]*: ?|Repeat for confirmation: ?",
         answer="correct horse",
-        cwd=tmp_path,
+        cwd=project.folder,
         env={**project.environment, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
     )
     assert code == 0, seen
-    assert (tmp_path / "bundles/llama-3.1-8b.lock.yaml").exists()
+    assert (project.folder / "bundles/llama-3.1-8b.lock.yaml").exists()
     assert "BUNDLE=bundles/llama-3.1-8b.yaml" in shlex.split(make)
+
+
+def test_two_of_three_people_release(project: Project, tmp_path: Path) -> None:
+    """Each in a directory of their own; of ``make bundle`` what it runs."""
+    assert project.run("lock", "bundles/llama-3.1-8b.yaml").returncode == 0
+    (project.folder / ".venv").symlink_to(REPOSITORY / ".venv")
+    for person in ("first", "second", "third"):
+        project.run("keys", "new", f"{person}.pem", "--no-passphrase").check_returncode()
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\nshift\nexport OUT=dist "$@"\nexec {shlex.quote(str(REPOSITORY))}/bundles/build.sh\n')
+    make.chmod(0o755)
+
+    def typed(line: str, *, where: str = ".", takes: tuple[str, ...] = ()) -> str:
+        """What it prints, in ``where``, to which a person took copies before."""
+        folder = project.folder / where
+        folder.mkdir(exist_ok=True)
+        for name in takes:
+            shutil.copy(project.folder / name, folder)
+        path = f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin"
+        environment = {**project.environment, "PATH": path}
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    block = commands(README, "If you build bundles (security team)")[1]
+    new, second, back, built, third, added, inspected = block.splitlines()
+    typed(new)
+    typed(second, where="copy", takes=("roots/1.root.json", "second.pem"))
+    typed(back)
+    bundle = typed(built).splitlines()[-1]
+    assert project.run("verify", bundle, "--root", "roots/1.root.json").returncode == 3
+    typed(third, where="of the third", takes=(f"{bundle}/statement.json", "third.pem"))
+    (theirs,) = (project.folder / "of the third").glob("*.sigstore.json")
+    typed(added.replace("THEIRS.sigstore.json", shlex.quote(f"of the third/{theirs.name}")))
+    assert typed(inspected).count("\n    signed ") == 2
+    assert project.run("verify", bundle, "--root", "roots/1.root.json").returncode == 0
 
 
 @pytest.mark.parametrize("block", commands(CORPUS, "Point it at your verifier"))
