@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.artifacts import KINDS, Context
@@ -20,6 +20,7 @@ from appliance.model.definition import Head
 from appliance.model.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.model.times import format_time
+from appliance.steps.clock import end_of
 from appliance.steps.documents import Definition, lock_path, read_definition, read_lock
 from appliance.steps.lock import resolve
 from appliance.steps.seal import plan, seal
@@ -30,7 +31,6 @@ from appliance.trust.root import walk_chain
 from appliance.trust.threshold import Tally
 
 _EPOCH = re.compile(r"[0-9]{1,15}", re.ASCII)
-_FIRST_YEAR, _LAST_YEAR = 2000, 2099
 # Indexes, directories, and what a file system keeps for itself.
 _SPARE_BYTES = 64 * 1024 * 1024
 
@@ -177,11 +177,5 @@ def _creation_time(head: Head) -> datetime:
             created = datetime.fromtimestamp(int(epoch) if _EPOCH.fullmatch(epoch) else 0, UTC)
         except (ValueError, OverflowError, OSError):
             created = datetime.fromtimestamp(0, UTC)
-    # An earlier date is that of a clock without a battery; what expires in 2100 has no form in a statement.
-    if created.year < _FIRST_YEAR or (created + timedelta(days=head.expires_after_days)).year > _LAST_YEAR:
-        raise BadInput(
-            "creation-time",
-            f"{what}: a bundle is made, and expires, from {_FIRST_YEAR} to {_LAST_YEAR}",
-            hint=hint,
-        )
+    end_of(created, head.expires_after_days, "creation-time", what, hint)
     return created

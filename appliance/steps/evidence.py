@@ -7,7 +7,6 @@ reasons.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +34,7 @@ from appliance.model.log import Entry, Event, Line, ascii_text
 from appliance.model.override import Allowance
 from appliance.model.progress import Progress
 from appliance.model.state import SiteState
-from appliance.model.times import format_time
+from appliance.steps.clock import now
 from appliance.steps.site_key import receipts_folder, site_key
 from appliance.store.log import Details, Log
 from appliance.store.site import Site
@@ -50,11 +49,6 @@ from appliance.trust.sums import digest_of
 from appliance.trust.verify import VerifiedBundle
 
 TOOL = f"appliance {__version__}"
-
-
-def now() -> str:
-    """This machine's clock, as logs and receipts write it."""
-    return format_time(datetime.now(UTC))
 
 
 def accepted(bundle: VerifiedBundle, trusted_root: bytes) -> Verification:

@@ -14,7 +14,8 @@ from appliance.model.events import ExportedHead, Install, Observed, Removed, Wip
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
 from appliance.model.log import NO_HEAD, Entry, Head
-from appliance.steps.evidence import TOOL, now, record_install, record_removal
+from appliance.steps.clock import now
+from appliance.steps.evidence import TOOL, record_install, record_removal
 from appliance.steps.keys import read_public_key
 from appliance.steps.site_key import public_key_path, site_key
 from appliance.steps.switch import current_bundle

@@ -8,7 +8,6 @@ made and not judged.
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,6 +19,7 @@ from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Ove
 from appliance.model.root import RELEASE_ROLES
 from appliance.model.times import format_time
 from appliance.steps.chain import labels, read_chain
+from appliance.steps.clock import span
 from appliance.steps.policy import read_override
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
@@ -60,7 +60,7 @@ def new(bundle: Path, wish: Wish, signers: Sequence[Signer], *, root: Path | Non
     """
     statement = _read_statement(bundle)
     head = statement.predicate
-    now = datetime.now(UTC)
+    created, expires = span(wish.days)
     try:
         override = Override(
             schema_=OVERRIDE_SCHEMA,
@@ -70,8 +70,8 @@ def new(bundle: Path, wish: Wish, signers: Sequence[Signer], *, root: Path | Non
             sha256sums=statement.subject[0].digest.sha256,
             allows=tuple(sorted(set(wish.allows))),  # type: ignore[arg-type]
             reason=wish.reason,
-            created=format_time(now),
-            expires=format_time(now + timedelta(days=wish.days)),
+            created=format_time(created),
+            expires=format_time(expires),
         )
     except ValidationError as error:
         first = error.errors()[0]

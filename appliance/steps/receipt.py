@@ -9,7 +9,8 @@ from appliance.model.bundle import SUMS
 from appliance.model.events import Receipt, Verification
 from appliance.model.limits import MAX_SUMS
 from appliance.model.progress import Progress, Silent
-from appliance.steps.evidence import accepted, now, record, refusals_recorded, refused
+from appliance.steps.clock import now
+from appliance.steps.evidence import accepted, record, refusals_recorded, refused
 from appliance.steps.keys import read_public_key
 from appliance.steps.log import read_evidence
 from appliance.steps.verify import read_trusted

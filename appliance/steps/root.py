@@ -9,12 +9,12 @@ import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance.errors import BadInput
 from appliance.model.root import RELEASE_ROLES, ROLE_NAMES, ROOT_ROLES, RootDocument
 from appliance.steps.chain import Link, document_path, read_link, read_links
+from appliance.steps.clock import span
 from appliance.store.staging import make_directory
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
@@ -46,7 +46,7 @@ def new(
     """
     target = path if path.suffix == ".json" else document_path(path, 1)
     _check_free(target)
-    created, expires = _span(years)
+    created, expires = span(365 * years)
     wanted = {duty: _threshold(duty, len(keys[duty]), thresholds.get(duty)) for duty in DUTIES}
     document = first_document(keys, wanted, created=created, expires=expires)
     return _write(target, None, document, signers)
@@ -202,7 +202,7 @@ def _find_key(name: str, links: Sequence[Link]) -> str:
 
 
 def _write_next(link: Link, change: Amendment, signers: Sequence[Signer], years: int) -> Link:
-    created, expires = _span(years)
+    created, expires = span(365 * years)
     document = next_document(link.root.document, change, created=created, expires=expires)
     target = document_path(link.path.parent, document.version)
     return _write(target, link.root, document, signers)
@@ -252,8 +252,3 @@ def _threshold(duty: Duty, keys: int, given: int | None) -> int:
             found=f"{keys} keys",
         )
     return given or 1
-
-
-def _span(years: int) -> tuple[datetime, datetime]:
-    now = datetime.now(UTC)
-    return now, now + timedelta(days=365 * years)

@@ -115,8 +115,7 @@ def test_a_time_that_is_yet_to_come_is_said(project: Project) -> None:
     assert "warning: the bundle will say that it was made 20" in built.stderr
 
 
-@pytest.mark.parametrize("year", [1999, 2105])
-def test_an_odd_clock_is_refused_before_anything_is_fetched(year: int, project: Project) -> None:
+def at_a_clock_of(year: int, project: Project, *words: str) -> subprocess.CompletedProcess[str]:
     """The clock of the day cannot be another one for one process; Python is told another one instead."""
     script = f"""
 import sys, time
@@ -130,10 +129,60 @@ datetime.datetime = Odd
 from appliance.cli.main import main
 main()
 """
-    command = [sys.executable, "-c", script, "build", "small.yaml", "--key", "key.pem", "--out", "other"]
-    refused = subprocess.run(
+    command = [sys.executable, "-c", script, *words]
+    return subprocess.run(
         command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize("year", [1999, 2105])
+def test_an_odd_clock_is_refused_before_anything_is_fetched(year: int, project: Project) -> None:
+    refused = at_a_clock_of(year, project, "build", "small.yaml", "--key", "key.pem", "--out", "other")
     assert refused.returncode == 2, refused.stderr
     assert f"this host's clock says {year}-" in refused.stderr
     assert "Fetching" not in refused.stderr
+
+
+SIGNED = {
+    "a root document": ("root", "new", "odd.json", "--key", "key.pem"),
+    "an override": (
+        *("override", "new", "dist/small-1.0.0", "--site", "plant-7", "--allow", "rollback", "--reason", "odd"),
+        *("--key", "key.pem", "--root", "key.root.json", "--out", "odd.json"),
+    ),
+}
+
+
+@pytest.mark.parametrize("year", [1999, 2099, 2105])
+@pytest.mark.parametrize("what", SIGNED)
+def test_nothing_is_signed_by_an_odd_clock(what: str, year: int, project: Project) -> None:
+    project.build().check_returncode()
+    refused = at_a_clock_of(year, project, *SIGNED[what], *(("--days", "300") if what == "an override" else ()))
+    assert refused.returncode == 2, refused.stderr
+    assert f"this host's clock says {year}-" in refused.stderr
+    assert "date --set" in refused.stderr
+    assert not (project.folder / "odd.json").exists()
+
+
+@pytest.mark.parametrize("year", [1999, 2105])
+def test_a_verification_by_an_odd_clock_says_why_it_has_no_receipt(year: int, project: Project) -> None:
+    project.build().check_returncode()
+    verify = ("verify", "dist/small-1.0.0", "--root", "key.root.json", "--receipt", "odd.json", "--key", "key.pem")
+    refused = at_a_clock_of(year, project, *verify)
+    assert refused.returncode == 3, refused.stderr
+    assert f"no receipt of this refusal: this host's clock says {year}-" in refused.stderr
+    assert "check this machine's clock" in refused.stderr
+    assert not (project.folder / "odd.json").exists()
+
+
+@pytest.mark.parametrize("year", [1999, 2105])
+def test_a_sites_log_says_no_time_that_there_is_not(year: int, project: Project) -> None:
+    project.build().check_returncode()
+    site = ("--site", "a site")
+    project.run("import", "dist/small-1.0.0", "--root", "key.root.json", *site).check_returncode()
+    before = (project.folder / "a site/log/log.jsonl").read_bytes()
+    refused = at_a_clock_of(year, project, "import", "dist/small-1.0.0", "--root", "key.root.json", *site)
+    assert refused.returncode == 3, refused.stderr
+    assert f"could not tell of this refusal: this host's clock says {year}-" in refused.stderr
+    odd = ("log", "head", *site, "--out", "odd.json")
+    assert at_a_clock_of(year, project, *odd).returncode == 2
+    assert (project.folder / "a site/log/log.jsonl").read_bytes() == before

@@ -19,7 +19,8 @@ from appliance.steps.audit.hosts import findings_of as host_findings
 from appliance.steps.audit.page import page
 from appliance.steps.audit.story import audit_signed, compare, read_story
 from appliance.steps.chain import read_chain
-from appliance.steps.evidence import TOOL, now
+from appliance.steps.clock import now
+from appliance.steps.evidence import TOOL
 from appliance.steps.keys import read_public_key
 from appliance.steps.site_key import public_key_path, receipts_folder
 from appliance.store.site import Site
