@@ -69,7 +69,7 @@ class Host:
         trusted.mkdir(exist_ok=True)
         (trusted / "root.json").write_bytes(bundle.trusted.read_bytes())
         mounts = {"bundle": bundle.path, "my root": trusted}
-        return self.system.run(["bash", "-c", script], mounts=mounts, user=0)
+        return self.system.run(["bash", "-c", script], mounts=mounts, as_root=True)
 
     def files(self) -> dict[str, tuple[object, ...]]:
         """All but the log of the site, which tells of every run."""

@@ -125,7 +125,6 @@ class Ceremony:
 @pytest.fixture(scope="module")
 def ceremony(tmp_path_factory: pytest.TempPathFactory) -> Ceremony:
     made = Ceremony(tmp_path_factory.mktemp("ceremony"))
-    made.folder.chmod(0o755)
     made.stick.mkdir()
     made.backup.mkdir()
     model = made.host / "bundles/model"

@@ -156,8 +156,6 @@ def test_bare_systems_check_it_too(suite: str, site: Site, log: Path, tmp_path: 
     shutil.copytree(site.root / "log", copy)
     for source in (public_key(site), exported(site), receipts(site)[0], LOG_SCRIPT):
         shutil.copy(source, copy / ("receipt.json" if "sigstore" in source.name else source.name))
-    for path in (tmp_path, copy, *copy.iterdir()):
-        path.chmod(0o755)
     done = debian_root(suite, *packages[suite]).run(
         [
             *("sh", "/mnt/audit/check-log.sh", "/mnt/audit/log.jsonl", "--key", "/mnt/audit/site.pub.pem"),

@@ -38,8 +38,8 @@ class Host:
         self._root = root
         self._mounts = {"bundle": demo.path, "signer": demo.root.parent / "by another way"}
 
-    def run(self, *command: str, user: int = 0) -> "subprocess.CompletedProcess[str]":
-        return self._root.run(command, mounts=self._mounts, user=user)
+    def run(self, *command: str, as_root: bool = True) -> "subprocess.CompletedProcess[str]":
+        return self._root.run(command, mounts=self._mounts, as_root=as_root)
 
     def says(self, *command: str) -> str:
         """What a command that succeeds prints."""
@@ -103,7 +103,7 @@ def test_the_carried_verifier_accepts_the_bundle(host: Host) -> None:
 
 
 def test_the_carried_script_accepts_the_bundle(host: Host) -> None:
-    verified = host.run("sh", "/mnt/bundle/verify.sh", "/mnt/bundle", "--root", "/mnt/signer/root.json", user=65534)
+    verified = host.run("sh", "/mnt/bundle/verify.sh", "/mnt/bundle", "--root", "/mnt/signer/root.json", as_root=False)
     assert verified.returncode == 0, verified.stderr
 
 

@@ -42,7 +42,7 @@ def place(tmp_path: Path) -> Path:
 
 def nft(root: DebianRoot, place: Path, script: str) -> str:
     """Run ``script`` in a network of its own; what it printed."""
-    done = root.run(["sh", "-euc", script], mounts={"own": place}, user=0)
+    done = root.run(["sh", "-euc", script], mounts={"own": place}, as_root=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -39,7 +39,6 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     for number, case in enumerate(_CASES.values()):
         write(case, folder / f"{number}")
-    folder.chmod(0o755)
     return folder
 
 
@@ -52,7 +51,6 @@ def _told(system: DebianRoot, media: Path, verifier: str, option: str) -> dict[s
     result = system.run(
         ["sh", "-c", command, "sh", str(len(_CASES) - 1), verifier, option],
         mounts={"media": media, "repository": REPOSITORY},
-        user=0,
     )
     verdicts = dict(line.split() for line in result.stdout.splitlines())
     return {name: int(verdicts[str(number)]) for number, name in enumerate(_CASES)}
@@ -84,7 +82,6 @@ def test_openssl_3_0_does_not_claim_what_it_cannot_check(verifier: str, old_syst
 
 def test_an_auditor_checks_it_by_hand(new_system: DebianRoot, tmp_path: Path) -> None:
     written = CNSA.write(tmp_path)
-    tmp_path.chmod(0o755)
     blocks = (
         block for heading in ("What to bring", "The profile CNSA 2.0") for block in commands("auditing.md", heading)
     )
@@ -104,7 +101,6 @@ def test_keys_that_openssl_made_are_ours_too(new_system: DebianRoot, tmp_path: P
     """In the form that holds the seed alone; of the others the error tells how to make it."""
     command = ["openssl", "genpkey", "-algorithm", "ML-DSA-87"]
     (tmp_path / "key.pem").write_text(new_system.run(command).stdout)
-    tmp_path.chmod(0o755)
     with pytest.raises(BadInput) as caught:
         PrivateKey.from_pem((tmp_path / "key.pem").read_bytes(), None, where="key.pem")
     told = caught.value.hint.split(": ", 1)[1].replace("KEY", "/mnt/x/key.pem").replace("-out NEW", "")

@@ -29,7 +29,6 @@ def test_the_canonical_check_says_what_we_say(suite: str, tmp_path: Path) -> Non
     documents = [*CANONICAL, *NOT_CANONICAL]
     for number, data in enumerate(documents):
         (tmp_path / f"{number}").write_bytes(data)
-    tmp_path.chmod(0o755)
     loop = f'for n in $(seq 0 {len(documents) - 1}); do canonical /mnt/documents/$n && echo "$n is"; done; :'
     done = debian_root(suite, "jq", "openssl").run(
         ["sh", "-uc", f"umask 022; cd /tmp\n{block}\n{loop}"], mounts={"documents": tmp_path}

@@ -45,8 +45,6 @@ def audit(tmp_path: Path) -> Path:
     # A trusted root with nothing in it keeps cosign from asking the network for one.
     empty = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}
     (folder / "empty.json").write_text(json.dumps(empty))
-    for path in (tmp_path, folder, *folder.iterdir()):
-        path.chmod(0o755)
     return folder
 
 

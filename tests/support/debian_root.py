@@ -19,7 +19,10 @@ import httpx2
 import pytest
 
 MIRROR = "http://deb.debian.org/debian"
-NOBODY = 65534
+_USER = 1000
+# Whoever runs the test is that user there, so what a test wrote under any umask is the user's own.
+_AS_USER = f'unshare --user --map-user={_USER} --map-group={_USER} --root="$ROOT" --wd=/'
+_AS_ROOT = 'chroot "$ROOT"'
 
 _ENTER = """
 set -eu
@@ -30,7 +33,7 @@ mount -t proc proc "$ROOT/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp"
 mount -t tmpfs -o mode=0755 tmpfs "$ROOT/mnt"
 {mounts}
-exec chroot --userspec="$IDS" "$ROOT" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp {command}
+exec {enter} env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp {command}
 """
 _MOUNT = """
 mkdir -- "$ROOT"/mnt/{name}
@@ -52,23 +55,26 @@ class DebianRoot:
         return DebianRoot(path, writable=True)
 
     def run(
-        self, command: Sequence[str], *, mounts: Mapping[str, Path] | None = None, user: int = NOBODY
+        self, command: Sequence[str], *, mounts: Mapping[str, Path] | None = None, as_root: bool = False
     ) -> "subprocess.CompletedProcess[str]":
-        """Run ``command`` there, offline; each of ``mounts`` is seen read-only as ``/mnt/<name>``."""
+        """Run ``command`` there, offline; each of ``mounts`` is seen read-only as ``/mnt/<name>``.
+
+        It runs as an ordinary user without any capability, or ``as_root``.
+        """
         binds = "".join(
             _MOUNT.format(name=shlex.quote(name), source=shlex.quote(str(source)))
             for name, source in (mounts or {}).items()
         )
+        enter = _AS_ROOT if as_root else _AS_USER
         return subprocess.run(
             [
                 *("unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child"),
-                *("sh", "-c", _ENTER.format(mounts=binds, command=shlex.join(command))),
+                *("sh", "-c", _ENTER.format(mounts=binds, enter=enter, command=shlex.join(command))),
             ],
             env={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                 "ROOT": str(self.path),
                 "MODE": "rw" if self.writable else "ro",
-                "IDS": f"{user}:{user}",
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,

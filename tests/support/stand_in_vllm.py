@@ -53,6 +53,5 @@ def _chat(asked: dict[str, object], part: str) -> str:
 
 if __name__ == "__main__":
     # The first process of a container hears no signal that it does not ask for.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has to say so
     Server(sys.argv[sys.argv.index("--uds") + 1], Handler).serve_forever()
