@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import DEFINITION, Project, tensor_file
+from tests.support.umask import umask
 
 pytestmark = pytest.mark.integration
 
@@ -43,11 +44,8 @@ def test_the_last_line_is_the_bundle_and_it_verifies(project: Project) -> None:
 
 def test_the_same_lock_gives_the_same_list_elsewhere(project: Project, tmp_path: Path) -> None:
     other = copy_of(project, tmp_path / "elsewhere")
-    previous = os.umask(0o077)
-    try:
+    with umask(0o077):
         assert other.build(TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7").returncode == 0
-    finally:
-        os.umask(previous)
     assert project.build().returncode == 0
     assert other.sums() == project.sums()
     for path in other.bundle.rglob("*"):

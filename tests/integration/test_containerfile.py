@@ -17,6 +17,7 @@ import pytest
 from tests.support.namespaces import needs_namespaces
 from tests.support.processes import Running, below, mounts_below, wait_for
 from tests.support.project import Project
+from tests.support.umask import umask
 
 MIRROR = "http://deb.debian.org/debian"
 
@@ -199,13 +200,10 @@ def test_the_same_lock_gives_the_same_image_elsewhere_and_after_an_interruption(
     scratch = project.folder / "scratch space"
     scratch.mkdir()
     variables = {"TMPDIR": str(scratch), "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    before = os.umask(0o077)
-    try:
+    with umask(0o077):
         interrupt(start_build(project, **variables), at=("dpkg",))
         assert_nothing_is_left(project)
         built = project.build(**variables)
-    finally:
-        os.umask(before)
     assert built.returncode == 0, built.stderr
     assert digest(project) == digest(first)
     assert list(scratch.iterdir()) == []

@@ -25,6 +25,7 @@ from appliance.store.cache import Cache
 from appliance.tools import http
 from tests.support.debian_archive import NOW, Archive, SigningKey, build_deb, days_ago, served
 from tests.support.debian_host import APP, KIND, RESOLVE_AS_USER, SECURITY_FIX, World, host_apt_state, place, retire
+from tests.support.umask import umask
 
 pytestmark = [
     pytest.mark.integration,
@@ -63,9 +64,8 @@ def release(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, SigningKey
 
 @pytest.fixture
 def closed_umask() -> Iterator[None]:
-    before = os.umask(0o077)
-    yield
-    os.umask(before)
+    with umask(0o077):
+        yield
 
 
 @pytest.fixture

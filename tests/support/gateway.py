@@ -22,6 +22,7 @@ from tests.support.processes import below, wait_for
 from tests.support.project import REPOSITORY
 from tests.support.role_files import render, role_file
 from tests.support.service import Service, script
+from tests.support.umask import umask
 
 sys.path.insert(0, str(REPOSITORY / "ansible"))
 
@@ -238,6 +239,7 @@ class Gateway:
         ]
         (self.folder / "etc/appliance/tls/crl.pem").write_bytes(b"".join(lists))
 
+    @umask(0o022)
     def ready(self, model: str, *, now: bool = True) -> None:
         """Let requests go to a model, or not."""
         path = self.folder / "run/appliance/ready" / model
@@ -282,6 +284,7 @@ def another_authority(client: str) -> tuple[bytes, bytes]:
     return pair.key_pem(), pem(pair.certificate) + pem(authority.certificate)
 
 
+@umask(0o022)  # what roles write has modes of its own
 def make_gateway(folder: Path, **settings: object) -> Gateway:
     """Certificates and configuration; alice may chat, bob may embed, carol is not named, mallory is revoked."""
     now = datetime.now(UTC)

@@ -3,12 +3,13 @@
 import contextlib
 import io
 import json
-import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.cli.main import run
+from tests.support.umask import umask
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,18 @@ class Answer:
         return str(self.value["error"]["reference"]) if self.code else ""
 
 
+@contextlib.contextmanager
+def process_state() -> Iterator[None]:
+    """Put back what the command line sets for the process that it thinks is its own."""
+    handler = signal.getsignal(signal.SIGTERM)
+    with umask(0o022):
+        yield
+    signal.signal(signal.SIGTERM, handler)
+
+
 def ask(*arguments: object) -> Answer:
-    """Run ``appliance ARGUMENTS --json``.  What it sets for its process is put back."""
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
+    """Run ``appliance ARGUMENTS --json``."""
     out, err = io.StringIO(), io.StringIO()
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([*map(str, arguments), "--json"])
-    finally:
-        os.umask(umask)
-        signal.signal(signal.SIGTERM, handler)
+    with process_state(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([*map(str, arguments), "--json"])
     return Answer(code, json.loads(out.getvalue()), err.getvalue())

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.umask import umask
+
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
@@ -16,7 +18,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 @contextmanager
 def served(folder: Path, handler: type[socketserver.BaseRequestHandler]) -> Iterator[None]:
     """Serve ``folder/api.sock``, for everybody who can reach it, until the context ends."""
-    folder.mkdir(parents=True)
+    with umask(0o022):
+        folder.mkdir(parents=True)
     # A path may be longer than a socket's address: the directory is opened first.
     handle = os.open(folder, os.O_PATH)
     try:

@@ -74,6 +74,7 @@ class Image:
         )
         manifest = json.loads(blob(entry).read_bytes())
         root.mkdir()
+        root.chmod(0o755)  # a model is not served as the user who unpacks
         for layer in manifest["layers"]:
             subprocess.run(
                 ["tar", "--extract", "--numeric-owner", "--directory", root, "--file", blob(layer)], check=True

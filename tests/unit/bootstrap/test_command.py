@@ -13,15 +13,13 @@ from appliance.bootstrap import command, environment
 from appliance.bootstrap.command import main
 from appliance.bootstrap.problem import Problem
 from appliance.bootstrap.wheels import Wheels
+from tests.support.in_process import process_state
 
 
 @pytest.fixture(autouse=True)
 def _process_state() -> Iterator[None]:
-    """The command sets these for the process that it thinks is its own."""
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
-    yield
-    os.umask(umask)
-    signal.signal(signal.SIGTERM, handler)
+    with process_state():
+        yield
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.in_process import process_state
 from tests.support.people import Desk
 
 
 @pytest.fixture(autouse=True)
 def _process_state() -> Iterator[None]:
-    """The command line sets these for the process that it thinks is its own."""
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
-    yield
-    os.umask(umask)
-    signal.signal(signal.SIGTERM, handler)
+    with process_state():
+        yield
 
 
 @pytest.fixture

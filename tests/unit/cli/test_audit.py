@@ -1,24 +1,13 @@
 """``appliance audit``: a page for people, JSON for programs, and exit code 3 when something does not fit."""
 
 import json
-import os
-import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from appliance.cli.main import run
 from tests.support.site_log import site_with_history
-
-
-@pytest.fixture(autouse=True)
-def _process_state() -> Iterator[None]:
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
-    yield
-    os.umask(umask)
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

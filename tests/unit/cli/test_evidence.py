@@ -1,9 +1,6 @@
 """``appliance log``, ``appliance receipt`` and ``appliance verify --receipt``, as people and programs see them."""
 
 import json
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +9,6 @@ from appliance.cli.main import run
 from appliance.store.site import Site
 from tests.support.bundles import Recipe, Written
 from tests.support.site_log import receipts, site_with_history
-
-
-@pytest.fixture(autouse=True)
-def _process_state() -> Iterator[None]:
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
-    yield
-    os.umask(umask)
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

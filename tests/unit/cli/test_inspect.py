@@ -1,9 +1,6 @@
 """``appliance inspect`` of a definition and of a lock, as people and programs see it."""
 
 import json
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,6 @@ from tests.support.bundles import FIRST, Recipe, keyid
 
 BUNDLES = Path(__file__).parents[3] / "bundles"
 LLAMA = BUNDLES / "llama-3.1-70b-fp8.yaml"
-
-
-@pytest.fixture(autouse=True)
-def _process_state() -> Iterator[None]:
-    """The command line sets these for the process that it thinks is its own."""
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
-    yield
-    os.umask(umask)
-    signal.signal(signal.SIGTERM, handler)
 
 
 def inspect(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:

@@ -1,9 +1,6 @@
 """``appliance import`` and ``appliance switch``, as people and programs see them."""
 
 import json
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +9,6 @@ from appliance.cli.main import run
 from tests.support.bundles import NOW, Recipe, Written
 from tests.support.overrides import SITE, write_override
 from tests.support.sites import version
-
-
-@pytest.fixture(autouse=True)
-def _process_state() -> Iterator[None]:
-    """The command line sets these for the process that it thinks is its own."""
-    umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
-    yield
-    os.umask(umask)
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.role_files import SITE
+from tests.support.umask import umask
 
 SECRET = "nobody may see this"
 OWNER = f"{getpass.getuser()}:{grp.getgrgid(os.getgid()).gr_name}"
@@ -23,9 +24,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
     """An empty directory with a space in its name, seen with the umask of a hardened host."""
     folder = tmp_path / "a place"
     folder.mkdir()
-    before = os.umask(0o077)
-    yield folder
-    os.umask(before)
+    with umask(0o077):
+        yield folder
 
 
 def bring(folder: Path, wanted: list[dict[str, Any]], *options: str) -> "subprocess.CompletedProcess[str]":

@@ -22,6 +22,7 @@ from appliance.store.tree import Tree
 from tests.support.bundles import CNSA, FILES, STRANGER, Recipe, Written
 from tests.support.forging import put, sign_with
 from tests.support.sites import holdings, version
+from tests.support.umask import umask
 
 WEIGHTS = "models/tiny/model.safetensors"
 
@@ -68,11 +69,8 @@ def flip(path: Path) -> None:
 
 
 def test_the_imported_directory_is_the_bundle(carried: Written, site: Site) -> None:
-    umask = os.umask(0o077)
-    try:
+    with umask(0o077):
         imported = take(carried, site)
-    finally:
-        os.umask(umask)
     assert imported.path == site.root / "bundles/tiny-1.0.0"
     assert (imported.written, imported.switched, imported.current) == (True, True, "1.0.0")
     assert (site.root / "current/tiny").samefile(imported.path)

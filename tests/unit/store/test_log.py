@@ -13,6 +13,7 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.limits import MAX_LOG_LINE
 from appliance.model.log import Line
 from appliance.store.log import Details, Log
+from tests.support.umask import umask
 
 TIME = "2026-10-01T12:00:00Z"
 
@@ -42,11 +43,8 @@ def test_what_was_appended_is_read_in_order(log: Log) -> None:
 
 
 def test_others_than_root_and_its_group_do_not_read_it(log: Log) -> None:
-    before = os.umask(0)
-    try:
+    with umask(0):
         append(log)
-    finally:
-        os.umask(before)
     assert stat.S_IMODE(log.path.stat().st_mode) == 0o640
     assert stat.S_IMODE(log.path.parent.stat().st_mode) == 0o750
 

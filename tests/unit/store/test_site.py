@@ -10,6 +10,7 @@ import pytest
 from appliance.errors import BadInput
 from appliance.store.site import Site
 from tests.support.sites import snapshot
+from tests.support.umask import umask
 
 
 @pytest.fixture
@@ -48,11 +49,8 @@ def test_current_is_a_relative_link_that_a_switch_moves(site: Site) -> None:
 
 
 def test_everybody_may_follow_current_whatever_the_umask(site: Site) -> None:
-    before = os.umask(0o077)
-    try:
+    with umask(0o077):
         site.switch("tiny", "1.0.0")
-    finally:
-        os.umask(before)
     assert stat.S_IMODE(link(site).parent.stat().st_mode) == 0o755
 
 

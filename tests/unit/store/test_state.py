@@ -12,6 +12,7 @@ from appliance.model.state import Accepted, Epoch, SiteState
 from appliance.store import state as module
 from appliance.store.state import StateFile
 from tests.support.sites import snapshot
+from tests.support.umask import umask
 
 EMPTY = SiteState()
 
@@ -39,11 +40,8 @@ def write(file: StateFile, version: str) -> SiteState:
 def test_what_was_written_is_read(file: StateFile, folder: Path) -> None:
     assert file.load() is None
     assert not folder.exists()
-    umask = os.umask(0o022)
-    try:
+    with umask(0o022):
         assert write(file, "1.0") == file.load() == remembering("1.0")
-    finally:
-        os.umask(umask)
     assert [(path.name, path.stat().st_mode & 0o777) for path in (folder, *folder.iterdir())] == [
         ("state", 0o700),
         ("state.json", 0o600),

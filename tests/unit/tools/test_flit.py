@@ -6,8 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from appliance.artifacts.wheelfile import check_wheel
 from appliance.errors import BadInput
 from appliance.tools.flit import build_wheel
+from tests.support.umask import umask
 
 FLIT = importlib.metadata.version("flit_core")
 PYPROJECT = f"""\
@@ -39,15 +39,6 @@ def write_project(folder: Path) -> Path:
     (package / "__init__.py").write_text('"""A tool."""\n')
     (package / "data" / "words.txt").write_text("a\nb\n")
     return folder
-
-
-@contextmanager
-def umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 def runs(python: str) -> bool:
