@@ -19,7 +19,7 @@ settings.register_profile("long", deadline=None, max_examples=1_000)  # make fuz
 settings.load_profile("appliance")
 
 # What is made once for several files, and the tests that use it run in one process after each other.
-SHARED = ("installed",)
+SHARED = ("installed", "small_site")
 
 # A test's property of this name is shown at the end of a run, wherever the test ran.
 SUMMARY = "summary"

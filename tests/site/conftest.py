@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.site.installed import Installed, installed_site
-from tests.site.running import why_not
+from tests.site.operator import Operator
+from tests.site.running import Site, running_site, why_not
 from tests.support.demo import Demo
 from tests.support.light_bundle import LightBundles
 
@@ -25,6 +26,31 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LightBundles]:
         yield LightBundles(folder)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> LightBundles:
+    """Where the bundle demo 0.1.0 is built whose model starts in a second."""
+    bundles = LightBundles(tmp_path_factory.mktemp("build host"), "demo")
+    bundles.build("0.1.0")
+    return bundles
+
+
+@pytest.fixture(scope="session")
+def small_site(small: LightBundles) -> Iterator[Site]:
+    """Two hosts with that bundle, after a first run of the playbook; tests find it as the files before have left it."""
+    with running_site(bundle=small.folder / "release/demo-0.1.0") as site:
+        operator = Operator(site.depot)
+        # As on hosts that were hardened: what comes over SSH works with this umask.
+        site.gpu1.run(["sed", "--in-place", "/^UMASK/d; $ a UMASK 077", "/etc/login.defs"])
+        assert site.depot.run(["ssh", "gpu1", "umask"]) == "0077\n"
+        operator.take_root(small.trusted)
+        operator.take_client()
+        operator.write_inventory()
+        operator.bootstrap()
+        operator.play("--check")
+        operator.play()
+        yield site
 
 
 @pytest.fixture(scope="session")

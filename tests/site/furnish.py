@@ -75,6 +75,15 @@ def share_keys(roots: Sequence[Path], plan: Plan) -> None:
         _write(root / "root/.ssh/authorized_keys", operator)
 
 
+def take_keys(root: Path, host: HostPlan, other: Path) -> None:
+    """Give a host that comes later a key of its own, and let in who may log in on the ``other``."""
+    for old in root.glob("etc/ssh/ssh_host_*"):
+        old.unlink()
+    _make_key(root, "etc/ssh/ssh_host_ed25519_key", host.name)
+    (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
+    _write(root / "root/.ssh/authorized_keys", (other / "root/.ssh/authorized_keys").read_text())
+
+
 def _make_key(root: Path, path: str, comment: str) -> str:
     """Make an SSH key pair; its public half as one line."""
     run("chroot", str(root), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", f"/{path}")

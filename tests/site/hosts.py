@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.site.command import in_cgroup
-from tests.site.plan import HostPlan, first_process
+from tests.site.plan import REINSTALL, HostPlan, first_process
 
 _PATIENCE = 120.0  # seconds, for a busy machine
 _BOOTED = ("running", "degraded")
@@ -156,6 +156,11 @@ class Host:
                 raise CommandFailed(f"{self.name} did not restart")
             time.sleep(0.05)
         self.wait_until_booted()
+
+    def reinstall(self) -> None:
+        """Put a new disk with a bare system into the host, and boot it."""
+        Path(f"/proc/{self.supervisor}/root/run/site/scratch", self.name, REINSTALL).touch()
+        self.reboot()
 
     def wait_until_booted(self) -> str:
         """Wait until systemd has started all that it should, the network too; ``running`` or ``degraded``."""

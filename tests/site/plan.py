@@ -8,6 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 MEDIUM = "/media/bundle"  # where the first host finds the bundle that was carried in
 BRIDGE = "br0"
+REINSTALL = "reinstall"  # a host with this file beside its disk is bare after its next boot
 CGROUPS = Path("/sys/fs/cgroup")
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.site import network
 from tests.site.command import in_cgroup, run
-from tests.site.furnish import furnish, share_keys
-from tests.site.plan import BRIDGE, CGROUPS, MEDIUM, HostPlan, Plan
+from tests.site.furnish import furnish, share_keys, take_keys
+from tests.site.plan import BRIDGE, CGROUPS, MEDIUM, REINSTALL, HostPlan, Plan
 
 _SITE = Path("/run/site")
 # Written to a lot, and podman's storage needs a file system that is no overlay itself.
@@ -44,6 +44,8 @@ def main() -> None:
     print("starting", flush=True)
     while True:
         host = _rebooted(hosts)
+        if (_SITE / "scratch" / host.name / REINSTALL).exists():
+            _reinstall(plan, host, roots)
         hosts[_boot(host, roots[host], plan)] = host
 
 
@@ -83,6 +85,16 @@ def _root(plan: Plan, host: HostPlan) -> Path:
     for number, _ in enumerate(plan.small):
         _mount_disk(scratch / f"small-{number}.disk", scratch / f"small-{number}", _SMALL_DISK)
     return root
+
+
+def _reinstall(plan: Plan, host: HostPlan, roots: dict[HostPlan, Path]) -> None:
+    """A new disk in the same machine, with a bare system and an SSH key of its own."""
+    run("umount", str(roots[host]))
+    shutil.rmtree(_SITE / "scratch" / host.name)
+    roots[host].rmdir()
+    roots[host] = _root(plan, host)
+    furnish(roots[host], host, plan)
+    take_keys(roots[host], host, next(root for other, root in roots.items() if other != host))
 
 
 def _boot(host: HostPlan, root: Path, plan: Plan) -> int:

@@ -1,43 +1,20 @@
 """What a real site writes down of itself: what each host runs, asked of the host, once."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.site.operator import ROOT, VARIABLES, Operator
-from tests.site.running import running_site
+from tests.site.operator import ROOT, Operator
+from tests.site.running import Site
 from tests.support.light_bundle import LightBundles
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> LightBundles:
-    return LightBundles(tmp_path_factory.mktemp("build host"))
-
-
-@pytest.fixture(scope="module")
-def bundle(bundles: LightBundles) -> Path:
-    return bundles.build()
-
-
-@pytest.fixture(scope="module")
-def operator(bundles: LightBundles, bundle: Path) -> Iterator[Operator]:
-    """On the depot of a site after the first run of the playbook."""
-    with running_site(bundle=bundle) as site:
-        operator = Operator(site.depot)
-        operator.take_root(bundles.trusted)
-        # As on hosts that were hardened: what comes over SSH works with this umask.
-        site.gpu1.run(["sed", "--in-place", "/^UMASK/d; $ a UMASK 077", "/etc/login.defs"])
-        assert site.depot.run(["ssh", "gpu1", "umask"]) == "0077\n"
-        operator.write_inventory({**VARIABLES, "appliance_bundle": "light"})
-        operator.bootstrap()
-        operator.play("--check")
-        operator.play()
-        yield operator
+def operator(small_site: Site) -> Operator:
+    return Operator(small_site.depot)
 
 
 def entries(operator: Operator) -> list[dict[str, Any]]:
@@ -53,12 +30,12 @@ def test_each_host_is_written_down_once_and_after_all_else(operator: Operator) -
     assert len(entries(operator)) == len(before)
 
 
-def test_a_model_is_known_by_its_image_and_its_weights(operator: Operator, bundle: Path) -> None:
+def test_a_model_is_known_by_its_image_and_its_weights(operator: Operator, small: LightBundles) -> None:
     (runs,) = (entry["details"] for entry in entries(operator) if entry["details"].get("host") == "gpu1")
-    index = json.loads((bundle / "bundle.json").read_bytes())
+    index = json.loads((small.folder / "release/demo-0.1.0/bundle.json").read_bytes())
     (image,) = (artifact for artifact in index["artifacts"] if artifact["kind"] == "images")
     assert runs["models"]["tiny-chat"]["image"] == image["details"]["manifest_digest"]
-    assert runs["bundle"]["name"] == "light"
+    assert runs["bundle"]["name"] == "demo"
     assert {"/etc/appliance/gateway/nginx.conf", "/etc/containers/systemd/vllm-tiny-chat.container"} <= set(
         runs["files"]
     )
@@ -78,8 +55,8 @@ def test_an_auditor_finds_that_everything_fits(operator: Operator) -> None:
     assert (audited.returncode, report["fits"]) == (0, True), report["findings"]
     assert {host["install"]["host"] for host in report["hosts"]} == {"depot1", "gpu1"}
     (gpu1,) = (host for host in report["hosts"] if host["install"]["host"] == "gpu1")
-    assert [(model["name"], model["bundles"]) for model in gpu1["models"]] == [("tiny-chat", ["light 1.0.0"])]
+    assert [(model["name"], model["bundles"]) for model in gpu1["models"]] == [("tiny-chat", ["demo 0.1.0"])]
     assert gpu1["from_bundle"] > 50
     # The base system is as it was carried in; what the playbook has installed is the bundle's.
     assert not {"nginx", "podman", "nftables"} & {line.split()[0] for line in gpu1["other_version"]}
-    assert "light 1.0.0, current" in operator.depot.run(["cat", "/root/report.html"])
+    assert "demo 0.1.0, current" in operator.depot.run(["cat", "/root/report.html"])

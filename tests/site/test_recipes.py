@@ -1,7 +1,4 @@
-"""docs/recipes, as an operator follows it: every command of every page is typed on a site that lives.
-
-The pages come in an order in which one leaves the site as the next finds it.
-"""
+"""docs/recipes about hosts, as an operator follows them on a site that lives; test_recipes_daily.py has the others."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +8,12 @@ from typing import Any
 import pytest
 
 from tests.site.hosts import Host
-from tests.site.operator import PROGRAMS, VARIABLES, Operator
+from tests.site.operator import VARIABLES, Operator
 from tests.site.plan import MEDIUM
-from tests.site.recipe import follow, follow_steps
+from tests.site.recipe import follow_steps
 from tests.site.running import Site, running_site
 from tests.support.light_bundle import LightBundles
-from tests.support.processes import wait_for
-from tests.support.recipes import RECIPES, halves
+from tests.support.recipes import halves
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -26,16 +22,6 @@ GIVEN: dict[str, Any] = {
     "gateway_clients": [{"name": "operator", "roles": ["chat", "embedding"]}],
     "depot_token_hosts": [],
 }
-# As it will be one day after the last day of a list.
-EXPIRED_LIST = """
-import datetime, pathlib
-from appliance_site.certificates import load_pair, revocation_list
-top = pathlib.Path("/etc/appliance/pki")
-authority = load_pair((top / "intermediate.pem").read_bytes(), (top / "intermediate.key").read_bytes())
-yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-data = revocation_list(authority, [], yesterday - datetime.timedelta(days=397), yesterday, 1)
-(top / "crl.pem").write_bytes(data + (top / "root-crl.pem").read_bytes())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,54 +37,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def operator(site: Site) -> Operator:
     return Operator(site.depot)
-
-
-def test_the_index_has_every_page() -> None:
-    index = (RECIPES / "README.md").read_text()
-    assert [page.name for page in RECIPES.glob("*.md") if f"]({page.name})" not in index] == ["README.md"]
-
-
-def test_the_tools_are_in_the_bundle(site: Site) -> None:
-    follow(site.depot, "README.md")
-
-
-def test_a_client_is_added(site: Site, operator: Operator) -> None:
-    follow(site.depot, "add-a-client.md")
-    assert "".join(operator.ask("search", "chat")["parts"]) == "good morning"
-    assert operator.ask("search", "embedding")["status"] == 403
-    again = operator.play(name="clients.yml")
-    assert {recap.changed for recap in again.values()} == {0}
-
-
-def test_a_client_is_revoked(site: Site, operator: Operator) -> None:
-    follow(site.depot, "revoke-a-client.md")
-    assert "certificate revoked" in operator.ask("search", "chat")["message"]
-    assert "".join(operator.ask("operator", "chat")["parts"]) == "good morning"
-
-
-def test_the_audit_log_is_read(site: Site) -> None:
-    follow(site.depot, "read-the-audit-log.md")
-
-
-def test_certificates_are_renewed(site: Site, operator: Operator) -> None:
-    said = follow(site.depot, "renew.md").splitlines()
-    shown, issued = said[-2:]
-    assert shown == issued
-    assert "".join(operator.ask("operator", "chat")["parts"]) == "good morning"
-
-
-def test_an_expired_revocation_list_is_mended(site: Site, operator: Operator) -> None:
-    expire_list(site)
-    wait_for(lambda: "CRL has expired" in operator.ask("operator", "chat").get("message", ""), 60, pause=0.5)
-    follow(site.depot, "expired-crl.md")
-    assert "certificate revoked" in operator.ask("search", "chat")["message"]
-
-
-def expire_list(site: Site) -> None:
-    site.depot.run([f"{PROGRAMS}/python", "-c", EXPIRED_LIST])
-    expired = site.depot.run(["cat", "/etc/appliance/pki/crl.pem"])
-    for host in (site.depot, site.gpu1):
-        host.put("/etc/appliance/tls/crl.pem", expired)
 
 
 def test_a_rehearsal_refuses_while_users_are_served(site: Site, operator: Operator) -> None:

@@ -156,6 +156,17 @@ def test_testinfra_sees_a_host(site: Site) -> None:
     assert host.socket("tcp://0.0.0.0:22").is_listening
 
 
+def test_a_host_with_a_new_disk_is_bare_and_another_to_who_knew_it(site: Site) -> None:
+    site.gpu1.put("/root/old", "from the old disk")
+    site.gpu1.reinstall()
+    assert site.gpu1.attempt(["cat", "/root/old"]).returncode == 1
+    enter = ["ssh", "-o", "BatchMode=yes", "gpu1", "hostname"]
+    assert "IDENTIFICATION HAS CHANGED" in site.depot.attempt(enter).stderr
+    site.depot.run(["ssh-keygen", "-R", "gpu1"])
+    site.depot.run(["sh", "-c", "ssh-keyscan -t ed25519 gpu1 >>/root/.ssh/known_hosts"])
+    assert site.depot.run(enter) == "gpu1\n"
+
+
 def test_a_site_leaves_the_machine_as_it_was() -> None:
     before = machine()
     assert cgroup_mounts()

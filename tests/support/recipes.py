@@ -26,6 +26,13 @@ def steps(page: str) -> list[Step]:
     return found
 
 
+def section(page: str, heading: str) -> list[Step]:
+    """The blocks below one heading of a page."""
+    _, found, text = (RECIPES / page).read_text().partition(f"\n## {heading}\n")
+    assert found, f"{page} has no {heading!r}"
+    return [Step(kind, text) for kind, text in _BLOCK.findall(text.partition("\n## ")[0])]
+
+
 def halves(page: str, *, after: str = "text") -> tuple[list[Step], list[Step]]:
     """The blocks up to the first of a kind, and those behind it: something happens in between."""
     found = steps(page)
