@@ -35,6 +35,10 @@ def audit(
         Path | None,
         typer.Option("--base", help="OS packages of a fresh host; what neither they nor the bundle are does not fit."),
     ] = None,
+    auditor: Annotated[
+        str | None,
+        typer.Option("--auditor", help="Your name, as the report is to say it; without it there is a line to fill in."),
+    ] = None,
     out_file: Annotated[Path | None, typer.Option("--out", "-o", help="Where the report goes, as HTML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
@@ -51,7 +55,7 @@ def audit(
     if site is not None and not site.is_dir():
         raise BadInput("directory-unreadable", "there is no site", where=str(site))
     held = Site(site) if site else None
-    materials = audit_step.Materials(root, held, tuple(bundle or ()), key, tuple(head or ()), base)
+    materials = audit_step.Materials(root, held, tuple(bundle or ()), key, tuple(head or ()), base, auditor or None)
     report = audit_step.audit(materials, TerminalProgress(quiet=quiet or as_json))
     if out_file is not None:
         _write(report, out_file, quiet=quiet)

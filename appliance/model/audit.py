@@ -171,13 +171,14 @@ class AuditedHost(Strict):
 class Report(Strict):
     """The whole of it.
 
-    ``base`` says whether the base system's OS packages were known.  ``fits`` is False when
-    there is a problem among the findings.
+    ``auditor`` is who they say they are.  ``base`` says whether the base system's OS packages
+    were known.  ``fits`` is False when there is a problem among the findings.
     """
 
     schema_: Literal["appliance.audit/v1"] = Field(default=AUDIT_SCHEMA, alias="schema")
     time: str
     tool: str
+    auditor: str | None
     site: str | None
     site_key: str | None
     trusted_root: Sha256 | None

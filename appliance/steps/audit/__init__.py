@@ -35,7 +35,8 @@ class Materials:
 
     ``root`` is a root document or a directory with the chain, ``bundles`` are beside those
     that ``site`` holds.  ``key`` is the site's public key as the auditor has it, ``heads``
-    are what was exported from its log and kept elsewhere, ``base`` lists the OS packages of a fresh host.
+    are what was exported from its log and kept elsewhere, ``base`` lists the OS packages of a fresh host,
+    ``auditor`` is a name for the report.
     """
 
     root: Path
@@ -44,6 +45,7 @@ class Materials:
     key: Path | None = None
     heads: tuple[Path, ...] = ()
     base: Path | None = None
+    auditor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
     return Report(
         time=time,
         tool=TOOL,
+        auditor=materials.auditor,
         site=str(site.root) if site else None,
         site_key=part.keyid if part else None,
         trusted_root=identity_of(chain[0]),

@@ -1,6 +1,7 @@
 """The report as a page: it holds all, asks nobody, and no text of a bundle or log steers it."""
 
 import hashlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def test_the_page_holds_all_and_asks_nobody(materials: Materials) -> None:
     assert {tag for tag, _ in seen.tags} & {"script", "img", "iframe", "link", "object", "form"} == set()
     names = {name for _, attributes in seen.tags for name, _ in attributes}
     plain = {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "id", "href", "aria-label"}
-    assert names - {"colspan"} == plain
+    assert names - {"colspan"} == plain | {"data-label"}
+    tags = [tag for tag, _ in seen.tags]
+    assert tags.count("table") == tags.count("caption") > 10
     places = {value for _, attributes in seen.tags for name, value in attributes if name == "id"}
     links = [value for _, attributes in seen.tags for name, value in attributes if name == "href"]
     assert len(links) == 8
@@ -105,3 +108,9 @@ def test_every_kind_of_finding_has_a_place_on_the_page(site: Site, materials: Ma
 def test_programs_read_the_same(materials: Materials) -> None:
     report = audit(materials, Silent())
     assert Report.model_validate_json(report.model_dump_json(by_alias=True)) == report
+
+
+def test_who_audits_is_named_or_has_a_line_to_write_on(materials: Materials) -> None:
+    assert "auditornot named" in "".join(Tags(page(audit(materials, Silent()))).text.split("\n"))
+    named = page(audit(replace(materials, auditor="J\u00f6rg <b>Doe</b>"), Silent()))
+    assert Tags(named).text.count("J\u00f6rg <b>Doe</b>") == 2
