@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -81,6 +82,24 @@ def test_others_say_the_same_and_write_nothing(group: str, tmp_path: Path) -> No
         assert found == {name: cases[name].told(verifier).exit_code for name in written}, verifier
         assert [path for path in home.rglob("*") if path.name not in ("tmp", "work")] == []
     assert differences(before, snapshot(tmp_path / "media")) == []
+
+
+LARGEST = {"resource/crowd-of-signatures-in-the-chain": 127, "resource/heavy-chain": 110}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_chains_that_may_be_are_judged_to_their_end(name: str, tmp_path: Path) -> None:
+    """One document less than in the case that is refused; every signature is verified, by a process for each."""
+    case = load_cases()[name]
+    (longer,) = case.do
+    shorter = replace(longer, argument={**longer.argument, "by": LARGEST[name]})
+    written = write(case.model_copy(update={"do": (shorter,)}), tmp_path / "medium")
+    written.verify()
+    asked = [by_script, *([by_third] if shutil.which("perl") else [])]
+    for run in asked:
+        done = run(written, tmp_path, {**os.environ, "TMPDIR": str(tmp_path)})
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="the third verifier needs Perl: apt-get install perl")

@@ -195,7 +195,7 @@ sub root ($bytes) {
 sub chain ($trusted_bytes, $cnsa, @names) {
     my $trusted = root($trusted_bytes);
     die "no root chain, or a long one\n" if @names < 1 || @names > 1000;
-    my ($before, $found, $bytes, $signatures, %keys);
+    my ($before, $found, $bytes, $signatures, %keys, @roots);
     for my $number (1 .. @names) {
         my $name = "trust/$number.root.json";
         my $content = content($name, 1_048_576);
@@ -206,6 +206,9 @@ sub chain ($trusted_bytes, $cnsa, @names) {
         die "too many keys in the root chain\n" if keys %keys > 2048;
         lasts($root);
         die "$name: another version\n" if ${$root->{version}} != $number;
+        push @roots, $root;
+    }
+    for my $root (@roots) {
         my $known = $found;
         $found ||= $root->{payload} eq $trusted->{payload};
         link_holds($before // $root, $root, $cnsa && $found ? ($known ? $before : (), $root) : ());

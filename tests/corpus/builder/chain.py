@@ -12,6 +12,8 @@ from tests.corpus.builder.cases import Data
 from tests.corpus.builder.words import number_of
 from tests.support.bundles import key, keyid, payload_of, root_document, sign_root
 
+_COMPANY, _BULK = 200, 200_000  # numbers of keys that nobody else has
+
 Edits = Mapping[str, Sequence[Callable[[bytes], bytes]]]
 
 
@@ -19,7 +21,8 @@ class Document(Data):
     """One root document: ``keys`` in both roles, each role with ``threshold`` (default: all keys).
 
     ``also`` sign it beside the keys, ``by`` instead of them.  ``strangers`` is how many more keys it holds,
-    which no other document has and no role names.
+    which no other document has and no role names; ``bulk`` as many ML-DSA-87 keys that no role names, the same in
+    each document.  ``company`` is how many more people, the same in each document, are in both roles and sign.
     """
 
     keys: tuple[str, ...]
@@ -31,6 +34,8 @@ class Document(Data):
     revoked: tuple[str, ...] = ()
     version: int | None = None
     strangers: int = 0
+    bulk: int = 0
+    company: int = 0
 
     def make(self, position: int, edits: Edits) -> bytes:
         """The signed document at ``position`` of a chain."""
@@ -42,13 +47,17 @@ class Document(Data):
     @property
     def signers(self) -> tuple[int, ...]:
         """Whose signatures it gets."""
-        return tuple(map(number_of, self.by or (*self.keys, *self.also)))
+        return (*map(number_of, self.by or (*self.keys, *self.also)), *self._company)
+
+    @property
+    def _company(self) -> range:
+        return range(_COMPANY, _COMPANY + self.company)
 
     def write(self, position: int) -> bytes:
         """The document as it is before anybody edits it."""
         return root_document(
             self.version or position,
-            tuple(map(number_of, self.keys)),
+            (*map(number_of, self.keys), *self._company),
             signed_by=self.signers,
             threshold=self.threshold or sum(1 for person in self.keys if not person.endswith("-pq")),
             revoked=tuple(map(number_of, self.revoked)),
@@ -60,6 +69,7 @@ class Document(Data):
         for number in range(10_000 * position, 10_000 * position + self.strangers):
             public = PrivateKey(ec.derive_private_key(number, ec.SECP256R1())).public
             document["keys"][public.keyid] = {"label": f"stranger {number}", "use": "demo", "spki": public.spki()}
+        document["keys"].update(_bulk(self.bulk))
         if self.release:
             numbers = tuple(map(number_of, self.release))
             role["keyids"] = sorted(map(keyid, numbers))
@@ -69,6 +79,13 @@ class Document(Data):
                 document["keys"][keyid(number)] = entry
         if self.release_threshold is not None:
             role["threshold"] = self.release_threshold
+
+
+@cache
+def _bulk(keys: int) -> Mapping[str, Mapping[str, str]]:
+    """As many keys as a document names them."""
+    publics = (key(_BULK + number).public for number in range(keys))
+    return {public.keyid: {"label": "bulk", "use": "demo", "spki": public.spki()} for public in publics}
 
 
 def make_chain(documents: Sequence[Document], edits: Edits) -> tuple[bytes, ...]:
