@@ -26,13 +26,16 @@ class Context:
     """What a kind works with.
 
     ``base`` is the directory of the definition: local sources are relative to it.
-    ``weights`` is another one, where directories of weights are looked for first.
+    ``weights`` is another one, where directories of weights are looked for first.  ``held`` is
+    the entry that a resolution replaces, whose releases stay where they can; None where
+    what is newest is asked for.
     """
 
     base: Path
     sink: Sink
     progress: Progress
     weights: Path | None = None
+    held: LockedArtifact | None = None
 
 
 def lock_source(artifact: str, error: ValueError | str) -> BadInput:

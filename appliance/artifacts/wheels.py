@@ -11,11 +11,12 @@ excluded pip also needs ``--no-deps``.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pydantic import Field
 
 from appliance.artifacts import wheel_directories
@@ -100,6 +101,7 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> Resolve
             wheels=wheels,
             stand_ins={package: stand_in.folder for package, stand_in in held.items()},
             built=built,
+            held=_releases(context.held),
         )
         packages = uv.resolve(question, work)
         chosen = {package.name: _chosen(package, question) for package in packages}
@@ -118,6 +120,17 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> Resolve
     if not files:
         warnings.append("it holds no wheel: markers, or 'exclude', leave out all that is asked for")
     return ResolvedWheels(tuple(sorted(files, key=lambda file: file.path)), tuple(warnings))
+
+
+def _releases(held: LockedArtifact | None) -> dict[str, str]:
+    """Version by name of the wheels of an index that an entry of a lock holds, or was made from."""
+    found: dict[str, str] = {}
+    for file in (*held.files, *held.inputs) if held else ():
+        with suppress(InvalidWheelFilename):  # what a lock says is checked where it is fetched
+            if file.url is not None:
+                name, version, _, _ = parse_wheel_filename(file.path.rpartition("/")[2])
+                found[name] = str(version)
+    return found
 
 
 def fetch_wheels(files: Sequence[LockedFile], source: Mapping[str, str], context: Context, artifact: str) -> None:

@@ -36,8 +36,7 @@ def audit(
         typer.Option("--base", help="OS packages of a fresh host; what neither they nor the bundle are does not fit."),
     ] = None,
     auditor: Annotated[
-        str | None,
-        typer.Option("--auditor", help="Your name, as the report is to say it; without it there is a line to fill in."),
+        str | None, typer.Option("--auditor", help="Your name, for the report and its sign-off.")
     ] = None,
     out_file: Annotated[Path | None, typer.Option("--out", "-o", help="Where the report goes, as HTML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
@@ -50,11 +49,7 @@ def audit(
     Example: `appliance audit --root 1.root.json --key site.pub.pem --head 2026-10.head.json --out report.html`
     """
     _check_place(out_file, as_json=as_json)
-    if site is None and not bundle:
-        site = DEFAULT_SITE
-    if site is not None and not site.is_dir():
-        raise BadInput("directory-unreadable", "there is no site", where=str(site))
-    held = Site(site) if site else None
+    held = _site(site or (None if bundle else DEFAULT_SITE))
     materials = audit_step.Materials(root, held, tuple(bundle or ()), key, tuple(head or ()), base, auditor or None)
     report = audit_step.audit(materials, TerminalProgress(quiet=quiet or as_json))
     if out_file is not None:
@@ -66,6 +61,12 @@ def audit(
         out(str(out_file))
     if not report.fits:
         raise typer.Exit(NotTrusted.exit_code)
+
+
+def _site(path: Path | None) -> Site | None:
+    if path is not None and not path.is_dir():
+        raise BadInput("directory-unreadable", "there is no site", where=str(path))
+    return Site(path) if path else None
 
 
 def _check_place(out_file: Path | None, *, as_json: bool) -> None:

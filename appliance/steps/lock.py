@@ -1,6 +1,7 @@
 """``appliance lock``: replace every reference of a definition by digests and sizes."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.artifacts import Context
@@ -30,9 +31,9 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
     """Resolve what the lock lacks and what has changed since it was made, and write it.
 
     That is: sections of the definition that are new or say something else, and sources on this
-    host with other content.  All other entries stay as they are.  ``only`` names artifacts
-    (``kind/name``) to resolve whether they have changed or not; then this host's sources are not
-    looked at.
+    host with other content.  All other entries stay as they are, and so do wheels of these that the
+    definition still allows.  ``only`` names artifacts (``kind/name``) to resolve whether they have
+    changed or not, to what is newest; then this host's sources are not looked at.
 
     Each entry is written as soon as it is resolved, so what was resolved before an error is
     kept.  Raises what the kinds raise.
@@ -47,7 +48,8 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
         kept = entries.get(section.id)
         if section.id in chosen or not _is_current(section, kept, context, sources=not chosen):
             context.progress.step(f"Resolving {section.id}")
-            entries[section.id] = _resolve(section, kept, context)
+            held = None if section.id in chosen else kept
+            entries[section.id] = _resolve(section, kept, replace(context, held=held))
             write_lock(path, _lock(definition, entries))
     new = _lock(definition, entries)
     write_lock(path, new)

@@ -70,13 +70,15 @@ class Resolution:
 
     ``artifact`` is ``kind/name``, for messages.  ``stand_ins`` is a directory of wheels
     for each bound package whose index it stands in for; ``built`` holds wheels made here,
-    which satisfy requirements of their names.
+    which satisfy requirements of their names.  ``held`` are versions by name that are taken
+    again where nothing forbids it.
     """
 
     artifact: str
     wheels: WheelSet
     stand_ins: Mapping[str, Path]
     built: tuple[Path, ...]
+    held: Mapping[str, str]
 
     @property
     def title(self) -> str:
@@ -159,9 +161,12 @@ def _compile(question: Resolution, work: Path, form: str, notes: Callable[[str],
     # A platform that uv does not know is asked for as the newest older one; wheels that
     # need what lies between are not found then, and none too new is.
     glibc = max(minor for minor in _GLIBC_KNOWN if minor <= wheels.glibc_minor)
+    # uv keeps to what it finds in the file that it is to write.
+    output = work / form
+    output.write_text(_HELD[form](question.held), encoding="utf-8")
     argv: list[str | Path] = [
         *(_program(), "pip", "compile", work / "pyproject.toml", "--no-config", "--no-header"),
-        *("--format", form, "--annotation-style", "split", "--emit-index-annotation"),
+        *("--format", form, "--output-file", output, "--annotation-style", "split", "--emit-index-annotation"),
         *("--python", sys.executable, "--no-python-downloads"),
         *("--python-version", wheels.python, "--python-platform", f"{wheels.machine}-manylinux_2_{glibc}"),
         *("--default-index", wheels.index, "--index-strategy", "first-index"),
@@ -171,9 +176,25 @@ def _compile(question: Resolution, work: Path, form: str, notes: Callable[[str],
         *(() if notes else ("--quiet",)),
     ]
     try:
-        return run(argv, cwd=work, network=True, timeout=_TIMEOUT, notes=notes)
+        run(argv, cwd=work, network=True, timeout=_TIMEOUT, notes=notes)
     except Failed as error:
         raise _explained(error, question) from None
+    return output.read_text(encoding="utf-8")
+
+
+def _held_listing(held: Mapping[str, str]) -> str:
+    return "".join(f"{name}=={version}\n" for name, version in sorted(held.items()))
+
+
+def _held_pylock(held: Mapping[str, str]) -> str:
+    packages = (f"{{name = {_toml(name)}, version = {_toml(version)}}}" for name, version in sorted(held.items()))
+    return f'lock-version = "1.0"\ncreated-by = "appliance"\npackages = [{", ".join(packages)}]\n'
+
+
+_HELD: Mapping[str, Callable[[Mapping[str, str]], str]] = {
+    "requirements.txt": _held_listing,
+    "pylock.toml": _held_pylock,
+}
 
 
 def _program() -> str:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,17 @@ def project(template: Project, tmp_path: Path) -> Project:
     return Project(shutil.copytree(template.folder, tmp_path / "with space"))
 
 
-def define(project: Project, index: SimpleIndex, head: str = DEFINITION, **more: Any) -> None:
+def define(
+    project: Project,
+    index: SimpleIndex,
+    head: str = DEFINITION,
+    requirements: Sequence[str] = ("sealing-wax",),
+    **more: Any,
+) -> None:
     tools = {
         "python": "3.13",
         "platform": "x86_64-manylinux_2_41",
-        "requirements": ["sealing-wax"],
+        "requirements": list(requirements),
         "index": index.url,
         "licence": "MIT",
     }
@@ -98,6 +104,43 @@ def test_a_file_of_this_host_that_has_changed_is_found(project: Project, index: 
     assert locked(project)["wheels/tools"] == ["sealing_wax-1.0-py3-none-any.whl"]
     assert (project.folder / "small.lock.yaml").read_text() != before
     assert project.build().returncode == 0
+
+
+def test_one_more_requirement_moves_no_other(project: Project, index: SimpleIndex) -> None:
+    for name in ("sealing-wax", "string"):
+        write_wheel(index.folder, name, "2.0")
+    define(project, index, requirements=["sealing-wax", "string"])
+    project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
+    assert locked(project)["wheels/tools"] == ["sealing_wax-1.0-py3-none-any.whl", "string-2.0-py3-none-any.whl"]
+    assert project.build().returncode == 0
+
+
+def test_a_requirement_that_demands_it_moves_what_was_locked(project: Project, index: SimpleIndex) -> None:
+    write_wheel(index.folder, "sealing-wax", "2.0")
+    define(project, index, requirements=["sealing-wax>=1.5"])
+    project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
+    assert locked(project)["wheels/tools"] == ["sealing_wax-2.0-py3-none-any.whl"]
+
+
+def test_what_an_index_has_no_more_is_replaced(project: Project, index: SimpleIndex) -> None:
+    (index.folder / "sealing_wax-1.0-py3-none-any.whl").unlink()
+    for name in ("sealing-wax", "string"):
+        write_wheel(index.folder, name, "2.0")
+    define(project, index, requirements=["sealing-wax", "string"])
+    project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
+    assert locked(project)["wheels/tools"] == ["sealing_wax-2.0-py3-none-any.whl", "string-2.0-py3-none-any.whl"]
+
+
+def test_a_locked_release_that_was_yanked_is_never_kept_in_silence(project: Project, index: SimpleIndex) -> None:
+    for name in ("sealing-wax", "string"):
+        write_wheel(index.folder, name, "2.0")
+    define(project, index, requirements=["sealing-wax", "string"])
+    index.yanked = {"sealing_wax-1.0-py3-none-any.whl": "it eats letters"}
+    done = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
+    index.yanked = {}
+    assert done.returncode == 0, done.stderr
+    kept = "sealing_wax-1.0-py3-none-any.whl" in locked(project)["wheels/tools"]
+    assert kept == ("was yanked by its publisher: it eats letters" in done.stderr)
 
 
 @pytest.mark.parametrize("option", [["--all"], ["--only", "wheels/tools"]])

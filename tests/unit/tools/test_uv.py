@@ -49,11 +49,11 @@ def question(**fields: Any) -> uv.Resolution:
         requirements=("redis",),
         **{"indexes": (index,), **fields},
     )
-    return uv.Resolution("wheels/set", wheels, {}, (Path("/made/our_tool-1.0-py3-none-any.whl"),))
+    return uv.Resolution("wheels/set", wheels, {}, (Path("/made/our_tool-1.0-py3-none-any.whl"),), {})
 
 
 class Answers:
-    """Stands in for ``run``: says ``listing`` or ``pylock``, remembers the arguments."""
+    """Stands in for ``run``: writes ``listing`` or ``pylock``, remembers the arguments."""
 
     def __init__(self, listing: str = LISTING, pylock: str = PYLOCK) -> None:
         self.listing = listing
@@ -62,7 +62,9 @@ class Answers:
 
     def __call__(self, argv: list[Any], **options: Any) -> str:
         self.argv = [str(word) for word in argv]
-        return self.pylock if "pylock.toml" in self.argv else self.listing
+        text = self.pylock if "pylock.toml" in self.argv else self.listing
+        Path(self.argv[self.argv.index("--output-file") + 1]).write_text(text)
+        return ""
 
 
 @pytest.fixture
