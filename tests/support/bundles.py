@@ -228,7 +228,7 @@ def run_script(arguments: Sequence[str], **options: Any) -> "subprocess.Complete
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=120,
+        timeout=900,  # the largest chains take it minutes
         check=False,
         **options,
     )
