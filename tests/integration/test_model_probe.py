@@ -23,11 +23,11 @@ ANSWERS = {
 }
 
 
-def command(verb: str, path: object, task: str, seconds: float) -> list[str]:
-    """As hosts run it: without the environment's Python paths."""
-    limit = "--seconds" if verb == "wait" else "--stall"
+def command(verb: str, path: object, task: str, seconds: float, process: int | None = None) -> list[str]:
+    """As hosts run it: without the environment's Python paths; ``process``, if not the test itself, is the model's."""
+    limit = ["--process", str(process or os.getpid()), "--seconds"] if verb == "wait" else ["--stall"]
     program = str(role_file("vllm", "probe.py"))
-    return [sys.executable, "-I", program, verb, str(path), "m", task, limit, str(seconds)]
+    return [sys.executable, "-I", program, verb, str(path), "m", task, *limit, str(seconds)]
 
 
 def probe(verb: str, path: object, task: str, seconds: float) -> "subprocess.CompletedProcess[str]":
@@ -56,6 +56,19 @@ def test_a_model_that_answers_is_ready_and_warmed(tmp_path: Path, task: str) -> 
     assert done.returncode == 0, done.stderr
     assert len(fake.arrived) == 2
     assert done.stdout.startswith("m answers after")
+
+
+def test_nobody_waits_for_a_model_whose_process_has_ended(tmp_path: Path) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        argv = command("wait", tmp_path / "none.sock", "chat", 1800, process.pid)
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as waiting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.communicate(timeout=1)
+            process.communicate()
+            said = waiting.communicate(timeout=60)[1]
+    assert (waiting.returncode, "its process has ended; last:" in said) == (1, True)
+    late = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert (late.returncode, late.stderr) == (1, "m does not answer: its process has ended\n")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@
 
 The gateway is that of the host that the environment's GATEWAY names, or of gpu1.
 CERTIFICATES is a directory with client.pem and client.key, or "none"; TASK is chat or
-embedding.  Prints one line of JSON: the answer, or by whom and why it was refused.  Runs
-with the Python of the control environment, which has the client.
+embedding.  Prints one line of JSON: the answer, or by whom and why it was refused, with
+status 0 where an answer began and did not end.  Runs with the Python of the control
+environment, which has the client.
 """
 
 import json
@@ -38,6 +39,10 @@ def main(certificates: str, task: str, prompt: str = "Good morning") -> int:
         refusal = {"status": error.status_code, "message": error.body["message"]}
         print(json.dumps(refusal | {"id": error.response.headers["X-Request-Id"]}))
         return 1
+    except openai.APIConnectionError as error:
+        if isinstance(error.__cause__, httpx2.RemoteProtocolError):
+            print(json.dumps({"status": 0, "message": "the answer broke off"}))
+        raise
     return 0
 
 

@@ -98,8 +98,23 @@ def test_a_model_that_hangs_or_dies_is_back_and_clients_are_told(
         back = time.monotonic()
         assert gpu1.run(["systemctl", "show", "--value", "--property=InvocationID", UNIT]) != before
     assert back - begin <= load_time(gpu1) + BACK, f"gone after {gone - begin:.0f} s, back after {back - begin:.0f} s"
-    assert {status for _, status in clients.statuses} <= ({200, 503} if load else {200})
+    # What a model was answering when it died or hung breaks off.
+    later = {status for asked, status in clients.statuses if asked > begin}
+    assert {status for _, status in clients.statuses} - later <= {200, 503, 0}
+    assert later <= ({200, 503} if load else {200})
     wait_for(lambda: gpu1.run(["systemctl", "--failed", "--plain", "--no-legend"]) == "", 60, pause=0.2)
+
+
+def test_a_model_that_dies_while_it_starts_is_started_again_at_once(installed: Installed) -> None:
+    gpu1 = installed.gpu1
+    gpu1.run(["systemctl", "--no-block", "restart", UNIT])
+    wait_for(
+        lambda: gpu1.attempt(["podman", "top", "vllm-tiny-chat", "comm"]).stdout.count("VLLM") > 0, PATIENCE, pause=0.2
+    )
+    gpu1.run(["kill", "-KILL", number(gpu1, SERVER)])
+    begin = time.monotonic()
+    wait_for(lambda: ready(gpu1), PATIENCE, pause=0.2)
+    assert time.monotonic() - begin <= load_time(gpu1) + BACK
 
 
 def test_a_planned_restart_is_answered_with_503_and_nothing_else(installed: Installed) -> None:

@@ -1,13 +1,14 @@
 """Ask a model something real through its socket: until it answers, or for as long as it lives.
 
-    probe.py wait SOCKET MODEL TASK --seconds 1800
+    probe.py wait SOCKET MODEL TASK --seconds 1800 --process PID
     probe.py watch SOCKET MODEL TASK --stall 30
 
 TASK is chat or embedding.  ``/health`` of vLLM is no sign: it answers 200 while the engine
 hangs, and the socket is there before the model is loaded.
 
 ``wait`` asks until there is an answer, then once more for longer work, so that the first
-client does not pay for what is made on first use.  Exit code 1 when there is none in time.
+client does not pay for what is made on first use.  Exit code 1 when there is none in time, or
+when the process has ended that was to give it: systemd itself waits for this program first.
 
 ``watch`` ends with 3 when nothing came of the engine for ``--stall`` seconds.  What comes of
 it are figures in ``/metrics`` that the engine sends to the server (``SIGNS``), whatever they
@@ -22,6 +23,7 @@ import argparse
 import http.client
 import json
 import math
+import os
 import re
 import select
 import socket
@@ -134,8 +136,12 @@ def _is_answer(task: str, text: bytes) -> bool:
         return False
 
 
-def wait(model: Model, seconds: float) -> None:
-    """Ask until there is an answer.  Raises Unanswered with the last reason."""
+def wait(model: Model, seconds: float, process: int) -> None:
+    """Ask until there is an answer, or ``process`` has ended.  Raises Unanswered with the last reason."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError as error:
+        raise Unanswered("its process has ended") from error
     start = time.monotonic()
     while True:
         try:
@@ -144,7 +150,8 @@ def wait(model: Model, seconds: float) -> None:
         except Unanswered as error:
             if time.monotonic() - start > seconds:
                 raise Unanswered(f"no answer within {seconds:.0f} s; last: {error}") from error
-        time.sleep(0.5)
+            if select.select([handle], [], [], 0.5)[0]:
+                raise Unanswered(f"its process has ended; last: {error}") from error
     ready = time.monotonic() - start
     Question(model, timeout=60, tokens=16).read()
     print(f"{model.name} answers after {ready:.1f} s, warm after {time.monotonic() - start:.1f} s")
@@ -239,11 +246,13 @@ def main() -> int:
         command.add_argument("model")
         command.add_argument("task", choices=["chat", "embedding"])
         command.add_argument(limit, type=float, required=True, dest="limit", metavar="SECONDS")
+        if verb == "wait":
+            command.add_argument("--process", type=int, required=True, metavar="PID")
     given = parser.parse_args()
     model = Model(given.socket, given.model, given.task)
     try:
         if given.verb == "wait":
-            wait(model, given.limit)
+            wait(model, given.limit, given.process)
         else:
             watch(model, given.limit)
     except Unanswered as error:
