@@ -56,7 +56,7 @@ def control_bundle(folder: Path) -> ControlBundle:
 
 def copy_sources(folder: Path) -> None:
     """Our sources and the playbooks', to build wheels of while the working tree is edited."""
-    for name in ("pyproject.toml", "README.md", "appliance", "ansible"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "appliance", "ansible"):
         source, target = REPOSITORY / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
