@@ -126,6 +126,7 @@ ENVIRONMENTS = {
     "few descriptors": Hostile(before="ulimit -n 20;"),
     "TMPDIR with a space": Hostile({"TMPDIR": "{place}/a place\n*"}),
 }
+Verdict = tuple[bool, bool]
 SHELLS = [name for name in ("dash", "bash", "busybox") if shutil.which(name)]
 
 
@@ -186,7 +187,7 @@ def _run(hostile: Hostile, shell: str, script: Path, arguments: list[str], place
     return done.returncode, done.stdout
 
 
-def _verdicts(name: str, shell: str, good: Written, bad: Written, place: Path) -> dict[str, tuple[bool, bool]]:
+def _verdicts(name: str, shell: str, good: Written, bad: Written, place: Path) -> dict[str, Verdict]:
     """Whether each bundle was called verified, and whether the call ended as if it had been."""
     found = {}
     for what, written in (("good", good), ("bad", bad)):
@@ -196,7 +197,7 @@ def _verdicts(name: str, shell: str, good: Written, bad: Written, place: Path) -
     return found
 
 
-def _check(name: str, shell: str, found: dict[str, tuple[bool, bool]]) -> None:
+def _check(name: str, shell: str, found: dict[str, Verdict]) -> None:
     if ENVIRONMENTS[name].acts_first:
         assert found["bad"][1] is False
     else:
@@ -236,14 +237,35 @@ def test_without_a_place_for_the_verdict_there_is_none(good: Written, place: Pat
     assert _run(Hostile(closing=">&-"), "bash", SCRIPT, arguments, place, good.path)[0] == 2
 
 
-@pytest.mark.parametrize("name", ["PATH begins empty", "exported functions"])
-def test_a_log_is_checked_as_it_is(name: str, good: Written, bad: Written, place: Path, tmp_path: Path) -> None:
-    site = Site(tmp_path / "site")
+@pytest.fixture(scope="module")
+def logs(good: Written, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """A log as a site has written it, and one of which a line was changed."""
+    site = Site(tmp_path_factory.mktemp("log") / "site")
     import_bundle(good.path, good.trusted, site, Silent())
-    log = Log(site.root).path
-    sound = _run(ENVIRONMENTS[name], "bash", LOG_SCRIPT, [str(log)], place, bad.path)
-    assert (sound[0], sound[1].startswith("the chain holds:")) == (0, True)
-    lines = log.read_bytes().splitlines(keepends=True)
+    sound = Log(site.root).path
+    lines = sound.read_bytes().splitlines(keepends=True)
     entry = {**json.loads(lines[0]), "time": "2026-01-01T00:00:00Z"}
-    log.write_bytes(json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n" + b"".join(lines[1:]))
-    assert _run(ENVIRONMENTS[name], "bash", LOG_SCRIPT, [str(log)], place, bad.path)[0] == 3
+    forged = sound.with_name("forged.jsonl")
+    forged.write_bytes(json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n" + b"".join(lines[1:]))
+    return {"good": sound, "bad": forged}
+
+
+def _log_verdicts(name: str, shell: str, logs: Mapping[str, Path], bad: Written, place: Path) -> dict[str, Verdict]:
+    """The same of logs; who calls stands in a bundle that carries programs."""
+    found = {}
+    for what, log in logs.items():
+        code, said = _run(ENVIRONMENTS[name], shell, LOG_SCRIPT, [str(log)], place, bad.path)
+        found[what] = (code == 0, said.startswith("the chain holds:") and code == 0)
+    return found
+
+
+@pytest.mark.parametrize("name", ["PATH begins empty", "exported functions"])
+def test_a_log_is_checked_as_it_is(name: str, logs: Mapping[str, Path], bad: Written, place: Path) -> None:
+    _check(name, "bash", _log_verdicts(name, "bash", logs, bad, place))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shell", SHELLS)
+def test_no_caller_decides_about_a_log(shell: str, logs: Mapping[str, Path], bad: Written, place: Path) -> None:
+    for name in ENVIRONMENTS:
+        _check(name, shell, _log_verdicts(name, shell, logs, bad, place))
