@@ -1,7 +1,7 @@
 """The build and verification side of an air-gapped LLM appliance.
 
 Data flows one way: definition, lock, cache, bundle, verify, site.  The packages
-below follow it: ``cli -> steps -> {artifacts, trust, store, transfer} -> tools ->
+below follow it: ``cli -> steps -> {artifacts, trust, store} -> tools -> formats ->
 model -> errors``; ``tests/unit/test_layers.py`` holds the arrows.
 """
 

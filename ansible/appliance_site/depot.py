@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from appliance.model.bundle import BundleIndex
+from appliance.model.documents.bundle import BundleIndex
 from appliance.model.jsonform import strict_json
 from appliance_site.converge import Converge
 from appliance_site.depot_index import depot_files

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from appliance.model.bundle import BundleArtifact, BundleIndex
+from appliance.model.documents.bundle import BundleArtifact, BundleIndex
 from appliance.model.files import BundleFile
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")

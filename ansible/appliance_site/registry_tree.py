@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.model.bundle import BundleArtifact, BundleIndex
+from appliance.model.documents.bundle import BundleArtifact, BundleIndex
 from appliance.model.jsonform import strict_json
 
 _ROOT = "docker/registry/v2"

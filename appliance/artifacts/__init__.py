@@ -1,10 +1,10 @@
-"""The kinds of artifact, one file each, and the tuple that registers them."""
+"""The kinds of artifact, one folder each, and the tuple that registers them."""
 
 from appliance.artifacts.base import Context, Kind, Layout
-from appliance.artifacts.images import Images
-from appliance.artifacts.os_packages import OsPackages
-from appliance.artifacts.weights import Weights
-from appliance.artifacts.wheels import Wheels
+from appliance.artifacts.images.kind import Images
+from appliance.artifacts.os_packages.kind import OsPackages
+from appliance.artifacts.weights.kind import Weights
+from appliance.artifacts.wheels.kind import Wheels
 
 KINDS: tuple[Kind, ...] = (Weights(), Images(), Wheels(), OsPackages())
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from appliance.errors import BadInput
 from appliance.model.base import Strict
+from appliance.model.documents.lock import LockedArtifact
 from appliance.model.files import BundleFile
-from appliance.model.lock import LockedArtifact
 from appliance.model.names import shown
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink

@@ -8,7 +8,7 @@ import typer
 
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.audit import Report
+from appliance.model.documents.audit import Report
 from appliance.steps import audit as audit_step
 from appliance.store.site import DEFAULT_SITE, Site
 from appliance.store.whole import write_whole

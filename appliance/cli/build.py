@@ -9,11 +9,11 @@ import typer
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
-from appliance.model.pkcs11 import is_pkcs11_uri
+from appliance.formats.pkcs11_uri import is_pkcs11_uri
 from appliance.steps import build as build_step
 from appliance.steps import lock as lock_step
-from appliance.steps.chain import read_chain
-from appliance.steps.documents import lock_path
+from appliance.steps.documents.chain import read_chain
+from appliance.steps.documents.definition import lock_path
 from appliance.steps.keys import root_path
 from appliance.store.cache import Cache
 

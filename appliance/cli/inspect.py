@@ -10,9 +10,16 @@ from rich.table import Table
 
 from appliance.cli.output import err, out_json, printable, show_text, size
 from appliance.cli.tallies import show_tallies, tallies_as_json
-from appliance.model.memory import GIB, MemoryPlan
-from appliance.steps import inspect as inspect_step
-from appliance.steps.plan import Plan, PlannedArtifact, PlannedServing, plan_definition, plan_lock, plan_serving
+from appliance.model.serving.memory import GIB, MemoryPlan
+from appliance.steps.inspect import bundle as inspect_step
+from appliance.steps.inspect.definition import (
+    Plan,
+    PlannedArtifact,
+    PlannedServing,
+    plan_definition,
+    plan_lock,
+    plan_serving,
+)
 
 _SHOWN_FILES = 5  # of each locked artifact, the largest first
 _SHOWN_SOURCE = 240  # characters

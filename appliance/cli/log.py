@@ -7,7 +7,7 @@ import typer
 
 from appliance.cli.output import err, out, out_json, printable
 from appliance.cli.site import JsonOption, SiteOption
-from appliance.model.story import sentence
+from appliance.model.documents.story import sentence
 from appliance.steps import log as log_step
 from appliance.store.site import DEFAULT_SITE, Site
 from appliance.store.whole import write_whole

@@ -11,11 +11,11 @@ from appliance.cli.output import err, out, out_json, printable
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.errors import BadInput
-from appliance.model.pkcs11 import is_pkcs11_uri
+from appliance.formats.pkcs11_uri import is_pkcs11_uri
 from appliance.steps import root as root_step
-from appliance.steps.chain import Link
+from appliance.steps.documents.chain import Link
+from appliance.steps.documents.root_words import compare
 from appliance.steps.keys import Use, key_for_root, read_public_key
-from appliance.steps.root_words import compare
 from appliance.trust.issue import Duty, NewKey
 from appliance.trust.keys import Signer
 

@@ -12,9 +12,9 @@ from appliance.cli.override import show_standing
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.errors import BadInput
+from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE
+from appliance.model.documents.root import ROOT_PAYLOAD_TYPE
 from appliance.model.limits import MAX_ENVELOPE
-from appliance.model.override import OVERRIDE_PAYLOAD_TYPE
-from appliance.model.root import ROOT_PAYLOAD_TYPE
 from appliance.steps import override as override_step
 from appliance.steps.root import sign_root
 from appliance.steps.sign import sign_bundle, sign_statement

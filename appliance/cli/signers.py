@@ -13,9 +13,9 @@ import typer
 from pydantic import SecretStr
 
 from appliance.errors import BadInput
-from appliance.model.pkcs11 import Pkcs11Uri, is_pkcs11_uri, parse_pkcs11_uri
+from appliance.formats.pkcs11_uri import Pkcs11Uri, is_pkcs11_uri, parse_pkcs11_uri
 from appliance.steps import keys as keys_step
-from appliance.steps.tokens import token_public_key, token_signer
+from appliance.steps.host.tokens import token_public_key, token_signer
 from appliance.trust.keys import PublicKey, Signer
 
 PASSPHRASE_VARIABLE = "APPLIANCE_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable, not a passphrase

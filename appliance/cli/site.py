@@ -7,12 +7,12 @@ import typer
 import yaml
 
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
-from appliance.model.override import Allowance
-from appliance.model.state import SiteState
+from appliance.model.documents.override import Allowance
+from appliance.model.documents.state import SiteState
 from appliance.steps import import_bundle as import_step
 from appliance.steps import switch as switch_step
-from appliance.steps.policy import POLICY_FILE, read_site_policy
-from appliance.steps.site_state import Memory
+from appliance.steps.documents.policy import POLICY_FILE, read_site_policy
+from appliance.steps.site.state import Memory
 from appliance.steps.verify import read_trusted
 from appliance.store.site import DEFAULT_SITE, Site
 

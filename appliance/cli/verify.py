@@ -10,10 +10,10 @@ import typer
 from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
-from appliance.model.policy import DEFAULT_POLICY, Profile, SitePolicy
+from appliance.model.documents.policy import DEFAULT_POLICY, Profile, SitePolicy
 from appliance.model.times import format_time
 from appliance.steps import verify as verify_step
-from appliance.steps.policy import read_site_policy
+from appliance.steps.documents.policy import read_site_policy
 from appliance.steps.receipt import on_site, with_receipt
 from appliance.store.site import Site
 from appliance.trust.verify import VerifiedBundle

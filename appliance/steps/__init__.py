@@ -1,1 +1,4 @@
-"""One file per verb; each puts kinds, cache and trust together for one purpose."""
+"""One file or folder per verb; each puts kinds, cache and trust together for one purpose.
+
+What several verbs share lies in ``documents``, ``host``, ``sealing`` and ``site``.
+"""

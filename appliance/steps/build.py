@@ -16,14 +16,14 @@ from pathlib import Path
 
 from appliance.artifacts import KINDS, Context
 from appliance.errors import BadInput, Stale
-from appliance.model.definition import Head
-from appliance.model.lock import Lock, LockedArtifact
+from appliance.model.documents.definition import Head
+from appliance.model.documents.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.model.times import format_time
-from appliance.steps.clock import end_of
-from appliance.steps.documents import Definition, lock_path, read_definition, read_lock
+from appliance.steps.documents.definition import Definition, lock_path, read_definition, read_lock
+from appliance.steps.host.clock import end_of
 from appliance.steps.lock import resolve
-from appliance.steps.seal import plan, seal
+from appliance.steps.sealing.seal import plan, seal
 from appliance.steps.sign import check_may_sign, sign_bundle
 from appliance.store.cache import Cache
 from appliance.trust.keys import Signer

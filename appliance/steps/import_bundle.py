@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.model.bundle import SUMS
+from appliance.model.documents.bundle import SUMS
+from appliance.model.documents.override import Allowance
+from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.files import Entry
 from appliance.model.limits import MAX_SUMS
-from appliance.model.override import Allowance
-from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
 from appliance.model.taps import Tap, both
-from appliance.steps.evidence import accepted, record, record_override, record_root, refusals_recorded
-from appliance.steps.policy import read_override
-from appliance.steps.site_state import AS_HELD, Memory
+from appliance.steps.documents.policy import read_override
+from appliance.steps.site.evidence import accepted, record, record_override, record_root, refusals_recorded
+from appliance.steps.site.state import AS_HELD, Memory
 from appliance.steps.switch import make_current
 from appliance.steps.verify import read_trusted
 from appliance.store.log import Log

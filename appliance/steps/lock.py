@@ -6,9 +6,9 @@ from pathlib import Path
 
 from appliance.artifacts import Context
 from appliance.errors import BadInput, Stale
-from appliance.model.lock import LOCK_SCHEMA, Lock, LockedArtifact
+from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
 from appliance.model.progress import Progress
-from appliance.steps.documents import Definition, Section, lock_path, read_definition, read_lock, write_lock
+from appliance.steps.documents.definition import Definition, Section, lock_path, read_definition, read_lock, write_lock
 from appliance.store.cache import Cache
 
 

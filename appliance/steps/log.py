@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.base import Strict
-from appliance.model.events import ExportedHead, Install, Observed, Removed, Wiped
+from appliance.model.documents.events import ExportedHead, Install, Observed, Removed, Wiped
+from appliance.model.documents.log import NO_HEAD, Entry, Head
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
-from appliance.model.log import NO_HEAD, Entry, Head
-from appliance.steps.clock import now
-from appliance.steps.evidence import TOOL, record_install, record_removal
+from appliance.steps.host.clock import now
 from appliance.steps.keys import read_public_key
-from appliance.steps.site_key import public_key_path, site_key
+from appliance.steps.site.evidence import TOOL, record_install, record_removal
+from appliance.steps.site.key import public_key_path, site_key
 from appliance.steps.switch import current_bundle
 from appliance.store.log import Log
 from appliance.store.site import Site

@@ -13,14 +13,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from appliance.errors import BadInput
-from appliance.model.bundle import ROOTS, STATEMENT, Statement
+from appliance.model.documents.bundle import ROOTS, STATEMENT, Statement
+from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
+from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_STATEMENT
-from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
-from appliance.model.root import RELEASE_ROLES
 from appliance.model.times import format_time
-from appliance.steps.chain import labels, read_chain
-from appliance.steps.clock import span
-from appliance.steps.policy import read_override
+from appliance.steps.documents.chain import labels, read_chain
+from appliance.steps.documents.policy import read_override
+from appliance.steps.host.clock import span
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
 from appliance.trust.dsse import Envelope, encode_envelope

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
-from appliance.model.bundle import SUMS
-from appliance.model.events import Receipt, Verification
+from appliance.model.documents.bundle import SUMS
+from appliance.model.documents.events import Receipt, Verification
 from appliance.model.limits import MAX_SUMS
 from appliance.model.progress import Progress, Silent
-from appliance.steps.clock import now
-from appliance.steps.evidence import accepted, record, refusals_recorded, refused
+from appliance.steps.host.clock import now
 from appliance.steps.keys import read_public_key
 from appliance.steps.log import read_evidence
+from appliance.steps.site.evidence import accepted, record, refusals_recorded, refused
 from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
 from appliance.store.site import Site

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput
-from appliance.model.root import RELEASE_ROLES, ROLE_NAMES, ROOT_ROLES, RootDocument
-from appliance.steps.chain import Link, document_path, read_link, read_links
-from appliance.steps.clock import span
+from appliance.model.documents.root import RELEASE_ROLES, ROLE_NAMES, ROOT_ROLES, RootDocument
+from appliance.steps.documents.chain import Link, document_path, read_link, read_links
+from appliance.steps.host.clock import span
 from appliance.store.staging import make_directory
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope

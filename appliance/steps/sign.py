@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.bundle import SIGNATURES, STATEMENT, SUMS, Statement
+from appliance.model.documents.bundle import SIGNATURES, STATEMENT, SUMS, Statement
+from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_SIGNATURE_FILE, MAX_STATEMENT, MAX_SUMS
 from appliance.model.progress import Silent
-from appliance.model.root import RELEASE_ROLES
-from appliance.steps.chain import labels, read_bundle_chain
+from appliance.steps.documents.chain import labels, read_bundle_chain
 from appliance.store.staging import make_directory
 from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import BadInput
-from appliance.model.bundle import STATEMENT, Statement
-from appliance.model.events import BundleVersion
-from appliance.model.override import Allowance
-from appliance.model.policy import DEFAULT_POLICY, SitePolicy
+from appliance.model.documents.bundle import STATEMENT, Statement
+from appliance.model.documents.events import BundleVersion
+from appliance.model.documents.override import Allowance
+from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
-from appliance.steps.evidence import record_override, record_switch
-from appliance.steps.policy import read_override
-from appliance.steps.site_state import Memory
+from appliance.steps.documents.policy import read_override
+from appliance.steps.site.evidence import record_override, record_switch
+from appliance.steps.site.state import Memory
 from appliance.store.site import Site
 from appliance.trust.policy import Policy
 from appliance.trust.statement import parse_statement

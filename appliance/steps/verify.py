@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import BadInput
+from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.limits import MAX_ENVELOPE
-from appliance.model.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.progress import Progress
 from appliance.store.tree import Tree
 from appliance.trust.policy import Policy

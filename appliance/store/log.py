@@ -3,7 +3,7 @@
 An entry is written by one call and synced before ``append`` returns; several processes
 take turns.  A last line without a newline is what a killed append has left: nobody was
 told that it was written, and the next append cuts it off.  Readers take no lock, or anyone
-who may read could hold up a site.  The chain itself: ``model/log.py``.
+who may read could hold up a site.  The chain itself: ``model/documents/log.py``.
 """
 
 import errno
@@ -18,8 +18,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from appliance.errors import BadInput, Failed, NotTrusted
+from appliance.model.documents.log import NO_HEAD, Event, Head, Line, follow, format_line, read_line
 from appliance.model.limits import MAX_LOG_LINE
-from appliance.model.log import NO_HEAD, Event, Head, Line, follow, format_line, read_line
 from appliance.store.staging import sync
 
 Details = dict[str, JsonValue]

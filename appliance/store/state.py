@@ -19,8 +19,8 @@ from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.counter import Counter
+from appliance.model.documents.state import SiteState
 from appliance.model.limits import MAX_STATE
-from appliance.model.state import SiteState
 from appliance.store.staging import sync
 
 FOLDER_MODE = 0o700

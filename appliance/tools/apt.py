@@ -15,9 +15,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from appliance.errors import ApplianceError, BadInput, Failed, NotTrusted
-from appliance.model.debrepo import deb_file_name
+from appliance.formats.deb_repository import deb_file_name
+from appliance.model.documents.package_set import SuiteSource
 from appliance.model.files import Content
-from appliance.model.packageset import SuiteSource
 from appliance.tools.run import run
 
 # apt reads the file in APT_CONFIG before anything else, so it can say that there is nothing else.

@@ -12,7 +12,6 @@ HF_TOKEN or the file that ``hf auth login`` writes); the token is neither logged
 to another host.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -34,11 +33,12 @@ from pydantic import Field, ValidationError
 
 from appliance import __version__
 from appliance.errors import BadInput, NotTrusted
+from appliance.formats.git import COMMIT_PATTERN, Commit, check_commit, git_blob_id
+from appliance.model.addresses import check_server
 from appliance.model.base import Strict
 from appliance.model.files import Content
 from appliance.model.limits import MAX_HUB_SMALL_FILE, MAX_WEIGHTS_FILES
 from appliance.model.names import Sha256
-from appliance.model.weights import COMMIT_PATTERN, Commit, check_commit, check_server
 from appliance.tools.download import Request
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -335,12 +335,6 @@ class Hub:
             where=f"{self.endpoint}/{repo}",
             hint="check that HF_ENDPOINT is the address of a hub and that no proxy answers in its place",
         )
-
-
-def git_blob_id(data: bytes) -> str:
-    """The id that git gives to a file of these bytes (SHA-1)."""
-    # SHA-1 is what the hub has for small files; the lock keeps their SHA-256.
-    return hashlib.sha1(b"blob %d\x00" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _slashes(path: str) -> list[int]:

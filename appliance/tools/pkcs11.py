@@ -37,7 +37,7 @@ from pkcs11.exceptions import (
 from pydantic import SecretStr
 
 from appliance.errors import ApplianceError, BadInput, Failed
-from appliance.model.pkcs11 import Pkcs11Uri, uri_part
+from appliance.formats.pkcs11_uri import Pkcs11Uri, uri_part
 
 _P256 = bytes.fromhex("06082a8648ce3d030107")  # CKA_EC_PARAMS: the OID of prime256v1 in DER
 _POINT_BYTES = 65  # an uncompressed point: 04, x, y

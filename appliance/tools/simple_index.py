@@ -8,11 +8,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.errors import BadInput
+from appliance.formats.package_index import WheelLink, choose, parse_page
+from appliance.model.addresses import check_server
+from appliance.model.documents.lock import LockedFile
 from appliance.model.files import Content
 from appliance.model.limits import MAX_INDEX_PAGE
-from appliance.model.lock import LockedFile
-from appliance.model.simple_index import WheelLink, choose, parse_page
-from appliance.model.weights import check_server
 from appliance.tools.http import Gone, Tell, get, sizes
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.errors import ApplianceError, BadInput, Failed
-from appliance.model.wheelset import WheelSet
+from appliance.model.documents.wheel_set import WheelSet
 from appliance.tools.run import run
 from appliance.tools.simple_index import links_of
 

@@ -11,8 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.errors import NotTrusted
 from appliance.model.base import Strict
-from appliance.model.bundle import STATEMENT_TYPE, Subject, SumsDigest
-from appliance.model.events import ExportedHead, Receipt
+from appliance.model.documents.bundle import STATEMENT_TYPE, Subject, SumsDigest
+from appliance.model.documents.events import ExportedHead, Receipt
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_SIGNATURE_FILE
 from appliance.model.names import Sha256

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from appliance.errors import BadInput
-from appliance.model.root import (
+from appliance.model.documents.root import (
     RELEASE_ROLES,
     ROOT_PAYLOAD_TYPE,
     ROOT_ROLES,

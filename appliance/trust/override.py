@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import Statement
+from appliance.model.documents.bundle import Statement
+from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, Override
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_ENVELOPE
-from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, Override
 from appliance.trust.dsse import Envelope, decode_envelope
 from appliance.trust.root import Root
 from appliance.trust.threshold import count, require

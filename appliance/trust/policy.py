@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Literal
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import Predicate, Statement
-from appliance.model.override import Allowance
-from appliance.model.policy import DEFAULT_POLICY, SitePolicy
-from appliance.model.root import RootDocument
-from appliance.model.state import SiteState
+from appliance.model.documents.bundle import Predicate, Statement
+from appliance.model.documents.override import Allowance
+from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
+from appliance.model.documents.root import RootDocument
+from appliance.model.documents.state import SiteState
 from appliance.model.times import CLOCK_TOLERANCE, format_time, is_ahead
 from appliance.model.versions import version_key
 from appliance.trust import ratchet

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.model.bundle import SHA384_LIST, SIGNATURES
+from appliance.model.documents.bundle import SHA384_LIST, SIGNATURES
 from appliance.trust.root import Root
 from appliance.trust.sums import parse_sums
 from appliance.trust.threshold import tally

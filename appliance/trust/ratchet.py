@@ -7,9 +7,9 @@ nobody gets an old bundle in by a rotation: docs/adr/0012-site-state.md.
 """
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import Predicate, Statement
-from appliance.model.root import Lineage
-from appliance.model.state import Accepted, Epoch, SiteState
+from appliance.model.documents.bundle import Predicate, Statement
+from appliance.model.documents.root import Lineage
+from appliance.model.documents.state import Accepted, Epoch, SiteState
 from appliance.model.versions import VersionKey, version_key
 
 

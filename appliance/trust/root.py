@@ -14,6 +14,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from appliance.errors import NotTrusted
+from appliance.model.documents.root import ROOT_PAYLOAD_TYPE, ROOT_ROLES, Lineage, RoleName, RootDocument
 from appliance.model.jsonform import parse_canonical
 from appliance.model.limits import (
     MAX_CHAIN,
@@ -22,7 +23,6 @@ from appliance.model.limits import (
     MAX_CHAIN_SIGNATURES,
     MAX_ENVELOPE,
 )
-from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_ROLES, Lineage, RoleName, RootDocument
 from appliance.trust.dsse import Envelope, decode_envelope
 from appliance.trust.keys import KeyType, PublicKey
 from appliance.trust.threshold import Quorum, Tally, count, require, tally, valid_signers

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import SIGNATURES
+from appliance.model.documents.bundle import SIGNATURES
+from appliance.model.documents.root import RELEASE_ROLES, RoleName
 from appliance.model.files import Entry
 from appliance.model.limits import MAX_SIGNATURES
-from appliance.model.root import RELEASE_ROLES, RoleName
 from appliance.trust.dsse import decode_signature_file
 from appliance.trust.root import Root
 

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from appliance.model.bundle import PREDICATE_TYPE, STATEMENT_TYPE, Predicate, Statement
-from appliance.model.definition import Head
+from appliance.model.documents.bundle import PREDICATE_TYPE, STATEMENT_TYPE, Predicate, Statement
+from appliance.model.documents.definition import Head
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_STATEMENT
 from appliance.model.times import format_time

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from appliance.model.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS
+from appliance.model.documents.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS
 from appliance.model.limits import MAX_FILES, MAX_SHA384_LIST, MAX_SUMS
 from appliance.model.names import collision_key, path_problem
 

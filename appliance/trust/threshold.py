@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.errors import NotTrusted
-from appliance.model.root import Role
+from appliance.model.documents.root import Role
 from appliance.trust.dsse import Envelope
 from appliance.trust.keys import PublicKey
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.model.bundle import (
+from appliance.model.documents.bundle import (
     INDEX,
     ROOTS,
     SIGNATURES,
@@ -23,6 +23,7 @@ from appliance.model.bundle import (
     Statement,
     parse_index,
 )
+from appliance.model.documents.override import Allowance
 from appliance.model.files import Content, Entry
 from appliance.model.limits import (
     MAX_CHAIN,
@@ -33,7 +34,6 @@ from appliance.model.limits import (
     MAX_STATEMENT,
     MAX_SUMS,
 )
-from appliance.model.override import Allowance
 from appliance.model.taps import Sha384, Tap
 from appliance.trust.policy import Policy
 from appliance.trust.profile import check_co_signed, differing, list_path, list_paths, read_list

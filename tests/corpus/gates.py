@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from appliance.artifacts.image_documents import Document
-from appliance.artifacts.wheelfile import check_wheel
+from appliance.artifacts.images.documents import Document
 from appliance.errors import ApplianceError
+from appliance.formats.wheel import check_wheel
 from tests.corpus.builder.cases import Subject
 from tests.support.in_process import ask
 

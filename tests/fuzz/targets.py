@@ -14,13 +14,13 @@ from random import Random
 from pydantic import JsonValue
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import parse_index
+from appliance.formats.safetensors import LENGTH_BYTES, header_length, parse_header
+from appliance.model.documents.bundle import parse_index
+from appliance.model.documents.log import NO_HEAD, format_line, read_line
+from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
+from appliance.model.documents.state import Accepted, Epoch, SiteState
 from appliance.model.jsonform import canonical_json
-from appliance.model.log import NO_HEAD, format_line, read_line
 from appliance.model.names import path_problem
-from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
-from appliance.model.safetensors import LENGTH_BYTES, header_length, parse_header
-from appliance.model.state import Accepted, Epoch, SiteState
 from appliance.trust.dsse import Envelope, decode_signature_file, encode_envelope, encode_signature_file
 from appliance.trust.override import override_payload, read_override
 from appliance.trust.root import Root, parse_root, read_root, walk_chain

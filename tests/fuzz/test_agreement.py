@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from appliance.model.documents.root import ROOT_PAYLOAD_TYPE
 from appliance.model.jsonform import canonical_json
-from appliance.model.root import ROOT_PAYLOAD_TYPE
 from appliance.trust.dsse import decode_envelope, decode_signature_file
 from appliance.trust.root import parse_root
 from appliance.trust.statement import parse_statement

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from appliance.model.safetensors import LENGTH_BYTES
+from appliance.formats.safetensors import LENGTH_BYTES
 from tests.fuzz import guided
 from tests.fuzz.targets import TARGETS, mutated
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from appliance.model.events import FORMS, Install
-from appliance.model.policy import POLICY_SCHEMA, SitePolicy
+from appliance.model.documents.events import FORMS, Install
+from appliance.model.documents.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
-from appliance.steps.evidence import record_install
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.log import export_head
+from appliance.steps.site.evidence import record_install
 from appliance.steps.switch import current_bundle
 from appliance.store.site import Site
 from tests.support.bundles import FILES, FIRST, SCRIPT, SECOND, STRANGER, Recipe, Written, key, keyid, root_document

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.log import Entry
-from appliance.model.policy import DEFAULT_POLICY
+from appliance.model.documents.log import Entry
+from appliance.model.documents.policy import DEFAULT_POLICY
+from appliance.model.documents.state import SiteState
 from appliance.model.progress import Silent
-from appliance.model.state import SiteState
 from appliance.steps import log
-from appliance.steps.site_state import Memory
+from appliance.steps.site.state import Memory
 from appliance.steps.verify import verify
 from appliance.store.site import Site
 from tests.support.bundles import FIRST, SECOND, Recipe, Written, key, keyid

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.serving import ServingProfile, arguments
+from appliance.model.serving.profile import ServingProfile, arguments
 from tests.support.demo import Demo
 from tests.support.vllm_host import Image, Server, serving
 

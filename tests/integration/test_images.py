@@ -12,11 +12,11 @@ from typing import Any, Self
 import pytest
 
 from appliance.artifacts.base import Context, Layout
-from appliance.artifacts.images import Images
+from appliance.artifacts.images.kind import Images
+from appliance.artifacts.images.section import ImagesSection
 from appliance.errors import BadInput, NotTrusted, Stale
+from appliance.model.documents.lock import LockedArtifact
 from appliance.model.files import BundleFile
-from appliance.model.images import ImagesSection
-from appliance.model.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support import tiny_images as tiny

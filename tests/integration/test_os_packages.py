@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages import OsPackagesSection, flat_repository
+from appliance.artifacts.os_packages.kind import OsPackagesSection, flat_repository
 from appliance.errors import BadInput, NotTrusted, Stale
-from appliance.model.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.steps.lock import lock
 from appliance.store.cache import Cache

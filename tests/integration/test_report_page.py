@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.audit import AuditedArtifact, AuditedFile, Report
+from appliance.model.documents.audit import AuditedArtifact, AuditedFile, Report
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
-from appliance.steps.evidence import record_install
 from appliance.steps.import_bundle import import_bundle
+from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
 from tests.support.audits import full, install
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from appliance.errors import ApplianceError
-from appliance.model.pkcs11 import parse_pkcs11_uri
-from appliance.steps.tokens import token_signer
+from appliance.formats.pkcs11_uri import parse_pkcs11_uri
+from appliance.steps.host.tokens import token_signer
 from tests.support import tiny_images as tiny
 from tests.support.project import DEFINITION, Project
 from tests.support.registry import NEEDS, Registry, installed, running

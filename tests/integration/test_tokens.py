@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from appliance.errors import ApplianceError
-from appliance.model.pkcs11 import parse_pkcs11_uri
-from appliance.steps.tokens import TokenSigner, token_public_key, token_signer
+from appliance.formats.pkcs11_uri import parse_pkcs11_uri
+from appliance.steps.host.tokens import TokenSigner, token_public_key, token_signer
 from appliance.trust.keys import PrivateKey
 from tests.support.bundles import NOW
 from tests.support.softhsm import MODULE, SoftHsm

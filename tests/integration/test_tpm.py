@@ -12,11 +12,11 @@ import pytest
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.counter import Reading
-from appliance.model.policy import POLICY_SCHEMA, SitePolicy
+from appliance.model.documents.policy import POLICY_SCHEMA, SitePolicy
+from appliance.model.documents.state import SiteState
 from appliance.model.progress import Silent
-from appliance.model.state import SiteState
 from appliance.steps.import_bundle import Imported, import_bundle
-from appliance.steps.site_state import Memory
+from appliance.steps.site.state import Memory
 from appliance.steps.switch import switch
 from appliance.steps.verify import read_trusted
 from appliance.store.site import Site

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from appliance.artifacts import Context, Layout
-from appliance.artifacts.wheels import Wheels, WheelsSection
+from appliance.artifacts.wheels.kind import Wheels, WheelsSection
 from appliance.errors import BadInput, NotTrusted, Stale
-from appliance.model.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support.simple_index import SimpleIndex, serving

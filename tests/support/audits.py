@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-from appliance.model.audit import Report
-from appliance.model.events import Install
+from appliance.model.documents.audit import Report
+from appliance.model.documents.events import Install
 from appliance.steps.switch import current_bundle
 from appliance.store.site import Site
 from tests.support.bundles import (

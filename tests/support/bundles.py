@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
 from appliance.errors import ApplianceError
-from appliance.model.bundle import BUNDLE_SCHEMA, INDEX, PREDICATE_TYPE, STATEMENT_TYPE, VERIFY_SCRIPT
+from appliance.model.documents.bundle import BUNDLE_SCHEMA, INDEX, PREDICATE_TYPE, STATEMENT_TYPE, VERIFY_SCRIPT
+from appliance.model.documents.policy import DEFAULT_POLICY, Profile
+from appliance.model.documents.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA
 from appliance.model.jsonform import canonical_json
-from appliance.model.policy import DEFAULT_POLICY, Profile
 from appliance.model.progress import Silent
-from appliance.model.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA
 from appliance.model.times import format_time
 from appliance.store.tree import Tree
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, Envelope, encode_envelope, encode_signature_file, pae

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages import OsPackages, OsPackagesSection
-from appliance.model.lock import LockedArtifact
+from appliance.artifacts.os_packages.kind import OsPackages, OsPackagesSection
+from appliance.model.documents.lock import LockedArtifact
 from appliance.store.cache import Cache
 from tests.support.debian_archive import NOW, Archive
 
@@ -20,7 +20,7 @@ RESOLVE_AS_USER = """
 import os, sys
 from pathlib import Path
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages import OsPackages, OsPackagesSection
+from appliance.artifacts.os_packages.kind import OsPackages, OsPackagesSection
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 folder = Path(sys.argv[1])

@@ -11,11 +11,11 @@ import pytest
 from huggingface_hub import constants
 
 from appliance.artifacts.base import Context
-from appliance.artifacts.weights import Weights
+from appliance.artifacts.weights.kind import Weights
+from appliance.artifacts.weights.section import WeightsSection
 from appliance.errors import ApplianceError
-from appliance.model.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
-from appliance.model.weights import WeightsSection
 from appliance.store.cache import Cache
 from tests.support.hub import Hub
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA
 from appliance.model.jsonform import canonical_json
-from appliance.model.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA
 from appliance.model.times import format_time
 from appliance.trust.dsse import Envelope, encode_envelope, pae
 from appliance.trust.statement import parse_statement

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.model.base import Strict
-from appliance.model.bundle import BundleIndex, Statement
-from appliance.model.log import Entry
-from appliance.model.override import Override
-from appliance.model.policy import SitePolicy
-from appliance.model.root import RootDocument
+from appliance.model.documents.bundle import BundleIndex, Statement
+from appliance.model.documents.log import Entry
+from appliance.model.documents.override import Override
+from appliance.model.documents.policy import SitePolicy
+from appliance.model.documents.root import RootDocument
 from appliance.trust.evidence import HeadStatement, ReceiptStatement
 from tests.support.documents import DOCS
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from appliance.model.policy import POLICY_SCHEMA
+from appliance.model.documents.policy import POLICY_SCHEMA
 from appliance.store.tree import Tree
 from tests.corpus.builder.build import meanwhile, write, write_override
 from tests.corpus.builder.cases import Before, Case, Operation, Told, Verifier, load_cases, load_rows

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from appliance.model.memory import GIB
-from appliance.model.vllm_options import VLLM_VERSION
-from appliance.steps.documents import read_definition
-from appliance.steps.plan import PlannedServing, plan_definition
+from appliance.model.serving.memory import GIB
+from appliance.model.serving.vllm_options import VLLM_VERSION
+from appliance.steps.documents.definition import read_definition
+from appliance.steps.inspect.definition import PlannedServing, plan_definition
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "bundles" / "demo.yaml"

@@ -23,7 +23,7 @@ from ansible.constants import COLOR_ERROR, COLOR_SKIP
 from ansible.plugins.callback.default import CallbackModule as Default
 
 # What filters need: Ansible forks a process for each task, and those that use one would load all of it again.
-for _needed in ("appliance.model.bundle", "appliance.model.site_limits", "cryptography.x509"):
+for _needed in ("appliance.model.documents.bundle", "appliance.model.serving.site_limits", "cryptography.x509"):
     import_module(_needed)
 
 DOCUMENTATION = """

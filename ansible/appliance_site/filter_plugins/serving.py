@@ -18,9 +18,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.errors import ApplianceError, BadInput
 from appliance.model.base import Strict
-from appliance.model.bundle import BundleArtifact, BundleIndex
-from appliance.model.serving import arguments
-from appliance.model.site_limits import SiteLimits, narrow
+from appliance.model.documents.bundle import BundleArtifact, BundleIndex
+from appliance.model.serving.profile import arguments
+from appliance.model.serving.site_limits import SiteLimits, narrow
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.audit import AuditedHost, AuditedLog, AuditedReceipt, Finding, Report, note, problem
+from appliance.model.documents.audit import AuditedHost, AuditedLog, AuditedReceipt, Finding, Report, note, problem
 from appliance.model.progress import Progress
 from appliance.steps.audit.bundles import Verified, audit_bundle, audit_roots, read_own_chain, refusal
 from appliance.steps.audit.bundles import findings_of as bundle_findings
@@ -18,11 +18,11 @@ from appliance.steps.audit.hosts import audit_host, read_base
 from appliance.steps.audit.hosts import findings_of as host_findings
 from appliance.steps.audit.page import page
 from appliance.steps.audit.story import audit_signed, compare, read_story
-from appliance.steps.chain import read_chain
-from appliance.steps.clock import now
-from appliance.steps.evidence import TOOL
+from appliance.steps.documents.chain import read_chain
+from appliance.steps.host.clock import now
 from appliance.steps.keys import read_public_key
-from appliance.steps.site_key import public_key_path, receipts_folder
+from appliance.steps.site.evidence import TOOL
+from appliance.steps.site.key import public_key_path, receipts_folder
 from appliance.store.site import Site
 from appliance.trust.root import identity_of
 

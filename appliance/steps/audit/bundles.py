@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.model.audit import (
+from appliance.formats.deb_repository import parse_stanza
+from appliance.model.documents.audit import (
     AuditedArtifact,
     AuditedBundle,
     AuditedFile,
@@ -23,15 +24,14 @@ from appliance.model.audit import (
     note,
     problem,
 )
-from appliance.model.bundle import ROOTS, BundleArtifact, Statement
-from appliance.model.debrepo import parse_stanza
+from appliance.model.documents.bundle import ROOTS, BundleArtifact, Statement
+from appliance.model.documents.lock import Lock, LockedFile
 from appliance.model.files import BundleFile
 from appliance.model.limits import MAX_ENVELOPE, MAX_INDEX, MAX_YAML
-from appliance.model.lock import Lock, LockedFile
 from appliance.model.progress import Progress
 from appliance.model.yamlform import YamlError, read_yaml
-from appliance.steps.evidence import root_version, signers_of
-from appliance.steps.site_state import AS_HELD
+from appliance.steps.site.evidence import root_version, signers_of
+from appliance.steps.site.state import AS_HELD
 from appliance.store.tree import Tree
 from appliance.trust.root import Root, parse_root, read_root, walk_chain
 from appliance.trust.verify import VerifiedBundle, verify

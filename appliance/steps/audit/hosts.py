@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from appliance.errors import BadInput
-from appliance.model.audit import AuditedHost, AuditedModel, Finding, note, problem
-from appliance.model.events import Install, Switch
-from appliance.model.log import Line
+from appliance.model.documents.audit import AuditedHost, AuditedModel, Finding, note, problem
+from appliance.model.documents.events import Install, Switch
+from appliance.model.documents.log import Line
 from appliance.steps.audit.bundles import Verified
 
 # Names of suites that are another release each few years.

@@ -9,7 +9,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from appliance.model.audit import Report
+from appliance.model.documents.audit import Report
 
 _TEMPLATE = "report.html.j2"
 

@@ -6,11 +6,20 @@ from itertools import pairwise
 from pathlib import Path
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
-from appliance.model.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
-from appliance.model.events import Install, Overridden, Rebuilt, Receipt, Removed, Switch, Verification, details_of
+from appliance.model.documents.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
+from appliance.model.documents.events import (
+    Install,
+    Overridden,
+    Rebuilt,
+    Receipt,
+    Removed,
+    Switch,
+    Verification,
+    details_of,
+)
+from appliance.model.documents.log import NO_HEAD, Head, Line
+from appliance.model.documents.story import sentence
 from appliance.model.jsonform import canonical_json
-from appliance.model.log import NO_HEAD, Head, Line
-from appliance.model.story import sentence
 from appliance.steps.audit.bundles import Verified
 from appliance.steps.log import SignedHead, check_head, read_evidence
 from appliance.store.log import Log

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance.model.override import OVERRIDE_PAYLOAD_TYPE
+from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE
 from tests.corpus.builder import changes, disk
 from tests.corpus.builder.cases import Case, Operation, load_bases
 from tests.corpus.builder.chain import Document, make_chain

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from appliance.cli.main import run
-from appliance.model.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
-from appliance.steps.documents import lock_path, read_definition, write_lock
+from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
+from appliance.steps.documents.definition import lock_path, read_definition, write_lock
 from tests.support.bundles import FIRST, Recipe, keyid
 
 BUNDLES = Path(__file__).parents[3] / "bundles"

@@ -8,8 +8,8 @@ import pytest
 from appliance.cli.main import run
 from appliance.cli.output import TerminalProgress, printable, show_error
 from appliance.errors import Failed
-from appliance.model.lock import LOCK_SCHEMA, Lock
-from appliance.steps.documents import lock_path, lock_text, read_definition, read_lock, write_lock
+from appliance.model.documents.lock import LOCK_SCHEMA, Lock
+from appliance.steps.documents.definition import lock_path, lock_text, read_definition, read_lock, write_lock
 
 UNSEEN = {
     "newline": "\n",

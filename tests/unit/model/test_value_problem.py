@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput
-from appliance.steps.documents import read_definition
+from appliance.steps.documents.definition import read_definition
 
 GOOD = """\
 schema: appliance.definition/v1

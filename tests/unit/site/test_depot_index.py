@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.model.bundle import BundleIndex
+from appliance.model.documents.bundle import BundleIndex
 from tests.support.site_modules import site_module
 
 INDEX = site_module("depot_index")

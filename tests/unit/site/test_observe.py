@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.events import Observed
+from appliance.model.documents.events import Observed
 from tests.support.role_files import role_file
 
 if shutil.which("dpkg-query") is None:

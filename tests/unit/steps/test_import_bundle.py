@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.model.documents.policy import DEFAULT_POLICY
 from appliance.model.files import Content
-from appliance.model.policy import DEFAULT_POLICY
 from appliance.model.progress import Silent, Task
 from appliance.steps.import_bundle import Imported, import_bundle
 from appliance.steps.verify import verify

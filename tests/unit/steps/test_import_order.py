@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from appliance.model.documents.state import SiteState
 from appliance.model.progress import Silent
-from appliance.model.state import SiteState
 from appliance.model.versions import version_key
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.switch import switch

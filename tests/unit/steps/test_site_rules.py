@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
-from appliance.model.policy import POLICY_SCHEMA, SitePolicy
+from appliance.model.documents.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
 from appliance.steps.import_bundle import Imported, import_bundle
-from appliance.steps.site_state import Memory
+from appliance.steps.site.state import Memory
 from appliance.steps.switch import Switched, switch
 from appliance.steps.verify import read_trusted, verify
 from appliance.store.log import Log

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.model.documents.log import Line
 from appliance.model.limits import MAX_LOG_LINE
-from appliance.model.log import Line
 from appliance.store.log import Details, Log
 from tests.support.umask import umask
 

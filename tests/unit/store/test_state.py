@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model import limits
-from appliance.model.state import Accepted, Epoch, SiteState
+from appliance.model.documents.state import Accepted, Epoch, SiteState
 from appliance.store import state as module
 from appliance.store.state import StateFile
 from tests.support.sites import snapshot

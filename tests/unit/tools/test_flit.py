@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.artifacts.wheelfile import check_wheel
 from appliance.errors import BadInput
+from appliance.formats.wheel import check_wheel
 from appliance.tools.flit import build_wheel
 from tests.support.umask import umask
 

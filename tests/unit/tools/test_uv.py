@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import BadInput, Failed
-from appliance.model.wheelset import Index, WheelSet
+from appliance.model.documents.wheel_set import Index, WheelSet
 from appliance.tools import uv
 
 DIGEST = "5" * 64

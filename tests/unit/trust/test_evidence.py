@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.model.events import ExportedHead, Receipt
+from appliance.model.documents.events import ExportedHead, Receipt
+from appliance.model.documents.log import Head
 from appliance.model.jsonform import canonical_json
-from appliance.model.log import Head
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
 from appliance.trust.evidence import HeadStatement, open_evidence, open_receipt, sign_head, sign_receipt
 from tests.support.bundles import FIRST, STRANGER, Change, key, keyid

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadInput
-from appliance.model.root import RootDocument
+from appliance.model.documents.root import RootDocument
 from appliance.trust.collect import sign_envelope
 from appliance.trust.dsse import encode_envelope
 from appliance.trust.issue import Amendment, NewKey, first_document, next_document, unsigned

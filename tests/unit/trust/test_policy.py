@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import Statement
+from appliance.model.documents.bundle import Statement
 from appliance.model.times import format_time
 from appliance.trust.policy import Policy
 from appliance.trust.root import Root, read_root

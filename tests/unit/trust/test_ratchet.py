@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import NotTrusted
-from appliance.model.bundle import Statement
-from appliance.model.root import Lineage
-from appliance.model.state import SiteState
+from appliance.model.documents.bundle import Statement
+from appliance.model.documents.root import Lineage
+from appliance.model.documents.state import SiteState
 from appliance.trust import ratchet
 from appliance.trust.root import check_accepted
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from appliance.model.definition import Head
+from appliance.model.documents.definition import Head
 from appliance.model.times import format_time
 from appliance.trust.statement import build_statement, parse_statement
 

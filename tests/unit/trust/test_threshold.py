@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import NotTrusted
-from appliance.model.root import Role
+from appliance.model.documents.root import Role
 from appliance.trust.dsse import Envelope, pae
 from appliance.trust.threshold import Quorum, count, require, tally
 from tests.support.bundles import key, keyid

@@ -6,9 +6,9 @@ import pytest
 
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials
-from appliance.steps.evidence import record_install
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.log import export_head
+from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
 from tests.support.audits import full, install
 from tests.support.bundles import (

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from appliance.errors import BadInput
+from appliance.model.documents.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.jsonform import canonical_json
-from appliance.model.policy import POLICY_SCHEMA, SitePolicy
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit
-from appliance.steps.evidence import record_install, record_override
+from appliance.steps.documents.policy import read_override
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.log import export_head
-from appliance.steps.policy import read_override
-from appliance.steps.site_state import Memory
+from appliance.steps.site.evidence import record_install, record_override
+from appliance.steps.site.state import Memory
 from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
 from appliance.store.site import Site

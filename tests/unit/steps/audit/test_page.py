@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.model.audit import Report
+from appliance.model.documents.audit import Report
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
-from appliance.steps.evidence import record_install
 from appliance.steps.import_bundle import import_bundle
+from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
 from tests.support.audits import IMAGE, WEIGHTS, flipped_file, install
 from tests.support.bundles import (

@@ -1,0 +1,1 @@
+"""OS packages, resolved by apt and carried as an apt repository."""

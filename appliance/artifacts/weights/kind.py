@@ -1,0 +1,84 @@
+"""Model weights: safetensors with the configuration and tokenizer that belong to them.
+
+They lie at ``models/<name>/`` as the model's repository has them.  Where they come from
+is a matter of the three sources; which files may be among them is decided by the content
+gate, by name before they are fetched and by their bytes each time before they are sealed.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from appliance.artifacts.base import Context, Layout, lock_source
+from appliance.artifacts.weights.directory import Directory
+from appliance.artifacts.weights.gate import Gate
+from appliance.artifacts.weights.hub import HuggingFace
+from appliance.artifacts.weights.section import Origin, WeightsSection, read_source, source_fields
+from appliance.artifacts.weights.source import Source
+from appliance.artifacts.weights.wheel import Wheel
+from appliance.errors import BadInput
+from appliance.model.base import Strict
+from appliance.model.documents.lock import LockedArtifact
+from appliance.model.files import BundleFile
+
+_SOURCES: dict[str, Source] = {"huggingface": HuggingFace(), "wheel": Wheel(), "directory": Directory()}
+_UNSET_DIGEST = "0" * 64
+
+
+class Weights:
+    """The kind ``weights``."""
+
+    name: ClassVar[str] = "weights"
+    section: ClassVar[type[Strict]] = WeightsSection
+
+    def resolve(self, name: str, section: WeightsSection, context: Context) -> LockedArtifact:
+        """See Kind.  Files that are there already pass the gate by their bytes here."""
+        key, chosen = next((key, getattr(section, key)) for key in _SOURCES if getattr(section, key) is not None)
+        gate = Gate(f"{self.name}/{name}", section.allow, _SOURCES[key].leave_out)
+        resolved = _SOURCES[key].resolve(chosen, gate, context)
+        gate.check_bytes(resolved.files, context.sink, complete=False)
+        if not any(file.path.endswith(".safetensors") or file.path in section.allow for file in resolved.files):
+            raise BadInput("weights-empty", "there is no safetensors file in the source", where=gate.where)
+        return LockedArtifact(
+            kind=self.name,
+            name=name,
+            definition=_UNSET_DIGEST,
+            licence=section.licence,
+            source=source_fields(resolved.origin, section.allow),
+            warnings=resolved.warnings,
+            inputs=resolved.inputs,
+            files=resolved.files,
+        )
+
+    def check_local(self, artifact: LockedArtifact, context: Context) -> None:
+        """See Kind."""
+        origin, _ = _read_source(artifact)
+        _SOURCES[origin.type].check_local(origin, artifact, context)
+
+    def fetch(self, artifact: LockedArtifact, context: Context) -> None:
+        """See Kind.  All files pass the gate by their bytes."""
+        origin, allow = _read_source(artifact)
+        source = _SOURCES[origin.type]
+        gate = Gate(artifact.id, allow, source.leave_out)
+        gate.check_names([file.path for file in artifact.files])
+        source.fetch(origin, artifact, context)
+        gate.check_bytes(artifact.files, context.sink, complete=True)
+
+    def lay_out(
+        self, artifacts: Sequence[LockedArtifact], context: Context
+    ) -> tuple[tuple[Layout, ...], tuple[BundleFile, ...]]:
+        """See Kind.  ``details`` has the directory of the model under ``path``."""
+        layouts = []
+        for artifact in artifacts:
+            folder = f"models/{artifact.name}"
+            files = tuple(
+                BundleFile(path=f"{folder}/{file.path}", sha256=file.sha256, size=file.size) for file in artifact.files
+            )
+            layouts.append(Layout(artifact, files, {"path": folder}))
+        return tuple(layouts), ()
+
+
+def _read_source(artifact: LockedArtifact) -> tuple[Origin, dict[str, str]]:
+    try:
+        return read_source(artifact.source)
+    except ValueError as error:
+        raise lock_source(artifact.id, error) from None

@@ -1,0 +1,1 @@
+"""Python wheels for a target that is not this host."""

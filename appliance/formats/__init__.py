@@ -1,0 +1,1 @@
+"""Other people's formats, read strictly: images, Debian packages, wheels, safetensors, OpenPGP, package indexes."""

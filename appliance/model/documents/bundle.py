@@ -1,0 +1,126 @@
+"""``bundle.json``: what the files of a bundle mean, and the statement that is signed.
+
+Format and reasons: docs/bundle-format.md.
+"""
+
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from appliance.model.base import Strict
+from appliance.model.files import BundleFile
+from appliance.model.jsonform import plain_json
+from appliance.model.limits import MAX_FILES, MAX_INDEX, MAX_ROOT_VERSION
+from appliance.model.names import Name, Sha256, Version
+from appliance.model.serving.profile import ServingProfile
+from appliance.model.times import Lasting
+
+BUNDLE_SCHEMA: Literal["appliance.bundle/v1"] = "appliance.bundle/v1"
+STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Literal["urn:appliance:bundle:v1"] = "urn:appliance:bundle:v1"
+
+SUMS = "SHA256SUMS"
+STATEMENT = "statement.json"
+INDEX = "bundle.json"
+VERIFY_SCRIPT = "verify.sh"
+LOG_SCRIPT = "evidence/check-log.sh"
+SIGNATURES = "sigs"
+ROOTS = "trust"
+# For the profile CNSA 2.0; the SHA-384 of the list itself is the end of its name.
+SHA384_LIST = "evidence/SHA384SUMS"
+
+_DIRECTORIES = {"path", "repository"}
+
+
+class BundleArtifact(Strict):
+    """One artifact: what it is, where it came from, under which licence, which files.
+
+    ``source`` is a record and no proof.  ``details`` is what its kind tells the site and
+    auditors (for an image, its manifest digest); ``path`` and ``repository`` among them name
+    a directory that holds all files of the artifact.
+    """
+
+    kind: Name
+    name: Name
+    licence: str
+    source: dict[str, str]
+    details: dict[str, str] = {}
+    files: tuple[BundleFile, ...]
+
+    @model_validator(mode="after")
+    def _directories(self) -> "BundleArtifact":
+        for key in _DIRECTORIES & self.details.keys():
+            folder = self.details[key]
+            if not self.files or not all(file.path.startswith(f"{folder}/") for file in self.files):
+                raise ValueError(f"details.{key} is {folder!r}, where not all files of the artifact lie")
+        return self
+
+
+class BundleIndex(Strict):
+    """The whole of ``bundle.json``.
+
+    ``shared`` are files that belong to no single artifact, such as an OCI layout's index.
+    """
+
+    schema_: Literal["appliance.bundle/v1"] = Field(alias="schema")
+    name: Name
+    version: Version
+    description: str
+    serving: dict[Name, ServingProfile]
+    artifacts: tuple[BundleArtifact, ...]
+    shared: tuple[BundleFile, ...] = ()
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "BundleIndex":
+        artifacts = [(artifact.kind, artifact.name) for artifact in self.artifacts]
+        if len(set(artifacts)) != len(artifacts):
+            raise ValueError("two artifacts have the same kind and name")
+        return self
+
+
+def parse_index(data: bytes) -> BundleIndex:
+    """Read ``bundle.json``, only after its bytes were verified.  Raises ValueError saying where it is wrong."""
+    plain_json(data, limit=MAX_INDEX)
+    try:
+        return BundleIndex.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+class SumsDigest(Strict):
+    """Digests of SHA256SUMS, hexadecimal."""
+
+    sha256: Sha256
+    sha384: str = Field(pattern=r"\A[0-9a-f]{96}\z")
+
+
+class Subject(Strict):
+    """The statement's only subject."""
+
+    name: Literal["SHA256SUMS"]
+    digest: SumsDigest
+
+
+class Predicate(Lasting):
+    """What signers vouch for beside the digests.
+
+    ``created`` and ``expires`` are UTC, RFC 3339 to the second; ``files`` and ``bytes``
+    count what SHA256SUMS lists.
+    """
+
+    name: Name
+    version: Version
+    previous: Version | None
+    minimum_root_version: int = Field(ge=1, le=MAX_ROOT_VERSION)
+    files: int = Field(ge=1, le=MAX_FILES)
+    bytes: int = Field(ge=0)
+
+
+class Statement(Strict):
+    """An in-toto Statement v1 (https://github.com/in-toto/attestation) over SHA256SUMS."""
+
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    subject: tuple[Subject] = Field()
+    predicate_type: Literal["urn:appliance:bundle:v1"] = Field(alias="predicateType")
+    predicate: Predicate

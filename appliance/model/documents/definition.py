@@ -1,0 +1,36 @@
+"""The definition: what a person writes to say what a bundle holds.
+
+Only its head is typed here.  The sections of the kinds are typed by the kinds, so a new
+kind changes nothing in this file.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from appliance.model.base import Strict
+from appliance.model.documents.policy import Profile
+from appliance.model.limits import MAX_ROOT_VERSION
+from appliance.model.names import Name, Version
+from appliance.model.serving.profile import ServingProfile
+
+DEFINITION_SCHEMA: Literal["appliance.definition/v1"] = "appliance.definition/v1"
+
+
+class Head(Strict):
+    """What a definition says about the bundle as a whole.
+
+    ``expires_after_days`` counts from the day of sealing; ``previous`` is the version
+    this one follows; ``serving`` tells how each model is to be served, by the name that
+    clients ask for.  ``profile`` makes the bundle fit for sites that demand it.
+    """
+
+    schema_: Literal["appliance.definition/v1"] = Field(alias="schema")
+    name: Name
+    version: Version
+    description: str = Field(min_length=1, max_length=500)
+    expires_after_days: int = Field(default=365, ge=1, le=3650)
+    previous: Version | None = None
+    minimum_root_version: int = Field(default=1, ge=1, le=MAX_ROOT_VERSION)
+    profile: Profile | None = None
+    serving: dict[Name, ServingProfile] = {}

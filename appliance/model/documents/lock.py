@@ -1,0 +1,60 @@
+"""The lock: a definition with every reference replaced by digests and sizes.
+
+It names no kind and knows nothing of one.  What a kind needs to fetch again stands in
+``source``, as text for people and for that kind; it is recorded and never trusted: only
+``sha256`` and ``size`` decide what is accepted.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from appliance.model.base import Strict
+from appliance.model.documents.definition import Head
+from appliance.model.files import Content
+from appliance.model.names import BundlePath, Name, Sha256
+
+LOCK_SCHEMA: Literal["appliance.lock/v1"] = "appliance.lock/v1"
+
+
+class LockedFile(Content):
+    """One file of an artifact.
+
+    ``path`` is relative to where its kind lays the artifact out.  ``url`` says where it
+    is fetched; without one the kind makes it from inputs, or finds it on this host.
+    """
+
+    path: BundlePath
+    url: str | None = None
+
+
+class LockedArtifact(Strict):
+    """One artifact of one kind, pinned.
+
+    ``definition`` is the SHA-256 of the canonical JSON of its section in the definition:
+    a changed section shows as a stale lock.  ``inputs`` are fetched to make ``files``
+    and are not carried; ``files`` are carried.  ``warnings`` are what speaks against it, such
+    as that a publisher has taken a release back: in the lock for those who review it.
+    """
+
+    kind: Name
+    name: Name
+    definition: Sha256
+    licence: str
+    source: dict[str, str]
+    warnings: tuple[str, ...] = ()
+    inputs: tuple[LockedFile, ...] = ()
+    files: tuple[LockedFile, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """``kind/name``: how messages and options call it."""
+        return f"{self.kind}/{self.name}"
+
+
+class Lock(Strict):
+    """A whole lock file: ``bundle`` is the definition's head, word for word."""
+
+    schema_: Literal["appliance.lock/v1"] = Field(alias="schema")
+    bundle: Head
+    artifacts: tuple[LockedArtifact, ...]

@@ -1,0 +1,192 @@
+"""The serving profile: how vLLM serves one model.  It is signed with the bundle.
+
+Fields are named after vLLM's own options, so an engineer who knows vLLM can read them.
+Options that vLLM does not have, and options that belong to the site (listening addresses,
+keys) or weaken it (remote code), are refused when the bundle is defined and not when a
+server fails to start; so is a profile whose model does not fit its GPUs.
+
+``arguments`` turns a profile into the command line.  What a site adds (the model's
+directory, the socket) is not known here.
+"""
+
+import difflib
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+
+from appliance.model.base import Strict
+from appliance.model.names import Name
+from appliance.model.serving.memory import GIB, Limits, MemoryFacts, MemoryPlan, Split, plan_memory
+from appliance.model.serving.vllm_options import FLAGS, OPTIONS, SWITCHES, VLLM_VERSION
+from appliance.model.serving.vllm_refusals import REFUSED, REMOVED
+
+_OPTION = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_KV_BYTES = {"auto": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+
+
+def _check_option(name: str) -> str:
+    if not _OPTION.fullmatch(name):
+        raise ValueError(f"{name!r} is no option: write vLLM's name without dashes in front, for example 'block-size'")
+    if name not in OPTIONS:
+        if reason := REMOVED.get(name):
+            raise ValueError(f"vLLM {VLLM_VERSION} has no option --{name}: {reason}")
+        if (positive := name.removeprefix("no-")) in FLAGS:
+            raise ValueError(f"--{name} is written as {positive}: false")
+        near = difflib.get_close_matches(name, sorted(OPTIONS - REFUSED.keys()), n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"vLLM {VLLM_VERSION} has no option --{name}{hint}")
+    if reason := REFUSED.get(name):
+        raise ValueError(f"--{name} may not stand in a profile: {reason}")
+    if (field := name.replace("-", "_")) in ServingProfile.model_fields:
+        raise ValueError(f"--{name} has a field of its own: {field}")
+    return name
+
+
+Option = Annotated[
+    str, AfterValidator(_check_option), WithJsonSchema({"type": "string", "pattern": f"^{_OPTION.pattern}$"})
+]
+OptionValue = str | int | float | bool
+
+
+class ServingProfile(Strict):
+    """One model, one image, and the options vLLM gets on every site.
+
+    A site may narrow sizes and limits, never widen them.  ``gpus`` is the number of GPUs
+    one replica takes and 0 on a CPU; ``memory`` is what the memory plan of a GPU profile
+    starts from.  On a CPU ``gpu_memory_utilization`` is a part of the host's memory, as
+    vLLM has it.
+    """
+
+    weights: Name
+    image: Name
+    task: Literal["chat", "embedding"]
+    gpus: int = Field(ge=0, le=64)
+    gpu: str | None = Field(default=None, min_length=1, max_length=200)
+    tensor_parallel_size: int = Field(default=1, ge=1, le=64)
+    pipeline_parallel_size: int = Field(default=1, ge=1, le=16)
+    max_model_len: int = Field(ge=16, le=16_777_216)
+    gpu_memory_utilization: float | None = Field(default=None, ge=0.1, le=0.99)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    quantization: Literal["awq", "awq_marlin", "gptq", "gptq_marlin", "fp8", "compressed-tensors"] | None = None
+    kv_cache_dtype: Literal["auto", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"
+    enable_prefix_caching: bool
+    enable_chunked_prefill: bool
+    max_num_seqs: int = Field(ge=1, le=4096)
+    max_num_batched_tokens: int | None = Field(default=None, ge=16, le=1_048_576)
+    max_num_queued_reqs: int = Field(ge=1, le=100_000)
+    memory: MemoryFacts | None = None
+    options: dict[Option, OptionValue] = {}
+
+    @model_validator(mode="after")
+    def _gpus_match(self) -> "ServingProfile":
+        ranks = self.tensor_parallel_size * self.pipeline_parallel_size
+        if self.gpus == 0 and ranks != 1:
+            raise ValueError("a CPU profile (gpus: 0) has tensor_parallel_size 1 and pipeline_parallel_size 1")
+        if self.gpus and ranks != self.gpus:
+            raise ValueError(
+                f"tensor_parallel_size x pipeline_parallel_size is {ranks}, but the profile takes gpus: {self.gpus}"
+            )
+        if self.gpus == 0 and self.memory:
+            raise ValueError("a CPU profile (gpus: 0) has no memory: the plan is one of GPUs")
+        for field in ("gpu_memory_utilization", "max_num_batched_tokens", "memory"):
+            if self.gpus and getattr(self, field) is None:
+                raise ValueError(f"a GPU profile states {field}")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_suffices(self) -> "ServingProfile":
+        # vLLM does not start otherwise (config/scheduler.py)
+        batch = self.max_num_batched_tokens
+        if batch is not None and batch < self.max_num_seqs:
+            raise ValueError(f"max_num_batched_tokens {batch} is less than max_num_seqs {self.max_num_seqs}")
+        if batch is not None and not self.enable_chunked_prefill and batch < self.max_model_len:
+            raise ValueError(
+                f"without enable_chunked_prefill a prompt is one batch: max_num_batched_tokens {batch} is less than "
+                f"max_model_len {self.max_model_len}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _options_have_values(self) -> "ServingProfile":
+        for name, value in self.options.items():
+            if isinstance(value, bool) != (name in FLAGS | SWITCHES):
+                raise ValueError(f"--{name} takes {'a value' if isinstance(value, bool) else 'true or false'}")
+            if isinstance(value, str) and (not value or value.startswith("-") or not value.isprintable()):
+                raise ValueError(f"the value of --{name} is empty, starts with '-' or is not one line of text")
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ServingProfile":
+        plan = memory_plan(self)
+        if plan and not plan.fits:
+            raise ValueError(f"the model does not fit: {_figures(plan)}")
+        return self
+
+
+def memory_plan(profile: ServingProfile) -> MemoryPlan | None:
+    """The memory plan of a profile; None on a CPU.
+
+    Raises ValueError when KV heads cannot be laid over the GPUs, which no valid profile does.
+    """
+    if profile.memory is None or profile.gpu_memory_utilization is None or profile.max_num_batched_tokens is None:
+        return None
+    kv_bytes = (
+        4 if (profile.kv_cache_dtype, profile.dtype) == ("auto", "float32") else _KV_BYTES[profile.kv_cache_dtype]
+    )
+    return plan_memory(
+        profile.memory,
+        Split(profile.tensor_parallel_size, profile.pipeline_parallel_size),
+        Limits(profile.gpu_memory_utilization, profile.max_model_len, profile.max_num_batched_tokens, kv_bytes),
+    )
+
+
+def arguments(profile: ServingProfile, name: str) -> tuple[str, ...]:
+    """What follows ``vllm serve MODEL`` for the profile that clients know as ``name``.
+
+    Long options, each followed by its value.  Weights are read as safetensors and in no
+    other form, whatever lies beside them.
+    """
+    fields: dict[str, OptionValue | None] = {
+        "served-model-name": name,
+        "runner": "pooling" if profile.task == "embedding" else "generate",
+        "load-format": "safetensors",
+        "dtype": profile.dtype,
+        "quantization": profile.quantization,
+        "tensor-parallel-size": profile.tensor_parallel_size,
+        "pipeline-parallel-size": profile.pipeline_parallel_size,
+        "gpu-memory-utilization": profile.gpu_memory_utilization,
+        "kv-cache-dtype": profile.kv_cache_dtype,
+        "max-model-len": profile.max_model_len,
+        "max-num-seqs": profile.max_num_seqs,
+        "max-num-batched-tokens": profile.max_num_batched_tokens,
+        "max-num-queued-reqs": profile.max_num_queued_reqs,
+        "enable-prefix-caching": profile.enable_prefix_caching,
+        "enable-chunked-prefill": profile.enable_chunked_prefill,
+        **dict(sorted(profile.options.items())),
+    }
+    return tuple(word for option, value in fields.items() if value is not None for word in _words(option, value))
+
+
+def _words(option: str, value: OptionValue) -> tuple[str, ...]:
+    match value:
+        case True:
+            return (f"--{option}",)
+        case False:
+            return (f"--no-{option}",) if option in FLAGS else ()
+        case _:
+            return (f"--{option}", str(value))
+
+
+def _figures(plan: MemoryPlan) -> str:
+    return (
+        f"vLLM gets {_gib(plan.budget)} of each GPU; {_gib(plan.weights)} of weights and {_gib(plan.overhead)} of "
+        f"overhead leave {_gib(plan.kv_available)} for KV, and one sequence of {plan.max_model_len} tokens takes "
+        f"{_gib(plan.kv_per_sequence)} ({plan.kv_per_token / 1024:.0f} KiB a token); "
+        + (f"lower max_model_len (about {plan.tokens} tokens fit), " if plan.tokens else "")
+        + "take more or larger GPUs, or smaller weights"
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"

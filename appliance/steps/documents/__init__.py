@@ -1,0 +1,1 @@
+"""Documents of people on disk: definitions, locks, policies, overrides and root chains."""

@@ -1,0 +1,157 @@
+"""Definitions and locks on disk: read strictly, written whole or not at all."""
+
+import difflib
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from appliance.artifacts import KINDS, Kind
+from appliance.errors import BadInput
+from appliance.model.base import Strict
+from appliance.model.documents.definition import Head
+from appliance.model.documents.lock import Lock
+from appliance.model.names import check_name, is_seen
+from appliance.steps.documents.yaml_file import YamlFile
+from appliance.store.whole import write_whole
+
+_LOCK_SUFFIX = ".lock.yaml"
+_LOCK_HEADER = "# Written by `appliance lock`.  Do not edit: change the definition and lock again.\n"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One artifact as a definition asks for it."""
+
+    kind: Kind
+    name: str
+    content: Strict
+    digest: str
+    file: YamlFile
+
+    @property
+    def id(self) -> str:
+        """``kind/name``."""
+        return f"{self.kind.name}/{self.name}"
+
+    def place(self, value: str) -> str:
+        """Where the definition says ``value``: file, line and key."""
+        return self.file.find(value, (self.kind.name, self.name))
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A whole definition, typed."""
+
+    path: Path
+    head: Head
+    sections: tuple[Section, ...]
+
+
+def lock_path(definition: Path) -> Path:
+    """Where the lock of a definition lies: ``x.yaml`` has ``x.lock.yaml`` beside it."""
+    if definition.name.endswith(_LOCK_SUFFIX):
+        raise BadInput(
+            "definition-is-lock",
+            "this is a lock, not a definition",
+            where=str(definition),
+            hint=f"give {definition.name.removesuffix(_LOCK_SUFFIX)}.yaml",
+        )
+    return definition.with_name(definition.name.removesuffix(definition.suffix) + _LOCK_SUFFIX)
+
+
+def read_definition(path: Path) -> Definition:
+    """Read and type a definition.  Raises BadInput (``definition-*``)."""
+    file = YamlFile.read(path, "definition", hint="give a definition, a lock or a bundle that exists")
+    kinds = {kind.name: kind for kind in KINDS}
+    if not isinstance(file.data, dict):
+        raise file.error("type", "a definition is a mapping of keys", ())
+    known = [*(field.alias or name for name, field in Head.model_fields.items()), *kinds]
+    for key in file.data:
+        if key not in known:
+            raise file.unknown_key((key,), known)
+    head = file.typed(Head, {key: value for key, value in file.data.items() if key not in kinds}, ())
+    sections = []
+    for kind in KINDS:
+        entries = file.data.get(kind.name, {})
+        if not isinstance(entries, dict):
+            raise file.error("type", f"{kind.name} holds names with what belongs to each", (kind.name,))
+        for name, content in entries.items():
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise file.error("value", str(error), (kind.name, name)) from None
+            typed = file.typed(kind.section, content, (kind.name, name))
+            canonical = json.dumps(typed.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+            sections.append(Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest(), file))
+    _check_serving(head, sections, file)
+    return Definition(path, head, tuple(sections))
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock as strictly as a definition.  Raises BadInput (``lock-*``)."""
+    definition = path.with_name(path.name.removesuffix(_LOCK_SUFFIX) + ".yaml")
+    file = YamlFile.read(path, "lock", hint=f"make it: appliance lock {shlex.quote(str(definition))}")
+    lock = file.typed(Lock, file.data, ())
+    seen: set[str] = set()
+    kinds = {kind.name for kind in KINDS}
+    for number, artifact in enumerate(lock.artifacts):
+        if artifact.kind not in kinds:
+            raise file.error("kind", f"there is no kind {artifact.kind!r}", ("artifacts", number))
+        if artifact.id in seen:
+            raise file.error("duplicate", f"{artifact.id} is there twice", ("artifacts", number))
+        seen.add(artifact.id)
+    return lock
+
+
+def lock_text(lock: Lock) -> bytes:
+    """A lock as it is written: sorted, one fact a line, stable under ``git diff``."""
+    data = lock.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    for artifact in data["artifacts"]:
+        for key in ("inputs", "files"):
+            if key in artifact:  # the path first, which is what a reader looks for
+                artifact[key] = [{"path": file["path"], **file} for file in artifact[key]]
+    text = yaml.dump(
+        {"schema": lock.schema_, **data}, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True
+    )
+    # What a reviewer would not see stands between double quotes (``_text``), where these are its escapes.
+    return (_LOCK_HEADER + "".join(map(_written, text))).encode()
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes text that has an invisible character in double quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if all(map(is_seen, text)) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _written(character: str) -> str:
+    if character == "\n" or is_seen(character):
+        return character
+    return f"\\U{ord(character):08X}" if ord(character) > 0xFFFF else f"\\u{ord(character):04X}"
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock whole or not at all."""
+    write_whole(path, lock_text(lock), mode=0o644)
+
+
+def _check_serving(head: Head, sections: list[Section], file: YamlFile) -> None:
+    names: dict[str, list[str]] = {}
+    for section in sections:
+        names.setdefault(section.kind.name, []).append(section.name)
+    for name, profile in head.serving.items():
+        for key, kind, wanted in (("weights", "weights", profile.weights), ("image", "images", profile.image)):
+            there = names.get(kind, [])
+            if wanted not in there:
+                near = difflib.get_close_matches(wanted, there, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"add it under {kind}:"
+                raise file.error("reference", f"{kind} has no entry {wanted!r}", ("serving", name, key), hint=hint)

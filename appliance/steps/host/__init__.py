@@ -1,0 +1,1 @@
+"""What this host lends to a step: its clock, and keys on its tokens."""

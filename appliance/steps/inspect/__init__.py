@@ -1,0 +1,1 @@
+"""``appliance inspect``: a bundle, and a definition before there is one."""

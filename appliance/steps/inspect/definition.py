@@ -1,0 +1,121 @@
+"""``appliance inspect`` before there is a bundle: what a definition or a lock comes to.
+
+Nothing is fetched and no source is asked.  So an entry that is ``current`` matches its
+section of the definition; whether its source still offers it, or whether files of this
+host have changed, is found out by ``appliance build``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from appliance.model.documents.definition import Head
+from appliance.model.documents.lock import Lock, LockedArtifact
+from appliance.model.serving.memory import MemoryPlan
+from appliance.model.serving.profile import ServingProfile, arguments, memory_plan
+from appliance.steps.documents.definition import Definition, Section, lock_path, read_definition, read_lock
+
+State = Literal["current", "stale", "absent"]
+
+
+@dataclass(frozen=True)
+class PlannedArtifact:
+    """One artifact; ``source`` is text for people, ``locked`` its entry in the lock if it has one."""
+
+    id: str
+    licence: str
+    source: str
+    state: State
+    locked: LockedArtifact | None
+
+
+@dataclass(frozen=True)
+class PlannedServing:
+    """One model as it will be served; ``memory`` is None on a CPU."""
+
+    name: str
+    profile: ServingProfile
+    arguments: tuple[str, ...]
+    memory: MemoryPlan | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a definition or a lock says.
+
+    ``state`` tells how the lock as a whole stands to the definition; ``dropped`` are
+    entries of the lock that the definition no longer has.
+    """
+
+    head: Head
+    state: State
+    artifacts: tuple[PlannedArtifact, ...]
+    serving: tuple[PlannedServing, ...]
+    dropped: tuple[str, ...] = ()
+
+
+def plan_definition(path: Path) -> Plan:
+    """Read a definition, and its lock if there is one.  Raises BadInput."""
+    definition = read_definition(path)
+    beside = lock_path(path)
+    lock = read_lock(beside) if beside.exists() else None
+    locked = {artifact.id: artifact for artifact in lock.artifacts} if lock else {}
+    artifacts = tuple(_planned(section, locked.get(section.id)) for section in definition.sections)
+    dropped = tuple(sorted(locked.keys() - {section.id for section in definition.sections}))
+    return Plan(
+        head=definition.head,
+        state=_lock_state(definition, lock, artifacts, dropped),
+        artifacts=artifacts,
+        serving=plan_serving(definition.head.serving),
+        dropped=dropped,
+    )
+
+
+def plan_lock(path: Path) -> Plan:
+    """Read a lock alone: every state is ``current``.  Raises BadInput."""
+    lock = read_lock(path)
+    artifacts = tuple(
+        PlannedArtifact(artifact.id, artifact.licence, _text(artifact.source), "current", artifact)
+        for artifact in lock.artifacts
+    )
+    return Plan(head=lock.bundle, state="current", artifacts=artifacts, serving=plan_serving(lock.bundle.serving))
+
+
+def plan_serving(profiles: Mapping[str, ServingProfile]) -> tuple[PlannedServing, ...]:
+    """What vLLM is told for each profile, and what fits on its GPUs."""
+    return tuple(
+        PlannedServing(name, profile, arguments(profile, name), memory_plan(profile))
+        for name, profile in profiles.items()
+    )
+
+
+def _planned(section: Section, locked: LockedArtifact | None) -> PlannedArtifact:
+    content = section.content.model_dump(mode="json", exclude_unset=True)
+    licence = str(content.pop("licence", ""))
+    state: State = "absent" if locked is None else "current" if locked.definition == section.digest else "stale"
+    return PlannedArtifact(section.id, licence, _text(content), state, locked)
+
+
+def _lock_state(
+    definition: Definition, lock: Lock | None, artifacts: tuple[PlannedArtifact, ...], dropped: tuple[str, ...]
+) -> State:
+    if lock is None:
+        return "absent"
+    same = lock.bundle == definition.head and not dropped and all(entry.state == "current" for entry in artifacts)
+    return "current" if same else "stale"
+
+
+def _text(value: Any) -> str:
+    """Nested keys and values as one line: ``huggingface.repo=a/b``."""
+    return " ".join(_pairs("", value))
+
+
+def _pairs(prefix: str, value: Any) -> list[str]:
+    match value:
+        case dict():
+            return [pair for key, item in value.items() for pair in _pairs(f"{prefix}.{key}" if prefix else key, item)]
+        case list():
+            return [f"{prefix}={','.join(str(item) for item in value)}"]
+        case _:
+            return [f"{prefix}={value}"]

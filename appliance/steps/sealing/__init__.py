@@ -1,0 +1,1 @@
+"""From fetched artifacts to a bundle directory that waits for signatures."""

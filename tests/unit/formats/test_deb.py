@@ -1,0 +1,92 @@
+import contextlib
+import gzip
+import io
+import lzma
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.formats.deb import DebError, read_control
+
+CONTROL = b"Package: x\nVersion: 1\n"
+
+
+def tar(name: str = "./control", data: bytes = CONTROL, kind: bytes = tarfile.REGTYPE) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("./postinst"))
+        member = tarfile.TarInfo(name)
+        member.type, member.size, member.linkname = kind, len(data), "/etc/passwd"
+        archive.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def ar(*members: tuple[str, bytes]) -> bytes:
+    data = b"!<arch>\n"
+    for name, content in members:
+        data += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+        data += content + b"\n" * (len(content) % 2)
+    return data
+
+
+def deb(name: str, control: bytes, version: bytes = b"2.0\n") -> bytes:
+    return ar(("debian-binary", version), (name, control), ("data.tar.xz", b"never looked at"))
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("control.tar.xz", lzma.compress), ("control.tar.gz", gzip.compress), ("control.tar/", bytes)]
+)
+def test_control_is_read_from_every_packing_that_debian_allows(name: str, pack: object) -> None:
+    assert callable(pack)
+    assert read_control(io.BytesIO(deb(name, pack(tar())))) == CONTROL.decode()
+
+
+GOOD = deb("control.tar.xz", lzma.compress(tar()))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "no ar archive"),
+        (b"PK\x03\x04" + GOOD, "no ar archive"),
+        (ar(("control.tar", tar())), "debian-binary"),
+        (deb("control.tar", tar(), b"3.0\n"), "debian-binary"),
+        (GOOD[:40], "header is damaged"),
+        (GOOD[:150], "cut short"),
+        (deb("control.tar.zst", b""), "'control.tar.zst'"),
+        (deb("control.tar.xz", b"garbage"), "damaged"),
+        (deb("control.tar.xz", lzma.compress(tar())[:-20]), "damaged"),
+        (deb("control.tar.gz", gzip.compress(tar())[:-20]), "damaged"),
+        (deb("control.tar", b"garbage" * 200), "damaged"),
+        (deb("control.tar", tar("./other")), "no control file"),
+        (deb("control.tar", tar(data=b"", kind=tarfile.SYMTYPE)), "no control file"),
+        (deb("control.tar", tar(data=b"\xff\xfe")), "damaged"),
+        (deb("control.tar", tar(data=b"x" * 300_000)), "no small file"),
+        (deb("control.tar.xz", lzma.compress(bytes(65 * 1024 * 1024), preset=0)), "too large"),
+        (GOOD.replace(b"`\n!", b"``!").replace(b"4         `\n", b"99999999  `\n"), "too large"),
+    ],
+)
+def test_what_is_no_deb_is_refused_with_the_reason(data: bytes, why: str) -> None:
+    with pytest.raises(DebError, match=why):
+        read_control(io.BytesIO(data))
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
+def test_a_damaged_deb_gives_its_control_or_a_deb_error(position: int, change: int) -> None:
+    data = bytearray(GOOD)
+    data[position] ^= change
+    with contextlib.suppress(DebError):
+        read_control(io.BytesIO(data))
+
+
+PLAIN = deb("control.tar", tar())
+
+
+@given(st.integers(0, len(PLAIN) - 1), st.integers(1, 255))
+def test_a_damaged_tar_gives_its_control_or_a_deb_error(position: int, change: int) -> None:
+    data = bytearray(PLAIN)
+    data[position] ^= change
+    with contextlib.suppress(DebError):
+        read_control(io.BytesIO(data))

@@ -1,0 +1,151 @@
+"""What a person sees who has made a mistake in a definition."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput
+from appliance.steps.documents.definition import lock_path, read_definition
+
+GOOD = """\
+schema: appliance.definition/v1
+name: small
+version: 1.0.0
+description: a model
+weights:
+  tiny:
+    directory: model
+    licence: CC0-1.0
+serving:
+  tiny:
+    weights: tiny
+    image: engine
+    task: chat
+    gpus: 0
+    max_model_len: 128
+    enable_prefix_caching: true
+    enable_chunked_prefill: true
+    max_num_seqs: 4
+    max_num_queued_reqs: 8
+images:
+  engine:
+    registry:
+      image: registry.example/engine:1
+    licence: Apache-2.0
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_definition_is_read(tmp_path: Path) -> None:
+    definition = read_definition(write(tmp_path, GOOD))
+    assert definition.head.version == "1.0.0"
+    assert [section.id for section in definition.sections] == ["weights/tiny", "images/engine"]
+
+
+MISTAKES = {
+    "misspelt key": ("name: small", "nmae: small", "definition-unknown-key", ":2: nmae", "did you mean 'name'?"),
+    "misspelt section": ("weights:\n  tiny", "weigths:\n  tiny", "definition-unknown-key", ":5: weigths", "'weights'"),
+    "misspelt key far down": (
+        "    licence: CC0",
+        "    license: CC0",
+        "definition-unknown-key",
+        ":8: weights.tiny.license",
+        "'licence'",
+    ),
+    "misspelt serving key": (
+        "max_model_len",
+        "max_model_length",
+        "definition-unknown-key",
+        "serving.tiny.max_model_length",
+        "max_model_len",
+    ),
+    "wrong type": ("gpus: 0", "gpus: none", "definition-value", ":14: serving.tiny.gpus", ""),
+    "a number for text": (
+        "description: a model",
+        "description: 7",
+        "definition-value",
+        ":4: description",
+        'in quotes: "7"',
+    ),
+    "version as a decimal": ("version: 1.0.0", "version: 1.0", "definition-value", ":3: version", 'in quotes: "1.0"'),
+    "unsafe name": ("name: small", "name: ../x", "definition-value", ":2: name", ""),
+    "unsafe version": ("version: 1.0.0", "version: 1/0", "definition-value", ":3: version", ""),
+    "unsafe model name": (
+        "  tiny:\n    directory",
+        "  ../x:\n    directory",
+        "definition-value",
+        ":6: weights.../x",
+        "",
+    ),
+    "missing key": ("version: 1.0.0\n", "", "definition-value", "version", ""),
+    "no such weights": (
+        "weights: tiny",
+        "weights: tinny",
+        "definition-reference",
+        ":11: serving.tiny.weights",
+        "'tiny'",
+    ),
+    "duplicate key": ("name: small", "name: small\nname: other", "definition-yaml", ":3", ""),
+    "an anchor": ("name: small", "name: &a small", "definition-yaml", ":2", ""),
+    "a tag": ("name: small", "name: !!python/name:os.system x", "definition-yaml", ":2", ""),
+    "a removed vLLM option": (
+        "    gpus: 0",
+        "    options: {swap-space: 4}\n    gpus: 0",
+        "definition-value",
+        "swap-space",
+        "",
+    ),
+    "remote code": (
+        "    gpus: 0",
+        "    options: {trust-remote-code: true}\n    gpus: 0",
+        "definition-value",
+        "trust-remote-code",
+        "",
+    ),
+    "two sources": (
+        "    directory: model",
+        "    directory: model\n    wheel: {requirement: a==1, path: b}",
+        "definition-value",
+        "weights.tiny",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_its_line(mistake: str, tmp_path: Path) -> None:
+    before, after, reference, where, hint = MISTAKES[mistake]
+    assert before in GOOD
+    with pytest.raises(BadInput) as caught:
+        read_definition(write(tmp_path, GOOD.replace(before, after, 1)))
+    assert caught.value.reference == reference
+    assert where in caught.value.where
+    assert hint in caught.value.hint
+
+
+def test_an_alias_bomb_has_no_effect(tmp_path: Path) -> None:
+    bomb = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*a, *a, *a]\n" for n in range(50))
+    with pytest.raises(BadInput, match="anchors"):
+        read_definition(write(tmp_path, bomb))
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text\n", "\x00", "a: [", "---\na: 1\n---\nb: 2\n"])
+def test_what_is_no_definition_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        read_definition(write(tmp_path, text))
+
+
+def test_a_missing_definition_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_definition(tmp_path / "none.yaml")
+
+
+def test_a_lock_is_no_definition(tmp_path: Path) -> None:
+    assert lock_path(tmp_path / "demo.yaml") == tmp_path / "demo.lock.yaml"
+    with pytest.raises(BadInput, match="lock, not a definition"):
+        lock_path(tmp_path / "demo.lock.yaml")

@@ -1,0 +1,136 @@
+"""What a definition comes to before anything is locked, and how its lock stands to it."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput
+from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
+from appliance.steps.documents.definition import lock_path, read_definition, write_lock
+from appliance.steps.inspect.definition import Plan, plan_definition, plan_lock
+
+DEFINITION = """\
+schema: appliance.definition/v1
+name: small
+version: 1.0.0
+description: a model
+weights:
+  tiny:
+    directory: model
+    licence: CC0-1.0
+images:
+  engine:
+    registry:
+      image: registry.example/engine:1
+    licence: Apache-2.0
+serving:
+  tiny:
+    weights: tiny
+    image: engine
+    task: chat
+    gpus: 0
+    max_model_len: 128
+    enable_prefix_caching: true
+    enable_chunked_prefill: true
+    max_num_seqs: 4
+    max_num_queued_reqs: 8
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(DEFINITION)
+    return path
+
+
+def lock(path: Path, *, leave_out: str = "", also: str = "") -> None:
+    """Write the lock that ``appliance lock`` would write, with one file of 10 bytes an artifact."""
+    definition = read_definition(path)
+    entries = {section.id: section.digest for section in definition.sections if section.id != leave_out}
+    if also:
+        entries[also] = "0" * 64
+    artifacts = tuple(
+        LockedArtifact(
+            kind=entry.split("/")[0],
+            name=entry.split("/")[1],
+            definition=digest,
+            licence="CC0-1.0",
+            source={"type": "directory"},
+            files=(LockedFile(path="a", sha256="1" * 64, size=10),),
+        )
+        for entry, digest in entries.items()
+    )
+    write_lock(lock_path(path), Lock(schema_=LOCK_SCHEMA, bundle=definition.head, artifacts=artifacts))
+
+
+def states(plan: Plan) -> dict[str, str]:
+    return {artifact.id: artifact.state for artifact in plan.artifacts}
+
+
+def test_without_a_lock_everything_is_absent(path: Path) -> None:
+    plan = plan_definition(path)
+    assert plan.state == "absent"
+    assert states(plan) == {"weights/tiny": "absent", "images/engine": "absent"}
+
+
+def test_sources_licences_and_arguments_are_told(path: Path) -> None:
+    plan = plan_definition(path)
+    weights, image = plan.artifacts
+    assert (weights.source, weights.licence) == ("directory=model", "CC0-1.0")
+    assert (image.source, image.licence) == ("registry.image=registry.example/engine:1", "Apache-2.0")
+    (served,) = plan.serving
+    assert served.memory is None
+    assert served.arguments[:2] == ("--served-model-name", "tiny")
+
+
+def test_a_fresh_lock_is_current(path: Path) -> None:
+    lock(path)
+    plan = plan_definition(path)
+    assert plan.state == "current"
+    assert set(states(plan).values()) == {"current"}
+
+
+def test_a_changed_section_makes_its_entry_stale(path: Path) -> None:
+    lock(path)
+    path.write_text(DEFINITION.replace("engine:1", "engine:2"))
+    plan = plan_definition(path)
+    assert plan.state == "stale"
+    assert states(plan) == {"weights/tiny": "current", "images/engine": "stale"}
+
+
+def test_a_changed_head_makes_the_lock_stale_and_no_entry(path: Path) -> None:
+    lock(path)
+    path.write_text(DEFINITION.replace("max_num_seqs: 4", "max_num_seqs: 5"))
+    plan = plan_definition(path)
+    assert plan.state == "stale"
+    assert set(states(plan).values()) == {"current"}
+
+
+def test_an_entry_that_is_not_locked_yet_is_absent(path: Path) -> None:
+    lock(path, leave_out="images/engine")
+    plan = plan_definition(path)
+    assert plan.state == "stale"
+    assert states(plan) == {"weights/tiny": "current", "images/engine": "absent"}
+
+
+def test_an_entry_that_the_definition_has_dropped_makes_the_lock_stale(path: Path) -> None:
+    lock(path, also="weights/gone")
+    plan = plan_definition(path)
+    assert plan.state == "stale"
+    assert plan.dropped == ("weights/gone",)
+
+
+def test_a_lock_is_shown_by_itself(path: Path) -> None:
+    lock(path)
+    plan = plan_lock(lock_path(path))
+    assert [artifact.id for artifact in plan.artifacts] == ["weights/tiny", "images/engine"]
+    assert [file.size for artifact in plan.artifacts if artifact.locked for file in artifact.locked.files] == [10, 10]
+    assert [served.name for served in plan.serving] == ["tiny"]
+
+
+def test_a_broken_lock_is_an_error_and_not_an_absent_one(path: Path) -> None:
+    lock_path(path).write_text("schema: appliance.lock/v1\n")
+    with pytest.raises(BadInput) as caught:
+        plan_definition(path)
+    assert caught.value.reference == "lock-value"
