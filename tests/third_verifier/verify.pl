@@ -131,8 +131,11 @@ sub kind ($der) {
 
 sub on_curve ($der) {
     unpack('H54', $der) eq '3059301306072a8648ce3d020106082a8648ce3d03010703420004' or return 0;
-    write_file('key', $der);
-    return openssl(qw(pkey -pubin -inform DER -noout -in key));
+    state %known; # a chain names the same keys again and again
+    return $known{$der} //= do {
+        write_file('key', $der);
+        openssl(qw(pkey -pubin -inform DER -noout -in key)) ? 1 : 0;
+    };
 }
 
 # holds TYPE PAYLOAD SIGNATURE DER: whether the signature does; undef where this openssl cannot read the key.
