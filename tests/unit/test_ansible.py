@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.role_readmes import readme
+
 SITE = Path(__file__).parents[2] / "ansible" / "appliance_site"
 ROLES = sorted(path for path in (SITE / "roles").iterdir() if path.is_dir())
 INVENTORIES = sorted(path for path in (SITE / "inventories").iterdir() if path.is_dir())
@@ -74,6 +76,22 @@ def test_every_variable_is_described_with_its_default(role: Path) -> None:
     assert specification["short_description"]
     assert {name: option.get("default") for name, option in described.items()} == read(role / "defaults/main.yml")
     assert all(option["description"] and option["type"] for option in described.values())
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_the_readme_says_what_the_specification_says(role: Path) -> None:
+    assert (role / "README.md").read_text() == readme(role), "do: python -m tests.role_readmes"
+
+
+def test_what_a_role_takes_for_another_ones_default_is_that() -> None:
+    defaults: dict[str, Any] = {}
+    for role in ROLES:
+        defaults |= read(role / "defaults/main.yml")
+    files = [path for role in ROLES for path in role.rglob("*") if path.suffix in {".yml", ".j2"}]
+    taken = {found for path in files for found in re.findall(r"(\w+) \| default\((\d+)\)", path.read_text())}
+    of_others = {(name, value) for name, value in taken if name in defaults}
+    assert {name for name, _ in of_others} >= {"depot_port", "depot_registry_port", "gateway_port"}
+    assert of_others == {(name, str(defaults[name])) for name, _ in of_others}
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
