@@ -86,6 +86,16 @@ def test_a_second_run_changes_nothing(operator: Operator, host: Host) -> None:
     assert operator.play()[HOST].changed == 0
 
 
+def test_one_role_can_run_alone(operator: Operator, host: Host) -> None:
+    """Those of a host whose work rests on others'."""
+    configuration = "/etc/appliance/gateway/clients.conf"
+    before = host.run(["cat", configuration])
+    assert operator.play("--tags", "egress,evidence")[HOST].changed == 0
+    host.run(["truncate", "--size=0", configuration])
+    assert operator.play("--tags", "gateway")[HOST].failed == 0
+    assert host.run(["cat", configuration]) == before
+
+
 # A model that does not answer ----------------------------------------------------------------
 
 
