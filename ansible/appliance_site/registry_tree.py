@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.artifacts.images.details import ImageDetails
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
 from appliance.model.jsonform import strict_json
 
@@ -32,11 +33,12 @@ class RegistryTree:
         manifest cannot be read.
         """
         for image in index.artifacts:
-            if image.kind == "images":
+            if image.kind == ImageDetails.kind:
                 self._add_image(image, bundle, f"{index.name}-{index.version}")
 
     def _add_image(self, image: BundleArtifact, bundle: Path, tag: str) -> None:
-        digest = image.details.get("manifest_digest", "").removeprefix("sha256:")
+        details = ImageDetails.of(image)
+        digest = details.manifest_digest.removeprefix("sha256:") if details else ""
         blobs = {file.sha256: bundle / file.path for file in image.files if "/blobs/sha256/" in file.path}
         if digest not in blobs:
             raise ValueError(f"image {image.name} does not hold its manifest {digest or '(none named)'}")

@@ -6,15 +6,16 @@ key, and never decides whether bytes are right: the sink does, by digest.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from appliance.artifacts.details import Details
 from appliance.errors import BadInput
 from appliance.model.base import Strict
-from appliance.model.documents.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.files import BundleFile
 from appliance.model.names import shown
 from appliance.model.progress import Progress
@@ -62,12 +63,28 @@ class Layout:
     """Where one artifact lies in the bundle.
 
     ``files`` all are in the sink; two artifacts may share one (a blob of two images).
-    ``details`` go to ``bundle.json`` for the site's roles.
+    ``details`` go to ``bundle.json``.
     """
 
     artifact: LockedArtifact
     files: tuple[BundleFile, ...]
-    details: dict[str, str] = field(default_factory=dict)
+    details: Details
+
+
+class ArtifactSection(Strict):
+    """One entry of a kind's section of a definition; ``licence`` as its publisher writes it, or in words."""
+
+    licence: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What an entry of a section comes to: everything of its entry in the lock that its kind finds out."""
+
+    source: dict[str, str]
+    files: tuple[LockedFile, ...] = ()
+    inputs: tuple[LockedFile, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Kind(Protocol):
@@ -78,13 +95,12 @@ class Kind(Protocol):
         """The key of the kind's section in a definition."""
 
     @property
-    def section(self) -> type[Strict]:
+    def section(self) -> type[ArtifactSection]:
         """The type of one entry of the section."""
 
-    def resolve(self, name: str, section: Any, context: Context) -> LockedArtifact:
+    def resolve(self, name: str, section: Any, context: Context) -> Resolved:
         """Online: replace every reference of ``section`` by digests and sizes.
 
-        ``definition`` of the result may be left as 64 zeros: the lock step fills it in.
         Raises BadInput for what does not exist, NotTrusted for what fails a check.
         """
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.artifacts import KINDS, Context
+from appliance.artifacts.base import Context
+from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.definition import Head
 from appliance.model.documents.lock import Lock, LockedArtifact

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.artifacts import Context
+from appliance.artifacts.base import ArtifactSection, Context, Kind
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
 from appliance.model.progress import Progress
@@ -88,22 +88,36 @@ def _is_current(section: Section, kept: LockedArtifact | None, context: Context,
     return True
 
 
+def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context: Context) -> LockedArtifact:
+    """The entry of a lock for one section, whose canonical JSON has the SHA-256 ``digest``."""
+    resolved = kind.resolve(name, section, context)
+    return LockedArtifact(
+        kind=kind.name,
+        name=name,
+        definition=digest,
+        licence=section.licence,
+        source=resolved.source,
+        warnings=resolved.warnings,
+        inputs=resolved.inputs,
+        files=resolved.files,
+    )
+
+
 def _resolve(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:
     try:
-        resolved = section.kind.resolve(section.name, section.content, context)
+        new = locked(section.kind, section.name, section.content, section.digest, context)
     except BadInput as error:
         if error.value:
             error.where = section.place(error.value)
         raise
-    new = resolved.model_copy(update={"definition": section.digest})
     for warning in new.warnings:
         context.progress.step(f"warning: {section.id}: {warning}")
     # What only describes the source (a date, an address) may move while no byte does:
     # keep the old words, so that a diff of two locks shows what really changed.
-    if kept and _told(kept) == _told(new):
+    if kept and _without_source(kept) == _without_source(new):
         return kept
     return new
 
 
-def _told(artifact: LockedArtifact) -> tuple[object, ...]:
+def _without_source(artifact: LockedArtifact) -> tuple[object, ...]:
     return artifact.definition, artifact.warnings, artifact.inputs, artifact.files

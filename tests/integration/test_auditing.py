@@ -25,6 +25,7 @@ from appliance.steps.log import export_head
 from appliance.steps.site.evidence import record_install
 from appliance.steps.switch import current_bundle
 from appliance.store.site import Site
+from tests.support.audits import image
 from tests.support.bundles import FILES, FIRST, SCRIPT, SECOND, STRANGER, Recipe, Written, key, keyid, root_document
 from tests.support.debian_root import DebianRoot, debian_root
 from tests.support.documents import DOCS, commands
@@ -49,7 +50,8 @@ openssl dgst -sha256 -keyform DER -verify $work/key.der -signature $work/sig $wo
 
 
 def index(value: dict[str, Any]) -> None:
-    value["artifacts"][0]["details"] = {"manifest_digest": IMAGE, "path": "models/tiny"}
+    value["artifacts"][0]["details"] = {"path": "models/tiny"}
+    value["artifacts"].append(image(IMAGE))
     value["serving"] = {"tiny-chat": _PROFILE}
 
 

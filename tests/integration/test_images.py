@@ -22,6 +22,7 @@ from appliance.store.cache import Cache
 from tests.support import tiny_images as tiny
 from tests.support.cut_line import CutLine
 from tests.support.documents import commands
+from tests.support.locking import lock_one
 from tests.support.registry import NEEDS, Registry, installed, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed, reason=NEEDS)]
@@ -76,7 +77,7 @@ def section(image: str, platform: str = "linux/amd64") -> ImagesSection:
 
 
 def lock(context: Context, image: str, name: str = "app", platform: str = "linux/amd64") -> LockedArtifact:
-    return KIND.resolve(name, section(image, platform), context)
+    return lock_one(KIND, name, section(image, platform), context)
 
 
 def write_bundle(context: Context, folder: Path, *artifacts: LockedArtifact) -> tuple[Layout, ...]:
@@ -105,7 +106,7 @@ def test_a_tag_becomes_a_layout_that_stock_skopeo_pushes_with_the_same_digest(
     KIND.fetch(locked, context)
     (layout,) = write_bundle(context, tmp_path / "bundle", locked)
 
-    assert locked.source["manifest"] == layout.details["manifest_digest"] == image.digest
+    assert locked.source["manifest"] == layout.details.fields()["manifest_digest"] == image.digest
     assert locked.source["attached"] == "nothing"
     assert skopeo("inspect", "--raw", "oci:images:vllm-cpu", cwd=tmp_path / "bundle") == image.data
     published = commands("../README.md", "If you run a site (operator)")[2].splitlines()[1]
@@ -168,7 +169,7 @@ def test_a_manifest_in_dockers_form_is_carried_in_ocis_over_the_same_blobs(
     assert evidence.read_bytes() == image.data
     target = f"{registry.address}/site/app"
     skopeo("copy", "oci:images:app", f"docker://{target}:1.0", cwd=tmp_path / "bundle")
-    assert skopeo("inspect", "--raw", f"docker://{target}@{layout.details['manifest_digest']}", cwd=tmp_path)
+    assert skopeo("inspect", "--raw", f"docker://{target}@{layout.details.fields()['manifest_digest']}", cwd=tmp_path)
 
 
 def test_two_images_share_blobs_in_the_bundle_and_on_the_line(

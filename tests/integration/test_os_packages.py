@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages.kind import OsPackagesSection, flat_repository
+from appliance.artifacts.os_packages.repository import flat_repository
+from appliance.artifacts.os_packages.section import OsPackagesSection
 from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
@@ -25,6 +26,7 @@ from appliance.store.cache import Cache
 from appliance.tools import http
 from tests.support.debian_archive import NOW, Archive, SigningKey, build_deb, days_ago, served
 from tests.support.debian_host import APP, KIND, RESOLVE_AS_USER, SECURITY_FIX, World, host_apt_state, place, retire
+from tests.support.locking import lock_one
 from tests.support.umask import umask
 
 pytestmark = [
@@ -356,7 +358,7 @@ DEMO = ("docker-registry", "jq", "nftables", "nginx", "openssl", "podman")
 def debian(world: World, *packages: str) -> LockedArtifact:
     values = {"distribution": "debian", "suite": "trixie", "architecture": "amd64", "licence": "various"}
     section = OsPackagesSection.model_validate_json(json.dumps({**values, "packages": packages}))
-    return KIND.resolve("debian13", section, world.context)
+    return lock_one(KIND, "debian13", section, world.context)
 
 
 def test_the_distributions_keyring_vouches_for_debian_13(world: World) -> None:

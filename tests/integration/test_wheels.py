@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from appliance.artifacts import Context, Layout
-from appliance.artifacts.wheels.kind import Wheels, WheelsSection
+from appliance.artifacts.base import Context, Layout
+from appliance.artifacts.wheels.kind import Wheels
+from appliance.artifacts.wheels.section import WheelsSection
 from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
+from tests.support.locking import lock_one
 from tests.support.simple_index import SimpleIndex, serving
 from tests.support.wheels import members, pack, write_wheel
 from tests.unit.tools.test_flit import write_project
@@ -55,7 +57,7 @@ def index(served: SimpleIndex, *packages: str) -> dict[str, Any]:
 
 
 def locked(context: Context, **fields: Any) -> LockedArtifact:
-    return KIND.resolve("control", section(**fields), context)
+    return lock_one(KIND, "control", section(**fields), context)
 
 
 def names(artifact: LockedArtifact) -> list[str]:
@@ -132,7 +134,7 @@ def test_a_set_is_locked_fetched_and_installed(json_form: bool, serve: Any, cont
         f"wheels/control/{lib.name}",
         "wheels/control/requirements.txt",
     ]
-    assert layout.details == {"python": "3.13", "platform": "x86_64-manylinux_2_41", "exclude": "left-out"}
+    assert layout.details.fields() == {"python": "3.13", "platform": "x86_64-manylinux_2_41", "exclude": "left-out"}
     lines = (tmp_path / "bundle" / "wheels" / "control" / "requirements.txt").read_text().splitlines()
     assert lines[1] == f"example-lib==1.4 --hash=sha256:{digest}"
     for_target = ["--python-version", "3.13", "--platform", "manylinux_2_41_x86_64", "--platform"]

@@ -21,13 +21,19 @@ WEIGHTS = hashlib.sha256(
 ).hexdigest()
 
 
+def image(digest: str) -> dict[str, Any]:
+    """An image that a bundle names, of which it carries nothing."""
+    details = {"manifest_digest": digest}
+    return {"kind": "images", "name": "tiny", "licence": "MIT", "source": {}, "details": details, "files": []}
+
+
 def full(number: str = "1.0.0", **changes: object) -> Recipe:
     """The small bundle, with what hosts are compared with."""
-    details = {"manifest_digest": IMAGE, "path": "models/tiny"}
 
     def index(value: dict[str, Any]) -> None:
         value["version"] = number
-        value["artifacts"][0]["details"] = details
+        value["artifacts"][0]["details"] = {"path": "models/tiny"}
+        value["artifacts"].append(image(IMAGE))
 
     files = {**FILES, "os/debian13/Packages": PACKAGES}
     return version(number, files=files, index=index).but(**changes)

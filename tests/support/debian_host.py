@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages.kind import OsPackages, OsPackagesSection
+from appliance.artifacts.os_packages.kind import OsPackages
+from appliance.artifacts.os_packages.section import OsPackagesSection
 from appliance.model.documents.lock import LockedArtifact
 from appliance.store.cache import Cache
 from tests.support.debian_archive import NOW, Archive
+from tests.support.locking import lock_one
 
 KIND = OsPackages()
 
@@ -20,12 +22,15 @@ RESOLVE_AS_USER = """
 import os, sys
 from pathlib import Path
 from appliance.artifacts.base import Context
-from appliance.artifacts.os_packages.kind import OsPackages, OsPackagesSection
+from appliance.artifacts.os_packages.kind import OsPackages
+from appliance.artifacts.os_packages.section import OsPackagesSection
 from appliance.model.progress import Silent
+from appliance.steps.lock import locked
 from appliance.store.cache import Cache
 folder = Path(sys.argv[1])
 context = Context(folder, Cache(folder / "cache of a user"), Silent())
-artifact = OsPackages().resolve("hosts", OsPackagesSection.model_validate_json(sys.argv[2]), context)
+section = OsPackagesSection.model_validate_json(sys.argv[2])
+artifact = locked(OsPackages(), "hosts", section, "0" * 64, context)
 OsPackages().fetch(artifact, context)
 print(os.geteuid(), len(artifact.files))
 """
@@ -61,7 +66,7 @@ class World:
         return OsPackagesSection.model_validate_json(json.dumps(values))
 
     def lock(self, *packages: str, **changes: object) -> LockedArtifact:
-        return KIND.resolve("hosts", self.section(*packages, **changes), self.context)
+        return lock_one(KIND, "hosts", self.section(*packages, **changes), self.context)
 
 
 def place(world: World, artifact: LockedArtifact) -> Path:
@@ -72,7 +77,7 @@ def place(world: World, artifact: LockedArtifact) -> Path:
         target = world.folder / "bundle" / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(world.cache.path(file).read_bytes())
-    return world.folder / "bundle" / layout.details["repository"]
+    return world.folder / "bundle" / layout.details.fields()["repository"]
 
 
 def host_apt_state() -> dict[str, int]:

@@ -18,6 +18,7 @@ from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support.hub import Hub
+from tests.support.locking import lock_one
 
 KIND = Weights()
 NAME = "tiny/model"
@@ -47,7 +48,7 @@ def context_in(folder: Path) -> Context:
 def lock(context: Context, *, allow: dict[str, str] | None = None, **more: Any) -> LockedArtifact:
     """Lock the repository NAME; ``more`` are keys of ``huggingface``."""
     fields = {"huggingface": {"repo": NAME, **more}, "licence": "Apache-2.0", "allow": allow or {}}
-    return KIND.resolve("tiny", WeightsSection.model_validate_json(json.dumps(fields)), context)
+    return lock_one(KIND, "tiny", WeightsSection.model_validate_json(json.dumps(fields)), context)
 
 
 def refusal(context: Context, **more: Any) -> ApplianceError:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.artifacts.kinds import KINDS
+
 PACKAGE = Path(__file__).parents[2] / "appliance"
 
 # What each layer may import beside itself, the standard library and other people's packages.
@@ -33,6 +35,7 @@ KIND_NAMES = {"weights", "images", "wheels", "os-packages"}
 KIND_BLIND = ("model", "formats", "store", "trust")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SITE_MODULES = sorted((PACKAGE.parent / "ansible/appliance_site").rglob("*.py"))
 
 
 def layer(module: Path) -> str:
@@ -81,6 +84,23 @@ def test_the_bootstrap_needs_nothing_but_python(module: Path) -> None:
 def test_only_the_kinds_and_what_uses_them_name_a_kind(module: Path) -> None:
     texts = {node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant)}
     assert not texts & KIND_NAMES
+
+
+def test_every_kind_has_a_folder_of_one_form() -> None:
+    folders = {path.name: path for path in (PACKAGE / "artifacts").iterdir() if (path / "__init__.py").exists()}
+    assert {name.replace("_", "-") for name in folders} == KIND_NAMES == {kind.name for kind in KINDS}
+    for folder in folders.values():
+        assert {"section.py", "details.py", "kind.py"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("module", [*MODULES, *SITE_MODULES], ids=str)
+def test_only_a_kind_asks_the_details_of_its_artifacts_by_key(module: Path) -> None:
+    asked = {
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(".details")
+    }
+    assert asked <= {"self.details[key]"}  # what the type of bundle.json checks itself
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -4,7 +4,6 @@ They only interpret: the bundle was verified when it was imported, and is read w
 types of the appliance package itself.
 """
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from pydantic import Field, TypeAdapter, ValidationError
 
+from appliance.artifacts.details import Details
+from appliance.artifacts.images.details import ImageDetails
+from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
@@ -23,6 +25,7 @@ from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Details)
 
 
 class Client(Strict):
@@ -106,9 +109,8 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
             f"vllm_devices gives {name} {len(devices)} GPUs, and its signed profile takes {profile.gpus}",
             f"list {profile.gpus} numbers of GPUs, or leave {name} out" if profile.gpus else f"leave {name} out",
         )
-    image = _artifact(bundle, "images", profile.image)
-    weights = _artifact(bundle, "weights", profile.weights)
-    files = _files(weights)
+    image, of_image = _artifact(bundle, ImageDetails, profile.image)
+    weights, of_weights = _artifact(bundle, WeightsDetails, profile.weights)
     return {
         "name": name,
         "task": profile.task,
@@ -116,12 +118,12 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "memory_utilization": profile.gpu_memory_utilization,
         "devices": list(devices),
         "arguments": list(arguments(profile, name)),
-        "image": f"{image.name}@{image.details['manifest_digest']}",
+        "image": f"{image.name}@{of_image.manifest_digest}",
         "weights": weights.name,
         "weights_bytes": sum(file.size for file in weights.files),
-        "in_bundle": weights.details["path"],
-        "in_store": f"{weights.name}-{_digest(files)[:16]}",
-        "files": files,
+        "in_bundle": of_weights.path,
+        "in_store": f"{weights.name}-{of_weights.list_digest(weights)[:16]}",
+        "files": [{"path": path, "sha256": digest} for path, digest in of_weights.files(weights)],
         "bundle": f"{bundle.name}-{bundle.version}",
     }
 
@@ -147,25 +149,12 @@ def units_beside(model: Mapping[str, object]) -> list[dict[str, object]]:
     return [{"template": template, "path": f"/etc/systemd/system/{file}"} for template, file in files.items()]
 
 
-def _files(artifact: BundleArtifact) -> list[dict[str, str]]:
-    root = f"{artifact.details['path']}/"
-    return [
-        {"path": file.path.removeprefix(root), "sha256": file.sha256}
-        for file in artifact.files
-        if file.path.startswith(root)
-    ]
-
-
-def _digest(files: Iterable[dict[str, str]]) -> str:
-    return hashlib.sha256("".join(f"{file['sha256']}  {file['path']}\n" for file in files).encode()).hexdigest()
-
-
-def _artifact(bundle: BundleIndex, kind: str, name: str) -> BundleArtifact:
+def _artifact(bundle: BundleIndex, of_kind: type[D], name: str) -> tuple[BundleArtifact, D]:
     for artifact in bundle.artifacts:
-        if (artifact.kind, artifact.name) == (kind, name):
-            return artifact
+        if artifact.name == name and (details := of_kind.of(artifact)):
+            return artifact, details
     raise _error(
-        f"bundle {bundle.name} {bundle.version} has no {kind} {name}, which one of its serving profiles names",
+        f"bundle {bundle.name} {bundle.version} has no {of_kind.kind} {name}, which one of its serving profiles names",
         "serve other models (appliance_models), and tell those who signed the bundle",
     )
 

@@ -18,18 +18,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from appliance.artifacts.base import Context, lock_source
+from appliance.artifacts.base import Context, Resolved, lock_source
+from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.images.layer import normalise
 from appliance.artifacts.images.section import ContainerfileOrigin, ImagesSection
 from appliance.artifacts.images.source import ImageBlobs
-from appliance.artifacts.os_packages.kind import fetch_packages, flat_repository, resolve_packages
-from appliance.artifacts.wheels.kind import (
-    ResolvedWheels,
-    check_projects,
-    fetch_wheels,
-    requirements_text,
-    resolve_wheels,
-)
+from appliance.artifacts.os_packages.repository import flat_repository
+from appliance.artifacts.os_packages.sources import fetch_packages, resolve_packages
+from appliance.artifacts.wheels.requirements import requirements_text
+from appliance.artifacts.wheels.sources import ResolvedWheels, check_projects, fetch_wheels, resolve_wheels
 from appliance.errors import BadInput, Failed, Stale
 from appliance.formats.oci import OCI_MANIFEST, Descriptor, Manifest, Platform, parse_document
 from appliance.model.documents.lock import LockedArtifact, LockedFile
@@ -54,7 +51,7 @@ class ContainerfileImages:
 
     type: ClassVar[str] = "containerfile"
 
-    def resolve(self, name: str, section: ImagesSection, context: Context) -> LockedArtifact:
+    def resolve(self, name: str, section: ImagesSection, context: Context) -> Resolved:
         """See ``ImageSource.resolve``."""
         source = section.containerfile
         if source is None:
@@ -67,11 +64,7 @@ class ContainerfileImages:
             *_below(_DEBS, packages.files),
             *_below(_WHEELS, wheels.files),
         )
-        return LockedArtifact(
-            kind="images",
-            name=name,
-            definition="0" * 64,
-            licence=section.licence,
+        return Resolved(
             source={
                 "type": self.type,
                 "context": source.context,
@@ -113,7 +106,7 @@ class ContainerfileImages:
         return ImageBlobs(
             manifest=Descriptor(OCI_MANIFEST, digest, content.size, Platform.parse(platform)),
             blobs=(content, *manifest.blobs),
-            details={"manifest_digest": digest, "platform": platform},
+            details=ImageDetails(manifest_digest=digest, platform=platform),
         )
 
 

@@ -11,8 +11,9 @@ is the business of their sources, each in a file of its own.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import Context, Layout
+from appliance.artifacts.base import Context, Layout, Resolved
 from appliance.artifacts.images.containerfile import ContainerfileImages
+from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.images.registry import RegistryImages
 from appliance.artifacts.images.section import ImagesSection
 from appliance.artifacts.images.source import BLOBS, ImageBlobs, ImageSource
@@ -30,10 +31,10 @@ _EVIDENCE = "evidence/images"
 class Images:
     """See ``Kind``."""
 
-    name: ClassVar[str] = "images"
+    name: ClassVar[str] = ImageDetails.kind
     section: ClassVar[type[ImagesSection]] = ImagesSection
 
-    def resolve(self, name: str, section: ImagesSection, context: Context) -> LockedArtifact:
+    def resolve(self, name: str, section: ImagesSection, context: Context) -> Resolved:
         """See ``Kind.resolve``; the section's source does it."""
         return _source(section.source_type, f"{self.name}/{name}").resolve(name, section, context)
 
@@ -72,7 +73,7 @@ def _layout(artifact: LockedArtifact, image: ImageBlobs, sink: Sink) -> Layout:
         *_blobs(folder, image.evidence_blobs),
         *_heads(folder, image.evidence, sink),
     )
-    return Layout(artifact, files, dict(image.details))
+    return Layout(artifact, files, image.details)
 
 
 def _blobs(folder: str, contents: Iterable[Content]) -> Iterable[BundleFile]:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from appliance.artifacts.base import Context
+from appliance.artifacts.base import Context, Resolved
+from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.images.documents import Document, Upstream, choose, refused
 from appliance.artifacts.images.section import ImageReference, ImagesSection, RegistryOrigin
 from appliance.artifacts.images.source import BLOBS, ImageBlobs
@@ -35,7 +36,7 @@ class RegistryImages:
 
     type: ClassVar[str] = "registry"
 
-    def resolve(self, name: str, section: ImagesSection, context: Context) -> LockedArtifact:
+    def resolve(self, name: str, section: ImagesSection, context: Context) -> Resolved:
         """See ``ImageSource.resolve``.
 
         Raises BadInput (``image-missing``, ``image-platform``, and what ``tools.skopeo``
@@ -55,14 +56,7 @@ class RegistryImages:
             attached={name: document.digest for name, document in upstream.attached.items()},
         )
         context.progress.step(f"{reference}: {upstream.manifest.digest}, {len(upstream.attached)} documents attached")
-        return LockedArtifact(
-            kind="images",
-            name=name,
-            definition="0" * 64,
-            licence=section.licence,
-            source=origin.as_fields(),
-            files=upstream.files(),
-        )
+        return Resolved(source=origin.as_fields(), files=upstream.files())
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``ImageSource.check_local``: there is nothing of it on this host."""
@@ -97,11 +91,11 @@ class RegistryImages:
             blobs=upstream.image_contents(),
             evidence={name: document.descriptor for name, document in upstream.evidence().items()},
             evidence_blobs=upstream.evidence_contents(),
-            details={
-                "manifest_digest": carried.digest,
-                "platform": origin.platform,
-                "upstream_digest": origin.index or origin.manifest,
-            },
+            details=ImageDetails(
+                manifest_digest=carried.digest,
+                platform=origin.platform,
+                upstream_digest=origin.index or origin.manifest,
+            ),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from appliance.artifacts.base import ArtifactSection
 from appliance.formats.oci import Platform, check_digest
 from appliance.model.base import Strict
 from appliance.model.documents.package_set import Architecture, PackageName, PackageSet
@@ -98,7 +99,7 @@ class ContainerfileSource(Strict):
     wheels: WheelSet | None = None
 
 
-class ImagesSection(Strict):
+class ImagesSection(ArtifactSection):
     """One entry under ``images``: exactly one source, and the licence's name as the publisher writes it."""
 
     registry: RegistrySource | None = None

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from appliance.artifacts.base import Context
+from appliance.artifacts.base import Context, Resolved
+from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.images.section import ImagesSection
 from appliance.formats.oci import Descriptor
 from appliance.model.documents.lock import LockedArtifact
@@ -25,9 +26,9 @@ class ImageBlobs:
 
     manifest: Descriptor
     blobs: tuple[Content, ...]
+    details: ImageDetails
     evidence: Mapping[str, Descriptor] = field(default_factory=dict)
     evidence_blobs: tuple[Content, ...] = ()
-    details: Mapping[str, str] = field(default_factory=dict)
 
 
 class ImageSource(Protocol):
@@ -35,8 +36,8 @@ class ImageSource(Protocol):
 
     type: ClassVar[str]
 
-    def resolve(self, name: str, section: ImagesSection, context: Context) -> LockedArtifact:
-        """See ``Kind.resolve``.  The artifact's kind is ``images``."""
+    def resolve(self, name: str, section: ImagesSection, context: Context) -> Resolved:
+        """See ``Kind.resolve``."""
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.check_local``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from appliance.artifacts.base import Context
 from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.section import DirectoryOrigin
-from appliance.artifacts.weights.source import Resolved
+from appliance.artifacts.weights.source import ResolvedWeights
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.limits import MAX_WEIGHTS_FILES
@@ -31,7 +31,7 @@ class Directory:
 
     leave_out = "move it out of the directory"
 
-    def resolve(self, source: str, gate: Gate, context: Context) -> Resolved:
+    def resolve(self, source: str, gate: Gate, context: Context) -> ResolvedWeights:
         """Hash and keep every file of the directory."""
         with _opened(source, context) as tree:
             sizes, others = _listing(tree)
@@ -40,7 +40,7 @@ class Directory:
             gate.check_names(sorted(sizes), {path: _NO_FILE[kind] for path, kind in others.items()})
             read = dict(tree.contents(sorted(sizes), f"Reading {source}", keep=sizes))
         files = (LockedFile(path=path, sha256=read[path].sha256, size=read[path].size) for path in sorted(read))
-        return Resolved(DirectoryOrigin(directory=source), tuple(files))
+        return ResolvedWeights(DirectoryOrigin(directory=source), tuple(files))
 
     def check_local(self, origin: DirectoryOrigin, artifact: LockedArtifact, context: Context) -> None:
         """Compare the directory with the lock.  Raises Stale."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from appliance.artifacts.base import Context
 from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.section import HuggingFaceOrigin, HuggingFaceSource
-from appliance.artifacts.weights.source import Resolved, select
+from appliance.artifacts.weights.source import ResolvedWeights, select
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.tools.download import download
@@ -27,7 +27,7 @@ class HuggingFace:
 
     leave_out = "leave it out with exclude: [PATTERN]"
 
-    def resolve(self, source: HuggingFaceSource, gate: Gate, context: Context) -> Resolved:
+    def resolve(self, source: HuggingFaceSource, gate: Gate, context: Context) -> ResolvedWeights:
         """Ask the hub for commit, files and digests, and fetch the small files."""
         hub = _hub()
         commit = hub.commit(source.repo, source.revision)
@@ -49,7 +49,7 @@ class HuggingFace:
 
             with ThreadPoolExecutor(_PARALLEL) as pool:
                 files = tuple(pool.map(lock, (listed[path] for path in taken)))
-        return Resolved(HuggingFaceOrigin(repo=source.repo, revision=source.revision, commit=commit), files)
+        return ResolvedWeights(HuggingFaceOrigin(repo=source.repo, revision=source.revision, commit=commit), files)
 
     def check_local(self, origin: HuggingFaceOrigin, artifact: LockedArtifact, context: Context) -> None:
         """There is nothing of it on this host."""

@@ -8,7 +8,8 @@ gate, by name before they are fetched and by their bytes each time before they a
 from collections.abc import Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import Context, Layout, lock_source
+from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, lock_source
+from appliance.artifacts.weights.details import WeightsDetails
 from appliance.artifacts.weights.directory import Directory
 from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.hub import HuggingFace
@@ -16,21 +17,19 @@ from appliance.artifacts.weights.section import Origin, WeightsSection, read_sou
 from appliance.artifacts.weights.source import Source
 from appliance.artifacts.weights.wheel import Wheel
 from appliance.errors import BadInput
-from appliance.model.base import Strict
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.files import BundleFile
 
 _SOURCES: dict[str, Source] = {"huggingface": HuggingFace(), "wheel": Wheel(), "directory": Directory()}
-_UNSET_DIGEST = "0" * 64
 
 
 class Weights:
     """The kind ``weights``."""
 
-    name: ClassVar[str] = "weights"
-    section: ClassVar[type[Strict]] = WeightsSection
+    name: ClassVar[str] = WeightsDetails.kind
+    section: ClassVar[type[ArtifactSection]] = WeightsSection
 
-    def resolve(self, name: str, section: WeightsSection, context: Context) -> LockedArtifact:
+    def resolve(self, name: str, section: WeightsSection, context: Context) -> Resolved:
         """See Kind.  Files that are there already pass the gate by their bytes here."""
         key, chosen = next((key, getattr(section, key)) for key in _SOURCES if getattr(section, key) is not None)
         gate = Gate(f"{self.name}/{name}", section.allow, _SOURCES[key].leave_out)
@@ -38,11 +37,7 @@ class Weights:
         gate.check_bytes(resolved.files, context.sink, complete=False)
         if not any(file.path.endswith(".safetensors") or file.path in section.allow for file in resolved.files):
             raise BadInput("weights-empty", "there is no safetensors file in the source", where=gate.where)
-        return LockedArtifact(
-            kind=self.name,
-            name=name,
-            definition=_UNSET_DIGEST,
-            licence=section.licence,
+        return Resolved(
             source=source_fields(resolved.origin, section.allow),
             warnings=resolved.warnings,
             inputs=resolved.inputs,
@@ -66,14 +61,14 @@ class Weights:
     def lay_out(
         self, artifacts: Sequence[LockedArtifact], context: Context
     ) -> tuple[tuple[Layout, ...], tuple[BundleFile, ...]]:
-        """See Kind.  ``details`` has the directory of the model under ``path``."""
+        """See Kind."""
         layouts = []
         for artifact in artifacts:
             folder = f"models/{artifact.name}"
             files = tuple(
                 BundleFile(path=f"{folder}/{file.path}", sha256=file.sha256, size=file.size) for file in artifact.files
             )
-            layouts.append(Layout(artifact, files, {"path": folder}))
+            layouts.append(Layout(artifact, files, WeightsDetails(path=folder)))
         return tuple(layouts), ()
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, Field, model_validator
 
+from appliance.artifacts.base import ArtifactSection
 from appliance.formats.git import Commit
 from appliance.model.addresses import PYPI, check_server
 from appliance.model.base import Strict
@@ -96,7 +97,7 @@ class WheelSource(Selection):
     index: Server = PYPI
 
 
-class WeightsSection(Strict):
+class WeightsSection(ArtifactSection):
     """One entry under ``weights``.
 
     ``licence`` is its name as the publisher writes it.  ``allow`` maps the path of a file

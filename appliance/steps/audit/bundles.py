@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.artifacts.images.details import ImageDetails
+from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, NotTrusted
 from appliance.formats.deb_repository import parse_stanza
 from appliance.model.documents.audit import (
@@ -24,7 +26,7 @@ from appliance.model.documents.audit import (
     note,
     problem,
 )
-from appliance.model.documents.bundle import ROOTS, BundleArtifact, Statement
+from appliance.model.documents.bundle import ROOTS, Statement
 from appliance.model.documents.lock import Lock, LockedFile
 from appliance.model.files import BundleFile
 from appliance.model.limits import MAX_ENVELOPE, MAX_INDEX, MAX_YAML
@@ -71,8 +73,8 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         told=_told(path, bundle, lock, sizes, current=current),
         statement=bundle.statement,
         chain=chain,
-        images=frozenset(one.details["manifest_digest"] for one in artifacts if "manifest_digest" in one.details),
-        weights=frozenset(_list_digest(one) for one in artifacts if "path" in one.details),
+        images=frozenset(image.manifest_digest for one in artifacts if (image := ImageDetails.of(one))),
+        weights=frozenset(weights.list_digest(one) for one in artifacts if (weights := WeightsDetails.of(one))),
         packages=packages,
     )
 
@@ -207,14 +209,6 @@ def _root(root: Root) -> AuditedRoot:
         revoked=document.revoked,
         signed_by=tuple(keyid for keyid, _ in root.envelope.signatures),
     )
-
-
-def _list_digest(artifact: BundleArtifact) -> str:
-    """SHA-256 of the list that a host checks weights by: lines of SHA256SUMS, paths below the artifact's own."""
-    top = f"{artifact.details['path']}/"
-    files = [file for file in artifact.files if file.path.startswith(top)]
-    lines = "".join(f"{file.sha256}  {file.path.removeprefix(top)}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _lock(tree: Tree, bundle: VerifiedBundle) -> Lock | None:

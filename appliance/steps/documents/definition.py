@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from appliance.artifacts import KINDS, Kind
+from appliance.artifacts.base import ArtifactSection, Kind
+from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput
-from appliance.model.base import Strict
 from appliance.model.documents.definition import Head
 from appliance.model.documents.lock import Lock
 from appliance.model.names import check_name, is_seen
@@ -28,7 +28,7 @@ class Section:
 
     kind: Kind
     name: str
-    content: Strict
+    content: ArtifactSection
     digest: str
     file: YamlFile
 

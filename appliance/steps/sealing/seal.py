@@ -19,7 +19,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from appliance.artifacts import KINDS, Context
+from appliance.artifacts.base import Context
+from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.documents.bundle import (
     BUNDLE_SCHEMA,
@@ -79,7 +80,7 @@ def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
                 name=layout.artifact.name,
                 licence=layout.artifact.licence,
                 source=layout.artifact.source,
-                details=layout.details,
+                details=layout.details.fields(),
                 files=tuple(sorted(layout.files, key=lambda file: file.path)),
             )
             for layout in layouts

@@ -50,7 +50,7 @@ def test_all_images_lie_in_one_layout_under_their_names(context: Context) -> Non
         ("two", two.digest),
     ]
     assert json.loads(heads["images/oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
-    assert layouts[0].details == {
+    assert layouts[0].details.fields() == {
         "manifest_digest": two.digest,
         "platform": "linux/amd64",
         "upstream_digest": two.digest,

@@ -17,6 +17,7 @@ from appliance.errors import ApplianceError, BadInput, Stale
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Progress, Silent, Task
 from appliance.store.cache import Cache
+from tests.support.locking import lock_one
 from tests.support.weights import model_files
 
 KIND = Weights()
@@ -56,7 +57,7 @@ def context(base: Path, cache: str = "cache", progress: Progress | None = None, 
 
 def lock(context: Context, directory: str = "model", **more: Any) -> LockedArtifact:
     fields = {"directory": directory, "licence": "CC0-1.0", **more}
-    return KIND.resolve("tiny", WeightsSection.model_validate_json(json.dumps(fields)), context)
+    return lock_one(KIND, "tiny", WeightsSection.model_validate_json(json.dumps(fields)), context)
 
 
 def kept(context: Context) -> list[bytes]:

@@ -13,6 +13,7 @@ from appliance.errors import ApplianceError, BadInput, Stale
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
+from tests.support.locking import lock_one
 from tests.support.weights import model_files, pack, shard
 
 KIND = Weights()
@@ -35,7 +36,7 @@ def write(context: Context, files: Mapping[str, bytes], folder: str = "model") -
 
 def lock(context: Context, folder: str = "model", allow: dict[str, str] | None = None) -> LockedArtifact:
     fields: dict[str, Any] = {"directory": folder, "licence": "CC0-1.0", "allow": allow or {}}
-    return KIND.resolve("tiny", WeightsSection.model_validate_json(json.dumps(fields)), context)
+    return lock_one(KIND, "tiny", WeightsSection.model_validate_json(json.dumps(fields)), context)
 
 
 def refusal(context: Context, **options: Any) -> ApplianceError:
@@ -56,7 +57,7 @@ def test_a_directory_is_locked_fetched_and_laid_out(context: Context) -> None:
     assert artifact.source == {"type": "directory", "directory": "model"}
     assert artifact.licence == "CC0-1.0"
     assert shared == ()
-    assert layout.details == {"path": "models/tiny"}
+    assert layout.details.fields() == {"path": "models/tiny"}
     assert {file.path: context.sink.path(file).read_bytes() for file in layout.files} == {
         f"models/tiny/{path}": data for path, data in files.items()
     }

@@ -15,6 +15,7 @@ from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support.index import Index, wheel
+from tests.support.locking import lock_one
 from tests.support.weights import model_files
 
 KIND = Weights()
@@ -40,7 +41,7 @@ def members(files: Mapping[str, bytes]) -> dict[str | zipfile.ZipInfo, bytes]:
 def lock(index: Index, context: Context, **more: Any) -> LockedArtifact:
     fields = {"requirement": "tiny-model==1.0", "path": "tiny_model/data", "index": index.url, **more}
     section = WeightsSection.model_validate_json(json.dumps({"wheel": fields, "licence": "Apache-2.0"}))
-    return KIND.resolve("tiny", section, context)
+    return lock_one(KIND, "tiny", section, context)
 
 
 def refusal(index: Index, context: Context, **more: Any) -> ApplianceError:

@@ -24,7 +24,7 @@ from appliance.steps.verify import read_trusted
 from appliance.store.log import Log
 from appliance.store.site import Site
 from tests.corpus.builder.changes import change
-from tests.support.audits import IMAGE, WEIGHTS, flipped_file, found, full, install
+from tests.support.audits import IMAGE, WEIGHTS, flipped_file, found, full, image, install
 from tests.support.bundles import (
     FILES,
     FIRST,
@@ -238,7 +238,7 @@ def test_image_and_weights_of_different_bundles(site: Site, materials: Materials
     other = f"sha256:{'8' * 64}"
     second = full("2.0.0", index=put("version", "2.0.0")).but(
         index=lambda value: value.update(
-            version="2.0.0", artifacts=[{**value["artifacts"][0], "details": {"manifest_digest": other}}]
+            version="2.0.0", artifacts=[image(other)], shared=[*value["shared"], *value["artifacts"][0]["files"]]
         )
     )
     written = second.write(tmp_path / "2")
