@@ -2,7 +2,7 @@
 
 The wanted state comes as JSON on standard input (``Wanted``); one line of JSON on
 standard output says what changed, or with ``--check`` what would, which clients' certificates
-were issued and which end soon.
+were issued and which end soon, and the serial numbers of what is revoked.
 
 * A private key is never overwritten while its certificate serves, and is for root alone.
 * A host's certificate is renewed when it is about to expire or its names have changed.  A
@@ -191,6 +191,10 @@ class Authority:
         until = old.next_update_utc
         return until is not None and until > self.now + timedelta(days=self.wanted.renew_days)
 
+    def revoked(self) -> dict[str, list[str]]:
+        """Serial numbers, in hexadecimal, of all that was issued to each name that is to be revoked."""
+        return {name: sorted(f"{serial:x}" for serial in self._serials_of({name})) for name in self.wanted.revoked}
+
     def _serials_of(self, names: set[str]) -> Iterator[int]:
         for path in (self.top / "issued").glob("*.pem"):
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
@@ -220,6 +224,7 @@ def main() -> int:
         "changed": authority.converge.changed,
         "expiring": authority.expiring,
         "issued": authority.issued,
+        "revoked": authority.revoked(),
     }
     print(json.dumps(answer))
     return 0

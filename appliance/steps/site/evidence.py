@@ -201,12 +201,16 @@ def record_install(site: Site, install: Install) -> bool:
 
 
 def record_removal(site: Site, removed: Removed) -> bool:
-    """Write down that a host was taken out; returns whether that is news since it was installed."""
+    """Write down that a host was taken out; returns whether that is news since it was installed.
+
+    One that was lost, or whose wipe was interrupted, may lose more later, which is news too.
+    """
     details = removed.model_dump(mode="json")
 
     def make(lines: Iterator[Line]) -> Details | None:
         last = _last_of_host(lines, removed.host)
-        return None if last and last.event == "remove" else details
+        same = last and last.event == "remove" and (last.details == details or not removed.files)
+        return None if same else details
 
     return Log(site.root).append_made("remove", make, time=now()) is not None
 

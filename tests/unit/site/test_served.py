@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.role_files import role_file
 
-SERVED = runpy.run_path(str(role_file("rehearsal", "served.py")))
+SERVED = runpy.run_path(str(role_file("gateway", "served.py")))
 NOW = datetime.now(UTC)
 
 

@@ -1,6 +1,7 @@
 """What a site writes down: after each thing that it did, and nothing that it did not."""
 
 import hashlib
+import json
 import stat
 from pathlib import Path
 
@@ -242,6 +243,19 @@ def test_a_host_that_was_taken_out_may_come_back(carried: Written, site: Site, t
     with pytest.raises(BadInput) as caught:
         add_removal(site, wiped, host="gpu1")
     assert caught.value.reference == "removal-malformed"
+
+
+def test_a_host_that_was_lost_is_written_down_again_when_it_was_found_and_wiped(
+    carried: Written, site: Site, tmp_path: Path
+) -> None:
+    take(carried, site)
+    wiped = tmp_path / "wiped.json"
+
+    def add(files: int) -> bool:
+        wiped.write_text(json.dumps({"certificates": ["1f"], "files": files, "bytes": files}))
+        return add_removal(site, wiped, host="gpu1")
+
+    assert [add(files) for files in (0, 0, 12, 12, 0, 1)] == [True, False, True, False, False, True]
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", OBSERVED.replace("nginx", "ngin\u00ff"), "[" * 99, '{"host":"x"}'])
