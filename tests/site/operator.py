@@ -20,6 +20,7 @@ from tests.site.plan import MEDIUM, NETWORK_V4, NETWORK_V6
 PROGRAMS = "/opt/appliance/current/bin"
 PLAYBOOKS = "/opt/appliance/current/playbooks"
 SITE = "site.yml"
+REHEARSAL = "rehearse.yml"
 INVENTORY = "/root/inventory"
 ROOT = "/root/root.json"
 # Other hosts call the depot by the name in /etc/hosts; in the inventory it has another.
