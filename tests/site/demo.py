@@ -17,7 +17,7 @@ import pytest
 
 from tests.site.course import Course
 from tests.site.hosts import CommandFailed, Host
-from tests.site.operator import CLIENT, CLIENTS, PROGRAMS, VARIABLES, Operator, playbook
+from tests.site.operator import CLIENT, CLIENTS, PROGRAMS, REHEARSAL, SITE, VARIABLES, Operator, playbook
 from tests.site.outside import EVERY_WAY_OUT
 from tests.site.plan import REPOSITORY
 from tests.site.probe import reached
@@ -77,6 +77,9 @@ def _tell(story: Story, name: str) -> None:
         _ask(story, operator, site.gpu1)
         story.step("Nothing gets out any more")
         _try_ways_out(story, site)
+        story.step("Rehearse, before users arrive: rotate, renew, boot, and see that all comes back")
+        rehearsed = _play(story, operator, REHEARSAL)
+        story.say(next(line for line in rehearsed.splitlines() if "All came back" in line).partition("msg: ")[2])
         story.end()
         _explain(story, site)
         site.wait_for_end()
@@ -91,9 +94,17 @@ def _set_up(story: Story, operator: Operator, root: Path) -> None:
 
     story.step("Playbook: the depot serves the bundle, gpu1 runs the models, all else is forbidden")
     operator.write_inventory(VARIABLES)
-    story.command("depot", playbook()[-1])
+    _play(story, operator, SITE)
+
+
+def _play(story: Story, operator: Operator, name: str) -> str:
+    """What the playbook said."""
+    argv = playbook(name=name)
+    story.command("depot", argv[-1])
     course = Course(on_begin=story.doing, on_end=story.did, on_wait=story.say)
-    _check(playbook(), operator.depot.follow(playbook(), course.line, timeout=1500))
+    done = operator.depot.follow(argv, course.line, timeout=1500)
+    _check(argv, done)
+    return done.stdout
 
 
 def _ask(story: Story, operator: Operator, gpu1: Host) -> None:
