@@ -20,6 +20,7 @@ from appliance.model.files import BundleFile
 from appliance.model.names import shown
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink
+from appliance.model.value_problem import first_problem
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class Context:
 
 def lock_source(artifact: str, error: ValueError | str) -> BadInput:
     """The error for an entry of a lock that is of no use for fetching; ``artifact`` is ``kind/name``."""
-    problem = str(error)
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
+    problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
     return BadInput(
         "lock-source",
         f"the lock has no valid source: {problem}",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.cli.output import JsonOption, TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
 from appliance.formats.pkcs11_uri import is_pkcs11_uri
@@ -31,7 +31,6 @@ WeightsOption = Annotated[
         help="Where each `directory:` of weights is looked for before it is looked for beside the definition.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance.cli.output import err, out_json, printable, show_text, size
+from appliance.cli.output import JsonOption, err, out_json, printable, show_text, size
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.model.serving.memory import GIB, MemoryPlan
 from appliance.steps.inspect import bundle as inspect_step
@@ -28,7 +28,7 @@ _STATE_STYLE = {"current": "green", "stale": "yellow", "absent": "yellow"}
 
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle (its directory), a definition or a lock.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what a bundle, a definition or a lock holds, without asking any source.
 

@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import err, out, out_json, printable
+from appliance.cli.output import JsonOption, err, out, out_json, printable
 from appliance.cli.signers import PassphraseFile, load_public_key, new_passphrase
 from appliance.steps import keys as keys_step
 from appliance.trust.keys import KeyType
 
 keys_app = typer.Typer(help="Make and read keys.", no_args_is_help=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 @keys_app.command("new")

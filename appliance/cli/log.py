@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import err, out, out_json, printable
-from appliance.cli.site import JsonOption, SiteOption
+from appliance.cli.output import JsonOption, err, out, out_json, printable
+from appliance.cli.site import SiteOption
 from appliance.model.documents.story import sentence
 from appliance.steps import log as log_step
 from appliance.store.site import DEFAULT_SITE, Site

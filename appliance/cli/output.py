@@ -9,8 +9,9 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -31,6 +32,8 @@ from appliance.model.names import shown
 from appliance.model.progress import Task
 
 _SHOWN_PROBLEMS = 20
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def err() -> Console:

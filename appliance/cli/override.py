@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import err, out, out_json, printable
+from appliance.cli.output import JsonOption, err, out, out_json, printable
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.steps import override as override_step
@@ -19,7 +19,6 @@ RootOption = Annotated[
     Path | None,
     typer.Option("--root", help="The newest root document, or its chain, whose release role has to sign."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 @override_app.command("new")

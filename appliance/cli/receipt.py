@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import err, out, out_json
+from appliance.cli.output import JsonOption, err, out, out_json
 from appliance.model.documents.story import verification_sentence
 from appliance.steps import receipt as receipt_step
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def receipt(

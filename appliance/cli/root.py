@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from appliance.cli.output import err, out, out_json, printable
+from appliance.cli.output import JsonOption, err, out, out_json, printable
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.errors import BadInput
@@ -30,7 +30,6 @@ RootThreshold = Annotated[
     int | None, typer.Option("--root-threshold", min=1, help="How many have to sign a root document.")
 ]
 Years = Annotated[int, typer.Option("--years", min=1, max=20, help="How long the document is valid.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 @root_app.command("new")

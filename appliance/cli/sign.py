@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import err, out, out_json
+from appliance.cli.output import JsonOption, err, out, out_json
 from appliance.cli.override import show_standing
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
@@ -18,6 +18,7 @@ from appliance.model.limits import MAX_ENVELOPE
 from appliance.steps import override as override_step
 from appliance.steps.root import sign_root
 from appliance.steps.sign import sign_bundle, sign_statement
+from appliance.store.disk import read_bounded
 from appliance.trust.keys import Signer
 
 
@@ -37,7 +38,7 @@ def sign(
         Path | None, typer.Option("--out", "-o", help="Where the signature file goes when signing a statement alone.")
     ] = None,
     passphrase_file: PassphraseFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Add signatures, now or later, made here or on another machine.
 
@@ -154,16 +155,8 @@ def _signatures(paths: Sequence[Path]) -> dict[str, object]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_ENVELOPE + 1)
-    except OSError as error:
-        raise BadInput(
-            "statement-unreadable",
-            f"the file cannot be read: {error.strerror}",
-            where=str(path),
-            hint="give a bundle, its statement.json or a root document, and files with signatures",
-        ) from None
+    hint = "give a bundle, its statement.json or a root document, and files with signatures"
+    return read_bounded(path, MAX_ENVELOPE, "statement-unreadable", hint=hint)
 
 
 def _payload_type(data: bytes) -> object:

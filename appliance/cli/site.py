@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.cli.output import JsonOption, TerminalProgress, err, out, out_json, printable, size
 from appliance.model.documents.override import Allowance
 from appliance.model.documents.state import SiteState
 from appliance.steps import import_bundle as import_step
@@ -31,7 +31,6 @@ OverrideOption = Annotated[
     Path | None,
     typer.Option("--override", help="What the signers allow this site to do with a bundle that is refused."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 def import_(

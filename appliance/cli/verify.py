@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.cli.output import TerminalProgress, err, out, out_json, printable, size
+from appliance.cli.output import JsonOption, TerminalProgress, err, out, out_json, printable, size
 from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
 from appliance.model.documents.policy import DEFAULT_POLICY, Profile, SitePolicy
@@ -37,7 +37,7 @@ def verify(
     site: Annotated[
         Path | None, typer.Option("--site", help="Write the result into this site's log, with a receipt of its own.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
     """Verify a bundle: root chain, policy, signatures, list, every file, nothing beside them.

@@ -70,6 +70,8 @@ MAX_LOG_LINE = 1 * MIB
 MAX_STATE = 16 * MIB
 # Of an override's reason, in characters: a person reads it.
 MAX_REASON = 500
+# Of a file with a key: ML-DSA-87 in PEM takes 7 KB.
+MAX_KEY = 1 * MIB
 
 # What definitions and locks name: a build holds these --------------------------------------
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 _SHOWN = 80  # characters of a value
 _KINDS = {
     "int_type": "a whole number",
@@ -44,6 +46,12 @@ def problem_of(error: Mapping[str, Any], written: str | None = None) -> str:
     if kind in _RULES:
         return f"{value} {_RULES[kind](error['ctx'])}"
     return f"{value}: {error['msg']}"
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong, and its place among the keys: for documents that programs write."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _value(value: Any) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadInput
-from appliance.model.limits import MAX_LABEL
+from appliance.model.limits import MAX_KEY, MAX_LABEL
+from appliance.store.disk import read_bounded
 from appliance.store.whole import write_whole
 from appliance.trust.issue import NewKey
 from appliance.trust.keys import KeyType, PrivateKey, PublicKey
@@ -83,8 +84,4 @@ def key_for_root(path: Path, key: PublicKey, use: Use) -> NewKey:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(1024 * 1024)
-    except OSError as error:
-        raise BadInput("key-unreadable", f"the file cannot be read: {error.strerror}", where=str(path)) from None
+    return read_bounded(path, MAX_KEY, "key-unreadable")

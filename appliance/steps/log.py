@@ -14,11 +14,13 @@ from appliance.model.documents.events import ExportedHead, Install, Observed, Re
 from appliance.model.documents.log import NO_HEAD, Entry, Head
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
+from appliance.model.value_problem import first_problem
 from appliance.steps.host.clock import now
 from appliance.steps.keys import read_public_key
 from appliance.steps.site.evidence import TOOL, record_install, record_removal
 from appliance.steps.site.key import public_key_path, site_key
 from appliance.steps.switch import current_bundle
+from appliance.store.disk import read_bounded
 from appliance.store.log import Log
 from appliance.store.site import Site
 from appliance.trust.evidence import open_evidence, sign_head
@@ -104,11 +106,7 @@ def read_head(path: Path, key: PublicKey) -> SignedHead:
 
 def read_evidence(path: Path) -> bytes:
     """The bytes of a receipt or a head.  Raises BadInput (``evidence-unreadable``)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_SIGNATURE_FILE + 1)
-    except OSError as error:
-        raise BadInput("evidence-unreadable", f"the file cannot be read: {error.strerror}", where=str(path)) from None
+    return read_bounded(path, MAX_SIGNATURE_FILE, "evidence-unreadable")
 
 
 def export_head(site: Site) -> bytes:
@@ -158,8 +156,7 @@ def _read(form: type[T], source: Path | None, reference: str) -> T:
     except OSError as error:
         problem = f"it cannot be read: {error.strerror}"
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        problem = first_problem(error)
     except ValueError as error:
         problem = str(error)
     raise BadInput(reference, problem, where=where)

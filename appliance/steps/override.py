@@ -21,6 +21,7 @@ from appliance.model.times import format_time
 from appliance.steps.documents.chain import labels, read_chain
 from appliance.steps.documents.policy import read_override
 from appliance.steps.host.clock import span
+from appliance.store.disk import read_bounded
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
 from appliance.trust.dsse import Envelope, encode_envelope
@@ -153,15 +154,9 @@ def _newest_root(source: Path) -> Root:
 
 def _read_statement(bundle: Path) -> Statement:
     path = bundle / STATEMENT if bundle.is_dir() else bundle
+    hint = "give a bundle or its statement.json"
+    data = read_bounded(path, MAX_STATEMENT, "statement-unreadable", "the statement", hint)
     try:
-        with path.open("rb") as file:
-            return parse_statement(file.read(MAX_STATEMENT + 1))
-    except OSError as error:
-        raise BadInput(
-            "statement-unreadable",
-            f"the statement cannot be read: {error.strerror}",
-            where=str(path),
-            hint="give a bundle or its statement.json",
-        ) from None
+        return parse_statement(data)
     except ValueError as error:
         raise BadInput("statement-malformed", f"this is no statement that we know: {error}", where=str(path)) from None

@@ -15,7 +15,7 @@ from appliance.errors import BadInput
 from appliance.model.documents.root import RELEASE_ROLES, ROLE_NAMES, ROOT_ROLES, RootDocument
 from appliance.steps.documents.chain import Link, document_path, read_link, read_links
 from appliance.steps.host.clock import span
-from appliance.store.staging import make_directory
+from appliance.store.disk import make_directory
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import add_signatures, sign_envelope
 from appliance.trust.dsse import Envelope, encode_envelope

@@ -14,7 +14,7 @@ from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_SIGNATURE_FILE, MAX_STATEMENT, MAX_SUMS
 from appliance.model.progress import Silent
 from appliance.steps.documents.chain import labels, read_bundle_chain
-from appliance.store.staging import make_directory
+from appliance.store.disk import make_directory, read_bounded
 from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import find_signer, no_signature
@@ -25,6 +25,9 @@ from appliance.trust.signatures import SIGNATURE_SUFFIX, check_signature
 from appliance.trust.statement import parse_statement
 from appliance.trust.sums import digest_of
 from appliance.trust.threshold import Tally, tally
+
+_SIGNED = "what is to be signed"
+_GIVE = "give a bundle or its statement.json"
 
 
 @dataclass(frozen=True)
@@ -172,19 +175,15 @@ def _holds(tree: Tree, keyid: str, statement: bytes, root: Root) -> bool:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
-    except OSError as error:
-        raise _unreadable(path, str(error.strerror)) from None
+    return read_bounded(path, limit, "statement-unreadable", _SIGNED, _GIVE)
 
 
 def _unreadable(path: Path, reason: str) -> BadInput:
     return BadInput(
         "statement-unreadable",
-        f"what is to be signed cannot be read: {reason}",
+        f"{_SIGNED} cannot be read: {reason}",
         where=str(path),
-        hint="give a bundle or its statement.json",
+        hint=_GIVE,
     )
 
 

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.errors import BadInput
 from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.limits import MAX_ENVELOPE
 from appliance.model.progress import Progress
+from appliance.store.disk import read_bounded
 from appliance.store.tree import Tree
 from appliance.trust.policy import Policy
 from appliance.trust.verify import VerifiedBundle
@@ -25,10 +25,4 @@ def verify(bundle: Path, root: Path, progress: Progress, *, demands: SitePolicy 
 
 def read_trusted(root: Path) -> bytes:
     """The root document that whoever calls trusts.  Raises BadInput (``root-unreadable``)."""
-    try:
-        with root.open("rb") as file:
-            return file.read(MAX_ENVELOPE + 1)
-    except OSError as error:
-        raise BadInput(
-            "root-unreadable", f"the root document cannot be read: {error.strerror}", where=str(root)
-        ) from None
+    return read_bounded(root, MAX_ENVELOPE, "root-unreadable", "the root document")

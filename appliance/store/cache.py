@@ -23,9 +23,9 @@ from pathlib import Path
 from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.files import Content
 from appliance.model.progress import Progress
+from appliance.store.disk import remove_tree
 from appliance.store.local_tree import LocalTree
 from appliance.store.tree import Tree
-from appliance.tools import namespace
 
 CHUNK = 1024 * 1024
 _DISK_FULL = ("no space left on device", "disk quota exceeded", "(os error 28)", "(os error 122)")
@@ -319,34 +319,3 @@ def hash_file(path: Path) -> str:
         while length := file.readinto(buffer):
             digest.update(view[:length])
     return digest.hexdigest()
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a directory, also one with directories that its owner may not write.
-
-    What an image's build leaves when it is killed may belong to a subordinate id.
-    """
-    opened_up = False
-    while os.path.lexists(folder):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue  # another process clears the same directory
-        except PermissionError:
-            if opened_up and os.geteuid() == 0:
-                raise
-            if opened_up:
-                namespace.remove(folder)
-                continue
-            with suppress(PermissionError):
-                _open_up(folder)
-            opened_up = True
-
-
-def _open_up(folder: Path) -> None:
-    folder.chmod(0o700)
-    for name, children, _ in os.walk(folder):
-        for child in children:
-            path = Path(name, child)
-            if not path.is_symlink():
-                path.chmod(0o700)  # before the walk goes there

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.documents.log import NO_HEAD, Event, Head, Line, follow, format_line, read_line
 from appliance.model.limits import MAX_LOG_LINE
-from appliance.store.staging import sync
+from appliance.store.disk import sync
 
 Details = dict[str, JsonValue]
 _BLOCK = 1024 * 1024

@@ -19,8 +19,8 @@ from pathlib import Path
 from appliance.errors import BadInput
 from appliance.model.files import Content
 from appliance.model.names import check_name, check_version
-from appliance.store.cache import remove_tree
-from appliance.store.staging import Staging, make_directory
+from appliance.store.disk import make_directories, make_directory, remove_tree
+from appliance.store.staging import Staging
 
 DEFAULT_SITE = Path("/srv/appliance")
 _IMPORTING = ".{}.importing"
@@ -99,7 +99,7 @@ class Site:
         Directories that were made for this and are not needed in the end go again.
         Raises BadInput (``import-running``) when another import has them.
         """
-        made = _make_directories(self._bundles)
+        made = make_directories(self._bundles)
         with _locked(self._bundles, wait=False):
             try:
                 for remains in self._bundles.glob(_IMPORTING.format("*")):
@@ -130,14 +130,6 @@ class Site:
             return self._current / check_name(name)
         except ValueError as error:
             raise BadInput("name-unsafe", str(error)) from None
-
-
-def _make_directories(folder: Path) -> list[Path]:
-    """Make a directory and what is missing above it; returns what was made, outermost first."""
-    missing = [path for path in (*reversed(folder.parents), folder) if not path.exists()]
-    for path in missing:
-        make_directory(path)
-    return missing
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content
 from appliance.model.progress import Progress
 from appliance.model.taps import Sha384
+from appliance.store.disk import FOLDER_MODE, make_directories, sync, sync_tree
 from appliance.store.tree import Tree
 
 FILE_MODE = 0o444
-FOLDER_MODE = 0o755
 _CANNOT_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOENT)
 
 
@@ -120,8 +120,7 @@ class Staging:
     def settle(self) -> None:
         """Bring all of it to the disk: what is left to do can hardly fail."""
         self.path.chmod(FOLDER_MODE)
-        for folder, _, _ in os.walk(self.path):
-            sync(Path(folder))
+        sync_tree(self.path)
 
     def commit(self) -> Path:
         """Make it a bundle of the site, under its own name."""
@@ -130,13 +129,7 @@ class Staging:
         return self._target
 
     def _make_parents(self, path: str) -> None:
-        missing = []
-        folder = (self.path / path).parent
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
-        for parent in reversed(missing):
-            make_directory(parent)
+        make_directories((self.path / path).parent)
 
     def _write(self, descriptor: int, data: memoryview) -> None:
         with _full_disk_is_bad_input(self._target.parent):
@@ -162,23 +155,3 @@ def _full_disk_is_bad_input(where: Path) -> Iterator[None]:
             where=str(where),
             hint="free some space and import it again",
         ) from None
-
-
-def make_directory(folder: Path) -> None:
-    """Make a directory that everybody may read, whatever the umask; it may be there."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
-    else:
-        folder.chmod(FOLDER_MODE)
-
-
-def sync(folder: Path) -> None:
-    """Bring a directory's entries to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,7 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.counter import Counter
 from appliance.model.documents.state import SiteState
 from appliance.model.limits import MAX_STATE
-from appliance.store.staging import sync
+from appliance.store.disk import sync
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600

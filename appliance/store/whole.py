@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import BadInput
+from appliance.store.disk import sync
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _NO_REPLACE = 1  # RENAME_NOREPLACE of <linux/fs.h>
@@ -37,7 +38,7 @@ def write_whole(path: Path, data: bytes, *, mode: int, replace: bool = True) -> 
             Path(temporary).rename(path)
         else:
             _place(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     except FileExistsError:
         raise BadInput("file-exists", "the file exists and is not overwritten", where=str(path)) from None
     except OSError as error:
@@ -88,11 +89,3 @@ def _place(temporary: str, path: Path) -> None:
         # No links either: whoever makes the name first has it.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         Path(temporary).rename(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,8 +22,8 @@ ATTEMPTS = 5
 _FIRST_WAIT = 0.5  # seconds; three times as long each time
 _MAX_WAIT = 60.0  # also when a server asks for longer
 _NOTICED = 1.0  # seconds
-_TIMEOUT = httpx2.Timeout(60.0, connect=20.0)
-_RETRIED = {408, 425, 429, 500, 502, 503, 504}
+TIMEOUT = httpx2.Timeout(60.0, connect=20.0)
+RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
 
 # Takes a line for people: ``Progress.step``.
@@ -50,7 +50,7 @@ class Stopped(Exception):
 def client() -> httpx2.Client:
     """An HTTP client with our limits; redirects are followed."""
     return httpx2.Client(
-        timeout=_TIMEOUT, follow_redirects=True, headers={"User-Agent": "appliance", "Accept-Encoding": "identity"}
+        timeout=TIMEOUT, follow_redirects=True, headers={"User-Agent": "appliance", "Accept-Encoding": "identity"}
     )
 
 
@@ -114,10 +114,15 @@ def retrying(attempt: Callable[[], _Result], url: str, stop: threading.Event, te
         pause = min(asked if asked is not None else delay, _MAX_WAIT)
         if pause >= _NOTICED:
             tell(f"{error.what}: asking again in {pause:.0f} s, {left} more times: {url}")
-        if stop.wait(pause):
+        if paused(pause, stop):
             raise Stopped
         delay *= 3
     raise AssertionError("unreachable")
+
+
+def paused(seconds: float, stop: threading.Event) -> bool:
+    """Wait; whether ``stop`` was set meanwhile."""
+    return stop.wait(seconds)
 
 
 def check(response: httpx2.Response, url: str) -> None:
@@ -127,7 +132,7 @@ def check(response: httpx2.Response, url: str) -> None:
     if response.status_code in (404, 410):
         raise Gone("source-gone", f"the source has no such file (HTTP {response.status_code})", where=url)
     error = refused(response, url)
-    if response.status_code in _RETRIED:
+    if response.status_code in RETRIED:
         raise Retry(error, _retry_after(response))
     raise error
 

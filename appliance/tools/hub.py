@@ -13,7 +13,7 @@ to another host.
 """
 
 import os
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -40,14 +40,11 @@ from appliance.model.files import Content
 from appliance.model.limits import MAX_HUB_SMALL_FILE, MAX_WEIGHTS_FILES
 from appliance.model.names import Sha256
 from appliance.tools.download import Request
+from appliance.tools.http import ATTEMPTS, RETRIED, TIMEOUT, Retry, retrying
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
-ATTEMPTS = 5
-_MAX_WAIT = 60.0  # seconds between two attempts, also when the hub asks for longer
-_TIMEOUT = httpx2.Timeout(60.0, connect=20.0)
 # What the client raises on an answer that it does not understand.
 _UNREADABLE = (AttributeError, KeyError, RecursionError, TypeError, ValueError, httpx2.HTTPError, httpx2.InvalidURL)
-_RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
 
 class HubFile(Strict):
@@ -81,7 +78,7 @@ class _Session(httpx2.Client):
     """What huggingface_hub talks through: it always ends, and leaves retries to ``Hub``."""
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        request.extensions = {**request.extensions, "timeout": _TIMEOUT.as_dict()}
+        request.extensions = {**request.extensions, "timeout": TIMEOUT.as_dict()}
         # The client follows the next page of a listing wherever the answer points, token and all.
         if request.url.origin != httpx2.URL(_endpoint()).origin:
             request.headers.pop("Authorization", None)
@@ -89,7 +86,7 @@ class _Session(httpx2.Client):
             response = super().send(request, **options)
         except httpx2.TransportError as error:
             raise _Busy(None, str(error) or type(error).__name__) from None
-        if response.status_code in _RETRIED:
+        if response.status_code in RETRIED:
             response.close()
             raise _Busy(response.status_code, f"HTTP {response.status_code}", _asked_delay(response))
         return response
@@ -261,21 +258,17 @@ class Hub:
         return bytes(data)
 
     def _ask(self, question: Callable[[], _Answer], repo: str, revision: str) -> _Answer:
-        delay = 0.5
-        for left in range(ATTEMPTS - 1, -1, -1):
+        def once() -> _Answer:
             try:
                 return question()
             except _Busy as busy:
-                if left == 0:
-                    raise self._gave_up(busy, repo) from None
-                wait = delay if busy.delay is None else busy.delay
+                raise Retry(self._gave_up(busy, repo), busy.delay) from None
             except HfHubHTTPError as error:
                 raise self._refused(error, repo, revision) from None
             except _UNREADABLE as error:
                 raise self._unreadable(repo, f"{type(error).__name__}: {error}") from None
-            time.sleep(min(wait, _MAX_WAIT))
-            delay *= 3
-        raise AssertionError("unreachable")
+
+        return retrying(once, f"{self.endpoint}/{repo}", threading.Event(), lambda line: None)
 
     def _gave_up(self, busy: _Busy, repo: str) -> BadInput:
         where = f"{self.endpoint}/{repo}"

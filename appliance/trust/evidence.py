@@ -16,6 +16,7 @@ from appliance.model.documents.events import ExportedHead, Receipt
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_SIGNATURE_FILE
 from appliance.model.names import Sha256
+from appliance.model.value_problem import first_problem
 from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.sums import digest_of
@@ -94,8 +95,7 @@ def open_evidence(data: bytes, key: PublicKey, where: str) -> ReceiptStatement |
         parse_canonical(envelope.payload, limit=MAX_SIGNATURE_FILE)
         return _EVIDENCE.validate_json(envelope.payload)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _malformed(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", where) from None
+        raise _malformed(first_problem(error), where) from None
     except ValueError as error:
         raise _malformed(str(error), where) from None
 

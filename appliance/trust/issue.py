@@ -24,6 +24,7 @@ from appliance.model.documents.root import (
     RootKey,
 )
 from appliance.model.times import format_time
+from appliance.model.value_problem import first_problem
 from appliance.trust.dsse import Envelope
 from appliance.trust.keys import PublicKey
 
@@ -167,9 +168,8 @@ def _document(
             revoked=tuple(revoked),
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        what = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        raise BadInput("root-impossible", f"no root document can be so: {what}", where=_name(version)) from None
+        what = f"this cannot be a root document: {first_problem(error)}"
+        raise BadInput("root-impossible", what, where=_name(version)) from None
 
 
 def _name(version: int) -> str:

@@ -13,6 +13,7 @@ from appliance.model.documents.bundle import Statement
 from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, Override
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_ENVELOPE
+from appliance.model.value_problem import first_problem
 from appliance.trust.dsse import Envelope, decode_envelope
 from appliance.trust.root import Root
 from appliance.trust.threshold import count, require
@@ -86,8 +87,7 @@ def read_override(data: bytes, where: str) -> SignedOverride:
         parse_canonical(envelope.payload, limit=MAX_ENVELOPE)
         override = Override.model_validate_json(envelope.payload)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _malformed(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", where) from None
+        raise _malformed(first_problem(error), where) from None
     except ValueError as error:
         raise _malformed(str(error), where) from None
     return SignedOverride(override, envelope, where)

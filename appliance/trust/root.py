@@ -23,6 +23,7 @@ from appliance.model.limits import (
     MAX_CHAIN_SIGNATURES,
     MAX_ENVELOPE,
 )
+from appliance.model.value_problem import first_problem
 from appliance.trust.dsse import Envelope, decode_envelope
 from appliance.trust.keys import KeyType, PublicKey
 from appliance.trust.threshold import Quorum, Tally, count, require, tally, valid_signers
@@ -90,8 +91,7 @@ def parse_root(data: bytes, where: str) -> Root:
         keys = {keyid: PublicKey.from_spki(entry.spki) for keyid, entry in document.keys.items()}
         _check_keys(document, keys)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _malformed(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}", where) from None
+        raise _malformed(first_problem(error), where) from None
     except ValueError as error:
         raise _malformed(str(error), where) from None
     lineage = Lineage((_digest(envelope),), document.version, document.created, document.created)

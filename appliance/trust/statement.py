@@ -9,6 +9,7 @@ from appliance.model.documents.definition import Head
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_STATEMENT
 from appliance.model.times import format_time
+from appliance.model.value_problem import first_problem
 from appliance.trust.sums import digest_of
 
 
@@ -38,5 +39,4 @@ def parse_statement(data: bytes) -> Statement:
     try:
         return Statement.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+        raise ValueError(first_problem(error)) from None

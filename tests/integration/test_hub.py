@@ -252,7 +252,7 @@ def test_a_hub_that_stays_busy(hub: Hub, context: Context, path: str, status: in
 
 def test_the_wait_that_a_hub_asks_for_is_bounded(hub: Hub, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("appliance.tools.hub.time.sleep", waits.append)
+    monkeypatch.setattr("appliance.tools.http.paused", lambda seconds, stop: waits.append(seconds))
     hub.add(NAME, model_files())
     hub.fail("/revision/", times=1, status=429, headers={"Retry-After": "7"})
     hub.fail("/revision/", times=1, status=429, headers={"RateLimit": '"api";r=0;t=9'})

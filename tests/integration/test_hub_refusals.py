@@ -156,7 +156,7 @@ def test_one_file_that_is_refused_though_the_repository_is_not(hub: Hub, context
 
 
 def test_a_small_file_that_is_cut_is_read_again(hub: Hub, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.tools.hub.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("appliance.tools.http.paused", lambda seconds, stop: False)
     hub.add(NAME, model_files())
     hub.fail(r"config\.json", times=1, cut=3)
     assert fetched(lock(context), context) == model_files()
@@ -170,7 +170,7 @@ def test_a_token_that_cannot_be_read(hub: Hub, context: Context, monkeypatch: py
 
 
 def test_a_hub_that_cannot_be_reached(hub: Hub, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.tools.hub.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("appliance.tools.http.paused", lambda seconds, stop: False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     assert refusal(context).reference == "source-unreachable"
 

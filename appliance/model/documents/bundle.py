@@ -14,6 +14,7 @@ from appliance.model.limits import MAX_FILES, MAX_INDEX, MAX_ROOT_VERSION
 from appliance.model.names import Name, Sha256, Version
 from appliance.model.serving.profile import ServingProfile
 from appliance.model.times import Lasting
+from appliance.model.value_problem import first_problem
 
 BUNDLE_SCHEMA: Literal["appliance.bundle/v1"] = "appliance.bundle/v1"
 STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
@@ -84,8 +85,7 @@ def parse_index(data: bytes) -> BundleIndex:
     try:
         return BundleIndex.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+        raise ValueError(first_problem(error)) from None
 
 
 class SumsDigest(Strict):

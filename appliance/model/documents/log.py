@@ -18,6 +18,7 @@ from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_LOG_LINE
 from appliance.model.names import Sha256
 from appliance.model.times import Time
+from appliance.model.value_problem import first_problem
 
 LOG_SCHEMA: Literal["appliance.log/v1"] = "appliance.log/v1"
 Event = Literal["import", "install", "override", "rebuild", "remove", "root", "switch", "verify"]
@@ -75,8 +76,7 @@ def read_line(line: bytes) -> tuple[Entry, Head]:
     try:
         entry = Entry.model_validate_json(line[:-1])
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+        raise ValueError(first_problem(error)) from None
     return entry, Head(seq=entry.seq, sha256=hashlib.sha256(line).hexdigest())
 
 

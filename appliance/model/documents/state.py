@@ -13,6 +13,7 @@ from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_STATE
 from appliance.model.names import Name, Sha256, Version
 from appliance.model.times import Time
+from appliance.model.value_problem import first_problem
 
 STATE_SCHEMA: Literal["appliance.state/v1"] = "appliance.state/v1"
 
@@ -62,8 +63,7 @@ class SiteState(Strict):
         try:
             state = cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+            raise ValueError(first_problem(error)) from None
         if state.to_bytes() != data:
             raise ValueError("is not in the one form of a state")
         return state

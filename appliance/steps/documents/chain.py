@@ -13,6 +13,7 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.documents.bundle import ROOTS
 from appliance.model.documents.root import ROOT_ROLES
 from appliance.model.limits import MAX_CHAIN, MAX_ENVELOPE
+from appliance.store.disk import read_bounded
 from appliance.store.tree import Tree
 from appliance.trust.keys import PublicKey
 from appliance.trust.root import LinkTallies, Root, count_link, parse_root
@@ -104,11 +105,7 @@ def read_bundle_chain(tree: Tree) -> list[bytes]:
 
 def read_document(path: Path) -> bytes:
     """The bytes of one document.  Raises BadInput (``root-unreadable``)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_ENVELOPE + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    return read_bounded(path, MAX_ENVELOPE, "root-unreadable", "the root document")
 
 
 def read_links(source: Path) -> list[Link]:

@@ -8,6 +8,7 @@ from appliance.errors import BadInput
 from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
 from appliance.model.limits import MAX_ENVELOPE, MAX_YAML
 from appliance.steps.documents.yaml_file import YamlFile
+from appliance.store.disk import read_bounded
 from appliance.trust.override import SignedOverride
 from appliance.trust.override import read_override as parse_override
 
@@ -43,11 +44,5 @@ def read_site_policy(path: Path | None) -> SitePolicy:
 
 def read_override(path: Path) -> SignedOverride:
     """An override, not yet checked.  Raises BadInput (``override-unreadable``) or NotTrusted."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_ENVELOPE + 1)
-    except OSError as error:
-        raise BadInput(
-            "override-unreadable", f"the override cannot be read: {error.strerror}", where=str(path)
-        ) from None
+    data = read_bounded(path, MAX_ENVELOPE, "override-unreadable", "the override")
     return parse_override(data, str(path))

@@ -38,7 +38,8 @@ from appliance.model.documents.lock import Lock
 from appliance.model.files import BundleFile, Content
 from appliance.steps.documents.definition import lock_text
 from appliance.steps.sealing.sha384 import sha384_list
-from appliance.store.cache import CHUNK, SEALED_MODE, Cache, remove_tree
+from appliance.store.cache import CHUNK, SEALED_MODE, Cache
+from appliance.store.disk import make_directories, make_directory, remove_tree, sync, sync_tree
 from appliance.store.whole import write_whole
 from appliance.trust.statement import build_statement
 from appliance.trust.sums import format_sums
@@ -127,15 +128,15 @@ def seal(target: Path, planned: Plan, roots: Sequence[bytes], cache: Cache, crea
         head = planned.lock.bundle
         statement = build_statement(head, planned.sums, files=len(planned.files), size=planned.size, created=created)
         for folder in (ROOTS, SIGNATURES):
-            _make_directory(staging / folder)
+            make_directory(staging / folder)
         for number, root in enumerate(roots, start=1):
             write_whole(staging / ROOTS / f"{number}.root.json", root, mode=0o644)
         write_whole(staging / SUMS, planned.sums, mode=0o644)
         write_whole(staging / STATEMENT, statement, mode=0o644)
         staging.chmod(0o755)
-        _sync_directories(staging)
+        sync_tree(staging)
         staging.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     return True
 
 
@@ -234,7 +235,7 @@ def _check_room(staging: Path, planned: Plan, cache: Cache) -> None:
 def _link_all(staging: Path, files: Mapping[str, Content], cache: Cache) -> None:
     for path, content in files.items():
         target = staging / path
-        _make_parents(target.parent, staging)
+        make_directories(target.parent)
         source = cache.path(content)
         if not cache.holds(content):
             raise Failed("cache-lost", "a fetched file is gone from the cache", where=path, hint="build again")
@@ -267,18 +268,6 @@ def _copy(source: Path, target: Path, content: Content) -> None:
         writing.flush()
         os.fchmod(writing.fileno(), SEALED_MODE)
         os.fsync(writing.fileno())
-
-
-def _make_parents(folder: Path, top: Path) -> None:
-    if folder == top or folder.is_dir():
-        return
-    _make_parents(folder.parent, top)
-    _make_directory(folder)
-
-
-def _make_directory(folder: Path) -> None:
-    folder.mkdir()
-    folder.chmod(0o755)  # whatever the umask says: a bundle is there to be read
 
 
 def _check_equal(target: Path, planned: Plan, cache: Cache) -> None:
@@ -324,16 +313,3 @@ def _is_same_file(path: Path, content: Content, cache: Cache) -> bool:
     if os.path.samestat(status, cache.path(content).lstat()):
         return cache.holds(content)  # one inode: the cache knows whether it was written to
     return not path.is_symlink() and cache.is_equal(path, content)
-
-
-def _sync_directories(top: Path) -> None:
-    for folder, _, _ in os.walk(top):
-        _sync(Path(folder))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -36,9 +36,9 @@ from appliance.model.limits import MAX_SUMS
 from appliance.model.progress import Progress
 from appliance.steps.host.clock import now
 from appliance.steps.site.key import receipts_folder, site_key
+from appliance.store.disk import make_directory
 from appliance.store.log import Details, Log
 from appliance.store.site import Site
-from appliance.store.staging import make_directory
 from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole
 from appliance.trust.dsse import encode_envelope

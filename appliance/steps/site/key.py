@@ -10,8 +10,8 @@ from pathlib import Path
 
 from appliance.errors import BadInput
 from appliance.steps.keys import read_private_key
+from appliance.store.disk import make_directory
 from appliance.store.site import Site
-from appliance.store.staging import make_directory
 from appliance.store.whole import changing, write_whole
 from appliance.trust.keys import PrivateKey
 

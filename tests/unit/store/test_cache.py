@@ -10,7 +10,8 @@ import pytest
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content
 from appliance.store import cache as module
-from appliance.store.cache import Cache, hash_file, remove_tree
+from appliance.store.cache import Cache, hash_file
+from appliance.store.disk import remove_tree
 
 _DATA = b"weights " * 1000
 
