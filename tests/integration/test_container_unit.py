@@ -8,24 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.role_files import filters, render
+from tests.support.container_unit import container_unit
 
 pytestmark = pytest.mark.integration
 
-MODEL = {
-    "name": "tiny-chat",
-    "task": "chat",
-    "gpus": 0,
-    "memory_utilization": 0.2,
-    "devices": [],
-    "arguments": ["--served-model-name", "tiny-chat"],
-    "image": "vllm-cpu@sha256:" + "ab" * 32,
-    "weights_bytes": 2,
-    "in_bundle": "models/tiny",
-    "in_store": "tiny-abc",
-    "bundle": "demo-1.2.0",
-}
-SIZES = {"shm": "8g", "tmp": "512m", "cache": "4g"}
 # Full is not enough: what was written has to be lost on its way to the disk, as when a host's own disk is full.
 LOSE_A_WRITE = """
 mount -t tmpfs -o size=20m tmpfs "$1"; cd "$1"; mkdir file_system place; truncate -s 100M disk
@@ -44,21 +30,7 @@ umount ../place; cd ..; umount file_system; cd /; umount "$1"
 
 @pytest.fixture
 def unit() -> str:
-    host = {"cores": [0, 1], "memory": 16 << 30}
-    return render(
-        "vllm",
-        "vllm.container.j2",
-        model=MODEL,
-        inventory_hostname="gpu1",
-        groups={"depot": ["depot1"]},
-        vllm_registry="depot:5443",
-        vllm_uid=10001,
-        vllm_max_n=16,
-        vllm_start_timeout=1800,
-        vllm_stop_timeout=60,
-        __vllm_place="/srv/appliance/models",
-        __vllm_shares=filters("shares").shares([MODEL], host, SIZES, {}),
-    )
+    return container_unit({"cores": [0, 1], "memory": 16 << 30})
 
 
 def values(unit: str, key: str) -> list[str]:

@@ -37,6 +37,6 @@ def render(role: str, template: str, **variables: Any) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    for name in ("serving", "addresses"):
+    for name in ("serving", "addresses", "shares"):
         environment.filters.update(filters(name).FilterModule().filters())
     return str(environment.get_template(template).render(ansible_managed="Ansible managed", **variables))
