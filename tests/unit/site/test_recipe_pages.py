@@ -37,19 +37,6 @@ def test_every_page_is_followed_on_a_real_site() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    text = (RECIPES / page).read_text()
-    for target, heading in re.findall(r"\]\(([^)#]+)#?([^)]*)\)", text):
-        assert (RECIPES / target).is_file(), target
-        headings = re.findall(r"^#+ (.*)$", (RECIPES / target).read_text(), re.MULTILINE)
-        assert not heading or heading in {anchor(line) for line in headings}, heading
-
-
-def anchor(heading: str) -> str:
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-
-
-@pytest.mark.parametrize("page", PAGES)
 def test_commands_are_those_of_a_shell(page: str) -> None:
     for text in typed(page):
         done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
