@@ -8,7 +8,7 @@ import typer
 from appliance.cli.output import JsonOption, err, out, out_json, printable
 from appliance.cli.signers import PassphraseFile, load_public_key, new_passphrase
 from appliance.steps import keys as keys_step
-from appliance.trust.keys import KeyType
+from appliance.trust.algorithms import DEFAULT_TYPE, KeyType
 
 keys_app = typer.Typer(help="Make and read keys.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ def new(
     path: Annotated[Path, typer.Argument(metavar="KEY.pem", help="The private key to make; never overwritten.")],
     key_type: Annotated[
         KeyType, typer.Option("--type", help="ML-DSA-87 keys co-sign, for sites that demand CNSA 2.0.")
-    ] = "ecdsa-p256",
+    ] = DEFAULT_TYPE,
     passphrase_file: PassphraseFile = None,
     no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the key unencrypted.")] = False,
     as_json: JsonOption = False,

@@ -9,8 +9,9 @@ from appliance.errors import BadInput
 from appliance.model.limits import MAX_KEY, MAX_LABEL
 from appliance.store.disk import read_bounded
 from appliance.store.whole import write_whole
+from appliance.trust.algorithms import DEFAULT_TYPE, KeyType
 from appliance.trust.issue import NewKey
-from appliance.trust.keys import KeyType, PrivateKey, PublicKey
+from appliance.trust.keys import PrivateKey, PublicKey
 
 Use = Literal["production", "demo"]
 
@@ -24,7 +25,7 @@ class KeyFiles:
     keyid: str
 
 
-def new_key(path: Path, passphrase: bytes | None, key_type: KeyType = "ecdsa-p256") -> KeyFiles:
+def new_key(path: Path, passphrase: bytes | None, key_type: KeyType = DEFAULT_TYPE) -> KeyFiles:
     """Make a key pair: ``path`` (PKCS#8, mode 0600) and ``<stem>.pub.pem`` beside it.
 
     Raises BadInput (``key-exists``): a private key is never overwritten.

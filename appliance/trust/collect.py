@@ -8,13 +8,9 @@ Nothing goes in that does not hold.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
 from appliance.errors import NotTrusted
 from appliance.trust.dsse import Envelope, decode_envelope
 from appliance.trust.keys import PublicKey, Signer
-
-_BARE_ECDSA = 64  # bytes: two numbers of P-256
 
 
 def sign_envelope(envelope: Envelope, signer: Signer) -> Envelope:
@@ -58,13 +54,10 @@ def add_signatures(envelope: Envelope, addition: bytes, keys: Mapping[str, Publi
 def find_signer(signature: bytes, message: bytes, keys: Mapping[str, PublicKey]) -> tuple[str, bytes] | None:
     """The id of the key that made a bare signature, and the signature as envelopes hold it.
 
-    ECDSA may be ASN.1 DER, as openssl writes it, or the two numbers alone, as PKCS#11 has them.
+    It may have any of the forms that the key's algorithm knows.
     """
-    forms = [signature]
-    if len(signature) == _BARE_ECDSA:
-        first, second = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
-        forms.append(encode_dss_signature(first, second))
-    return next(((keyid, form) for form in forms for keyid, key in keys.items() if key.verifies(form, message)), None)
+    tried = ((keyid, key, form) for keyid, key in keys.items() for form in key.algorithm.forms(signature))
+    return next(((keyid, form) for keyid, key, form in tried if key.verifies(form, message)), None)
 
 
 def no_signature(keys: Mapping[str, PublicKey], where: str) -> NotTrusted:

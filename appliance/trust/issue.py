@@ -1,7 +1,7 @@
 """Root documents as their keepers make them: a first one, and the one after another.
 
-What is made here is not signed yet.  A key goes to the roles of its type: ECDSA P-256 keys
-sign, ML-DSA-87 keys co-sign.
+What is made here is not signed yet.  A key goes to the roles of its algorithm: those that
+sign, or those that co-sign.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,10 +27,11 @@ from appliance.model.times import format_time
 from appliance.model.value_problem import first_problem
 from appliance.trust.dsse import Envelope
 from appliance.trust.keys import PublicKey
+from appliance.trust.root import role_of
 
 Duty = Literal["root", "release"]
 DUTIES: tuple[Duty, ...] = ("root", "release")
-_ROLES: Mapping[Duty, tuple[RoleName, ...]] = {"root": ROOT_ROLES, "release": RELEASE_ROLES}
+_ROLES: Mapping[Duty, tuple[RoleName, RoleName]] = {"root": ROOT_ROLES, "release": RELEASE_ROLES}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def first_document(
 ) -> RootDocument:
     """Root version 1.  Raises BadInput (``root-*``)."""
     roles = {
-        name: ([new.key.keyid for new in keys[duty] if _role_of(new.key, duty) == name], thresholds[duty])
+        name: ([new.key.keyid for new in keys[duty] if role_of(new.key, _ROLES[duty]) == name], thresholds[duty])
         for duty in DUTIES
         for name in _ROLES[duty]
     }
@@ -79,7 +80,7 @@ def next_document(before: RootDocument, change: Amendment, *, created: datetime,
         for name in _ROLES[duty]:
             role = getattr(before.roles, name)
             keyids = [keyid for keyid in (role.keyids if role else ()) if keyid not in gone]
-            keyids += [new.key.keyid for new in added if _role_of(new.key, duty) == name]
+            keyids += [new.key.keyid for new in added if role_of(new.key, _ROLES[duty]) == name]
             threshold = change.thresholds.get(duty) or (role or getattr(before.roles, duty)).threshold
             roles[name] = (keyids, threshold)
     for new in (new for added in change.add.values() for new in added):
@@ -102,12 +103,7 @@ def unsigned(document: RootDocument) -> Envelope:
 
 def role_for(document: RootDocument, key: PublicKey, duty: Duty) -> Role | None:
     """The role in ``document`` that a key of this type signs in, if there is one."""
-    return dict(document.roles.items()).get(_role_of(key, duty))
-
-
-def _role_of(key: PublicKey, duty: Duty) -> RoleName:
-    signing, co_signing = _ROLES[duty]
-    return co_signing if key.type == "ml-dsa-87" else signing
+    return dict(document.roles.items()).get(role_of(key, _ROLES[duty]))
 
 
 def _entries(known: Mapping[str, RootKey], added: Mapping[Duty, Sequence[NewKey]]) -> dict[str, RootKey]:

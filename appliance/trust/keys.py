@@ -1,31 +1,36 @@
-"""Keys of two types: made, stored, named, used.
+"""Keys: made, stored, named, used.  What they sign with is the business of ``algorithms``.
 
-ECDSA P-256 is the one type that OpenSSL 3.0 and 3.5 and cosign all check.  ML-DSA-87
-(FIPS 204) is what CNSA 2.0 asks for beside it; OpenSSL 3.5 checks it.  A private key is
-PKCS#8 in PEM, encrypted under a passphrase if there is one; a public key is SPKI in PEM.
+A private key is PKCS#8 in PEM, encrypted under a passphrase if there is one; a public key
+is SPKI in PEM.
 A key's id is the SHA-256 of its SPKI DER, in hexadecimal.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey, MLDSA87PublicKey
+from cryptography.hazmat.primitives import serialization
 
 from appliance.errors import BadInput
-
-KeyType = Literal["ecdsa-p256", "ml-dsa-87"]
+from appliance.trust.algorithms import (
+    DEFAULT_TYPE,
+    TITLES,
+    Algorithm,
+    KeyType,
+    Private,
+    Public,
+    algorithm_named,
+    algorithm_of,
+)
 
 
 @dataclass(frozen=True)
 class PublicKey:
     """A key that signatures are checked with."""
 
-    key: ec.EllipticCurvePublicKey | MLDSA87PublicKey
+    key: Public
 
     @classmethod
     def from_pem(cls, pem: bytes) -> "PublicKey":
@@ -34,11 +39,8 @@ class PublicKey:
             key = serialization.load_pem_public_key(pem)
         except UnsupportedAlgorithm as error:
             raise ValueError(str(error)) from None
-        match key:
-            case MLDSA87PublicKey() | ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
-                public = cls(key)
-            case _:
-                raise ValueError("is no ECDSA P-256 or ML-DSA-87 key")
+        algorithm_of(key)
+        public = cls(cast("Public", key))
         if public.pem() != pem:
             raise ValueError("is not the one PEM form of its key")
         return public
@@ -70,19 +72,17 @@ class PublicKey:
     @property
     def type(self) -> KeyType:
         """What kind of key it is, as people and programs are told."""
-        return "ml-dsa-87" if isinstance(self.key, MLDSA87PublicKey) else "ecdsa-p256"
+        return self.algorithm.name
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What its private half signs with."""
+        return algorithm_of(self.key)
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether ``signature`` is this key's over ``message``.
-
-        ECDSA: ASN.1 DER, with SHA-256.  ML-DSA: the 4627 bytes of FIPS 204, pure, with no
-        context.
-        """
+        """Whether ``signature`` is this key's over ``message``."""
         try:
-            if isinstance(self.key, MLDSA87PublicKey):
-                self.key.verify(signature, message)
-            else:
-                self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+            self.algorithm.verify(self.key, signature, message)
         except InvalidSignature:
             return False
         return True
@@ -103,12 +103,12 @@ class Signer(Protocol):
 class PrivateKey:
     """A key that signs.  Never printed, never logged."""
 
-    key: ec.EllipticCurvePrivateKey | MLDSA87PrivateKey
+    key: Private
 
     @classmethod
-    def generate(cls, key_type: KeyType = "ecdsa-p256") -> "PrivateKey":
+    def generate(cls, key_type: KeyType = DEFAULT_TYPE) -> "PrivateKey":
         """A new key from the operating system's random numbers."""
-        return cls(MLDSA87PrivateKey.generate() if key_type == "ml-dsa-87" else ec.generate_private_key(ec.SECP256R1()))
+        return cls(algorithm_named(key_type).make())
 
     @classmethod
     def from_pem(cls, pem: bytes, passphrase: bytes | None, *, where: str) -> "PrivateKey":
@@ -144,16 +144,16 @@ class PrivateKey:
                 # https://docs.openssl.org/3.5/man7/EVP_PKEY-ML-DSA/: its default form holds the expanded key too
                 hint="ML-DSA-87 by openssl: openssl pkey -provparam ml-dsa.output_formats=seed-only -in KEY -out NEW",
             ) from None
-        match key:
-            case MLDSA87PrivateKey() | ec.EllipticCurvePrivateKey(curve=ec.SECP256R1()):
-                return cls(key)
-            case _:
-                raise BadInput(
-                    "key-type",
-                    "the key is neither ECDSA P-256 nor ML-DSA-87",
-                    where=where,
-                    hint="make one: appliance keys new KEY.pem",
-                )
+        try:
+            algorithm_of(key)
+        except ValueError:
+            raise BadInput(
+                "key-type",
+                f"the key is neither {' nor '.join(TITLES)}",
+                where=where,
+                hint="make one: appliance keys new KEY.pem",
+            ) from None
+        return cls(cast("Private", key))
 
     def pem(self, passphrase: bytes | None) -> bytes:
         """PKCS#8 PEM, encrypted (PBES2, scrypt or PBKDF2 with AES-256) under ``passphrase``."""
@@ -169,6 +169,4 @@ class PrivateKey:
 
     def sign(self, message: bytes) -> bytes:
         """A signature over ``message``, in the form that ``PublicKey.verifies`` says."""
-        if isinstance(self.key, MLDSA87PrivateKey):
-            return self.key.sign(message)
-        return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
+        return algorithm_of(self.key).sign(self.key, message)

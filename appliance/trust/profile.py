@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from appliance.errors import ApplianceError, NotTrusted
 from appliance.model.documents.bundle import SHA384_LIST, SIGNATURES
+from appliance.trust.algorithms import CO_SIGNING
 from appliance.trust.root import Root
 from appliance.trust.sums import parse_sums
 from appliance.trust.threshold import tally
@@ -28,7 +29,7 @@ def check_co_signed(root: Root, signers: Iterable[str]) -> None:
     if role is None:
         raise NotTrusted(
             "release-not-co-signed",
-            "the root document has no keys that co-sign bundles with ML-DSA-87, which the profile demands",
+            f"the root document has no keys that co-sign bundles with {CO_SIGNING}, which the profile demands",
             where=f"trust/{root.document.version}.root.json",
             hint="the signers have to add them: appliance root rotate CHAIN --add KEY.pub.pem",
         )
@@ -36,7 +37,7 @@ def check_co_signed(root: Root, signers: Iterable[str]) -> None:
     if not signed.met:
         raise NotTrusted(
             "co-signatures-missing",
-            "too few ML-DSA-87 keys have co-signed the bundle, which the profile demands",
+            f"too few {CO_SIGNING} keys have co-signed the bundle, which the profile demands",
             where=f"{SIGNATURES}/",
             expected=f"{signed.threshold} signatures",
             found=str(len(signed.signed)),

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from appliance.errors import NotTrusted
-from appliance.model.documents.root import ROOT_PAYLOAD_TYPE, ROOT_ROLES, Lineage, RoleName, RootDocument
+from appliance.model.documents.root import RELEASE_ROLES, ROOT_PAYLOAD_TYPE, ROOT_ROLES, Lineage, RoleName, RootDocument
 from appliance.model.jsonform import parse_canonical
 from appliance.model.limits import (
     MAX_CHAIN,
@@ -24,16 +24,10 @@ from appliance.model.limits import (
     MAX_ENVELOPE,
 )
 from appliance.model.value_problem import first_problem
+from appliance.trust.algorithms import CO_SIGNING
 from appliance.trust.dsse import Envelope, decode_envelope
-from appliance.trust.keys import KeyType, PublicKey
+from appliance.trust.keys import PublicKey
 from appliance.trust.threshold import Quorum, Tally, count, require, tally, valid_signers
-
-_KEY_TYPES: Mapping[RoleName, KeyType] = {
-    "root": "ecdsa-p256",
-    "release": "ecdsa-p256",
-    "root_post_quantum": "ml-dsa-87",
-    "release_post_quantum": "ml-dsa-87",
-}
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,12 @@ class LinkTallies:
     def complete(self) -> bool:
         """Whether nobody has to sign any more."""
         return all(tally.met for tally in (*self.signing, *self.co_signing))
+
+
+def role_of(key: PublicKey, names: tuple[RoleName, RoleName]) -> RoleName:
+    """Which of two roles, one that signs and one that co-signs the same, takes a key of this type."""
+    signing, co_signing = names
+    return co_signing if key.algorithm.co_signs else signing
 
 
 def parse_root(data: bytes, where: str) -> Root:
@@ -284,7 +284,7 @@ def _check_co_signed(links: Sequence[Root]) -> None:
     if root.document.roles.root_post_quantum is None:
         raise NotTrusted(
             "root-not-co-signed",
-            "the root document has no keys that co-sign root documents with ML-DSA-87",
+            f"the root document has no keys that co-sign root documents with {CO_SIGNING}",
             where=where,
             hint="trust a root document that has them; if it is the signers' newest, they have to add them",
         )
@@ -303,7 +303,7 @@ def _check_keys(document: RootDocument, keys: Mapping[str, PublicKey]) -> None:
             raise ValueError(f"key {keyid} is not the SHA-256 of its key")
     for name, role in document.roles.items():
         for keyid in role.keyids:
-            if keys[keyid].type != _KEY_TYPES[name]:
+            if name not in {role_of(keys[keyid], names) for names in (ROOT_ROLES, RELEASE_ROLES)}:
                 raise ValueError(f"key {keyid} is {keys[keyid].type}, which the role {name} does not take")
 
 

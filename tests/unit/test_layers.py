@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.artifacts.kinds import KINDS
+from appliance.trust.algorithms import ALGORITHMS
 
 PACKAGE = Path(__file__).parents[2] / "appliance"
 
@@ -84,6 +85,17 @@ def test_the_bootstrap_needs_nothing_but_python(module: Path) -> None:
 def test_only_the_kinds_and_what_uses_them_name_a_kind(module: Path) -> None:
     texts = {node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant)}
     assert not texts & KIND_NAMES
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_one_table_tells_algorithms_apart(module: Path) -> None:
+    # Tokens sign with ECDSA P-256 alone, and speak of it in terms of their own.
+    if module in {PACKAGE / "trust/algorithms.py", PACKAGE / "tools/pkcs11.py"}:
+        return
+    names = {algorithm.name for algorithm in ALGORITHMS}
+    texts = {node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant)}
+    assert not texts & names
+    assert not {name for name in imports(module) if ".asymmetric." in name}
 
 
 def test_every_kind_has_a_folder_of_one_form() -> None:

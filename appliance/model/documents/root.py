@@ -21,8 +21,8 @@ ROOT_PAYLOAD_TYPE: Literal["application/vnd.appliance.root.v1+json"] = "applicat
 
 RoleName = Literal["root", "release", "root_post_quantum", "release_post_quantum"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
-ROOT_ROLES: tuple[RoleName, ...] = ("root", "root_post_quantum")
-RELEASE_ROLES: tuple[RoleName, ...] = ("release", "release_post_quantum")
+ROOT_ROLES: tuple[RoleName, RoleName] = ("root", "root_post_quantum")
+RELEASE_ROLES: tuple[RoleName, RoleName] = ("release", "release_post_quantum")
 
 
 class RootKey(Strict):

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from appliance.errors import BadInput
-from appliance.trust.keys import KeyType, PrivateKey, PublicKey
+from appliance.trust.algorithms import KeyType
+from appliance.trust.keys import PrivateKey, PublicKey
 
 # SubjectPublicKeyInfo on secp112r1, a curve that nobody implements any more
 _OLD_CURVE = base64.b64encode(bytes.fromhex("3032301006072a8648ce3d020106052b81040006031e0004" + "11" * 28)).decode()
