@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +23,7 @@ from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
 from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
+from appliance.model.serving.tasks import Task
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Details)
@@ -33,7 +34,7 @@ class Client(Strict):
 
     name: str = Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\z")
     fingerprint: str | None = None
-    roles: tuple[Literal["chat", "embedding"], ...]
+    roles: tuple[Task, ...]
 
 
 def models(index: str, names: object, limits: object = None, devices: object = None) -> list[dict[str, object]]:

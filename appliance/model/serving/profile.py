@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from appliance.model.base import Strict
 from appliance.model.names import Name
 from appliance.model.serving.memory import GIB, Limits, MemoryFacts, MemoryPlan, Split, plan_memory
+from appliance.model.serving.tasks import RUNNERS, Task
 from appliance.model.serving.vllm_options import FLAGS, OPTIONS, SWITCHES, VLLM_VERSION
 from appliance.model.serving.vllm_refusals import REFUSED, REMOVED
 
@@ -60,7 +61,7 @@ class ServingProfile(Strict):
 
     weights: Name
     image: Name
-    task: Literal["chat", "embedding"]
+    task: Task
     gpus: int = Field(ge=0, le=64)
     gpu: str | None = Field(default=None, min_length=1, max_length=200)
     tensor_parallel_size: int = Field(default=1, ge=1, le=64)
@@ -149,7 +150,7 @@ def arguments(profile: ServingProfile, name: str) -> tuple[str, ...]:
     """
     fields: dict[str, OptionValue | None] = {
         "served-model-name": name,
-        "runner": "pooling" if profile.task == "embedding" else "generate",
+        "runner": RUNNERS[profile.task],
         "load-format": "safetensors",
         "dtype": profile.dtype,
         "quantization": profile.quantization,
