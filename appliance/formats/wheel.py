@@ -17,7 +17,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from email.parser import HeaderParser
-from pathlib import Path
 from typing import BinaryIO
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -49,10 +48,10 @@ _UNREADABLE = (
 )
 
 
-def check_wheel(path: Path, filename: str) -> None:
-    """Raise NotTrusted (``wheel-malformed``) unless ``path`` holds the wheel ``filename``."""
+def check_wheel(file: BinaryIO, filename: str) -> None:
+    """Raise NotTrusted (``wheel-malformed``) unless ``file`` holds the wheel ``filename``."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(file) as archive:
             _check_end(file, archive)
             _check_members(archive)
             _check_local_headers(file, archive)
@@ -66,13 +65,13 @@ def check_wheel(path: Path, filename: str) -> None:
         ) from None
 
 
-def write_metadata_only(path: Path, target: Path) -> None:
-    """A wheel at ``target`` that has the metadata of the checked wheel ``path`` and nothing else.
+def write_metadata_only(checked: BinaryIO, target: BinaryIO) -> None:
+    """Write to ``target`` a wheel that has the metadata of one that was checked, and nothing else.
 
     It is for resolvers: they unpack a local wheel as a whole to read its metadata, which
     for torch means 700 MB.
     """
-    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(target, "w") as part:
+    with zipfile.ZipFile(checked) as whole, zipfile.ZipFile(target, "w") as part:
         for name in whole.namelist():
             folder, _, rest = name.partition("/")
             if folder.endswith(".dist-info") and rest in _METADATA:

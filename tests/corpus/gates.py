@@ -16,7 +16,8 @@ def judge(subject: Subject, path: Path) -> tuple[int, str]:
         return answer.code, answer.reference
     try:
         if subject == "wheel":
-            check_wheel(path, path.name)
+            with path.open("rb") as file:
+                check_wheel(file, path.name)
         else:
             Document.read(path.read_bytes(), path.name).image(path.name)
     except ApplianceError as error:

@@ -53,8 +53,9 @@ def stand_ins(wheels: WheelSet, context: Context, work: Path) -> dict[str, Stand
         folder = work / package
         folder.mkdir(parents=True)
         for filename, path in paths.items():
-            check_wheel(path, filename)
-            write_metadata_only(path, folder / filename)
+            with path.open("rb") as whole, (folder / filename).open("wb") as part:
+                check_wheel(whole, filename)
+                write_metadata_only(whole, part)
         places = ", ".join(sorted({str(path.parent) for path in paths.values()}))
         context.progress.step(f"{package}: {places} stands in for {bound[package].url}")
         found[package] = StandIn(folder, paths, bound[package].url)

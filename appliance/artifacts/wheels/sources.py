@@ -100,7 +100,8 @@ def fetch_wheels(files: Sequence[LockedFile], source: Mapping[str, str], context
     except Gone as gone:
         raise Stale("the index no longer has a wheel of the lock", artifact=artifact, where=gone.where) from None
     for file in files:
-        check_wheel(context.sink.path(file), file.path)
+        with context.sink.path(file).open("rb") as wheel:
+            check_wheel(wheel, file.path)
 
 
 def check_projects(files: Sequence[LockedFile], source: Mapping[str, str], context: Context, artifact: str) -> None:

@@ -98,7 +98,8 @@ def test_the_wheel_is_a_proper_one_and_the_tree_is_left_alone(tmp_path: Path) ->
     project = write_project(tmp_path / "project")
     before = sorted(project.rglob("*"))
     wheel = build_wheel(project, tmp_path / "work")
-    check_wheel(wheel, wheel.name)
+    with wheel.open("rb") as file:
+        check_wheel(file, wheel.name)
     assert wheel.name == "our_tool-1.0-py3-none-any.whl"
     assert b"our_tool/data/words.txt" in wheel.read_bytes()
     assert sorted(project.rglob("*")) == before
