@@ -33,8 +33,8 @@ def inspect(
     """Show what a bundle, a definition or a lock holds, without asking any source.
 
     Of a bundle: artifacts, sizes, licences, sources and signers, as the bundle itself claims; `appliance verify` checks
-    it. Of a definition: sources, licences, the state of the lock, and for each model the arguments of vLLM and how much
-    fits on its GPUs. Of a lock: files, sizes and digests.
+    it. Of a definition: what it includes, where each artifact's section stands, sources, licences, the state of the
+    lock, and for each model the arguments of vLLM and how much fits on its GPUs. Of a lock: files, sizes and digests.
 
     Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect bundles/llama-3.1-8b.yaml`
     """
@@ -110,6 +110,8 @@ def _show_artifact(console: Console, artifact: PlannedArtifact, state: str) -> N
             sizes += f", made from {size(sum(file.size for file in locked.inputs))}"
         sizes += "  "
     console.print(f"\n[bold]{printable(artifact.id)}[/]  {state}{sizes}".rstrip(), soft_wrap=True)
+    if artifact.file:
+        show_text(console, f"{artifact.file}:{artifact.line}")
     show_text(console, f"licence: {artifact.licence}")
     show_text(console, artifact.source[:_SHOWN_SOURCE])
 
@@ -121,6 +123,9 @@ def _state(state: str) -> str:
 def _show_head(console: Console, plan: Plan) -> None:
     console.print(f"[bold]{plan.head.name} {plan.head.version}[/]")
     show_text(console, plan.head.description)
+    for file in plan.included:
+        console.print(f"includes {file.sha256}", soft_wrap=True)
+        show_text(console, file.path)
 
 
 def _show_serving(console: Console, serving: Sequence[PlannedServing]) -> None:
@@ -177,6 +182,7 @@ def _plan_as_json(plan: Plan, what: str) -> dict[str, object]:
     return {
         "ok": True,
         what: plan.head.model_dump(mode="json", by_alias=True),
+        "included": [file.model_dump(mode="json") for file in plan.included],
         "lock_state": plan.state,
         "artifacts": [_artifact_as_json(artifact) for artifact in plan.artifacts],
         "dropped": list(plan.dropped),
@@ -188,6 +194,7 @@ def _artifact_as_json(artifact: PlannedArtifact) -> dict[str, object]:
     locked = artifact.locked
     return {
         "artifact": artifact.id,
+        "section": {"file": str(artifact.file), "line": artifact.line} if artifact.file else None,
         "licence": artifact.licence,
         "source": artifact.source,
         "lock_state": artifact.state,

@@ -75,10 +75,12 @@ MAX_KEY = 1 * MIB
 
 # What definitions and locks name: a build holds these --------------------------------------
 
-# Of a definition or a lock.  A lock has some 200 bytes for each file.
+# Of a definition, a file that it includes, or a lock.  A lock has some 200 bytes for each file.
 MAX_YAML = 16 * MIB
 # Nesting of YAML, as of JSON.
 MAX_YAML_DEPTH = 32
+# Files that a definition includes: each has a reason that a person knows.
+MAX_INCLUDES = 64
 # Files of one set of weights: the largest models have some hundred shards.
 MAX_WEIGHTS_FILES = 10_000
 # Of a file whose SHA-256 a hub does not tell: hubs ask for LFS, and so for SHA-256, above 10 MiB.

@@ -21,7 +21,7 @@ from appliance.model.documents.definition import Head
 from appliance.model.documents.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.model.times import format_time
-from appliance.steps.documents.definition import Definition, lock_path, read_definition, read_lock
+from appliance.steps.documents.definition import Definition, changes, lock_path, read_definition, read_lock
 from appliance.steps.host.clock import end_of
 from appliance.steps.lock import resolve
 from appliance.steps.sealing.seal import plan, seal
@@ -124,22 +124,18 @@ def _current_lock(definition: Definition, context: Context, *, renew: bool, rene
         renewed += [section.id for section in definition.sections]
         return resolve(definition, context)
     locked = read_lock(path)
-    entries = {artifact.id: artifact.definition for artifact in locked.artifacts}
-    sections = {section.id: section.digest for section in definition.sections}
-    stale = sorted(name for name in sections if entries.get(name) != sections[name])
-    gone = sorted(set(entries) - set(sections))
-    if not stale and not gone and locked.bundle == definition.head:
+    changed = changes(definition, locked)
+    if not changed:
         return locked
     if not renew:
-        changed = ", ".join(stale + gone) or "what it says of the bundle as a whole"
         raise Stale(
             f"the definition has changed since it was locked: {changed}",
             where=str(path),
             definition=shlex.quote(str(definition.path)),
         )
-    again = ", ".join(stale) or "nothing"
+    again = ", ".join(changed.sections) or "nothing"
     context.progress.step(f"The definition has changed since it was locked: resolving {again} again")
-    new = resolve(definition, context, only=stale)
+    new = resolve(definition, context, only=changed.sections)
     renewed += [artifact.id for artifact in new.artifacts if artifact not in locked.artifacts]
     return new
 

@@ -72,7 +72,10 @@ def _lock(definition: Definition, entries: Mapping[str, LockedArtifact]) -> Lock
     """The entries that the definition still has, in its order."""
     artifacts = (entries.get(section.id) for section in definition.sections)
     return Lock(
-        schema_=LOCK_SCHEMA, bundle=definition.head, artifacts=tuple(artifact for artifact in artifacts if artifact)
+        schema_=LOCK_SCHEMA,
+        bundle=definition.head,
+        included=definition.included,
+        artifacts=tuple(artifact for artifact in artifacts if artifact),
     )
 
 

@@ -104,12 +104,12 @@ class LightBundles:
         return self.folder / key / f"{self.name}-{version}"
 
     def _write(self, version: str, says: str) -> None:
-        demo = yaml.safe_load((REPOSITORY / "bundles/demo.yaml").read_text())
+        carried = yaml.safe_load((REPOSITORY / "bundles/include/site.yaml").read_text())
         definition = _DEFINITION.format(
             name=self.name,
             version=version,
-            requirements=json.dumps(demo["wheels"]["control"]["requirements"]),
-            packages=json.dumps(demo["os-packages"]["debian13"]["packages"]),
+            requirements=json.dumps(carried["wheels"]["control"]["requirements"]),
+            packages=json.dumps(carried["os-packages"]["debian13"]["packages"]),
         )
         (self.folder / f"{self.name}.yaml").write_text(definition)
         for name, content in (

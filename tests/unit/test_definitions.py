@@ -59,11 +59,17 @@ def test_the_options_are_checked_against_the_vllm_that_is_carried(path: Path) ->
     assert image == f"docker.io/vllm/vllm-openai:v{VLLM_VERSION}"
 
 
-@EACH
-def test_the_control_side_is_the_same_everywhere(path: Path) -> None:
-    """Definitions repeat each other because anchors are refused: a change goes into all of them."""
-    shared = ("wheels/control", "os-packages/debian13")
-    assert [sections(path)[name] for name in shared] == [sections(DEMO)[name] for name in shared]
+def test_nothing_is_written_twice() -> None:
+    """What several bundles carry stands once, in a file that their definitions include."""
+    first: dict[tuple[str, str], str] = {}
+    for section in (section for path in DEFINITIONS for section in read_definition(path).sections):
+        place = f"{section.file.path}:{section.line}"
+        assert first.setdefault((section.id, section.digest), place) == place
+
+
+@ANY
+def test_every_bundle_carries_what_the_site_runs(path: Path) -> None:
+    assert {"wheels/control", "os-packages/debian13"} <= sections(path).keys()
 
 
 def test_the_promised_variants_are_there() -> None:

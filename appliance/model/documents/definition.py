@@ -1,20 +1,21 @@
-"""The definition: what a person writes to say what a bundle holds.
+"""The definition: what a person writes to say what a bundle holds, and what definitions share.
 
-Only its head is typed here.  The sections of the kinds are typed by the kinds, so a new
+Only heads are typed here.  The sections of the kinds are typed by the kinds, so a new
 kind changes nothing in this file.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from appliance.model.base import Strict
 from appliance.model.documents.policy import Profile
-from appliance.model.limits import MAX_ROOT_VERSION
-from appliance.model.names import Name, Version
+from appliance.model.limits import MAX_INCLUDES, MAX_ROOT_VERSION
+from appliance.model.names import Name, Version, path_problem
 from appliance.model.serving.profile import ServingProfile
 
 DEFINITION_SCHEMA: Literal["appliance.definition/v1"] = "appliance.definition/v1"
+INCLUDE_SCHEMA: Literal["appliance.include/v1"] = "appliance.include/v1"
 
 
 class Head(Strict):
@@ -34,3 +35,21 @@ class Head(Strict):
     minimum_root_version: int = Field(default=1, ge=1, le=MAX_ROOT_VERSION)
     profile: Profile | None = None
     serving: dict[Name, ServingProfile] = {}
+
+
+def _check_included(value: str) -> str:
+    if problem := path_problem(value):
+        raise ValueError(f"path {value!r} {problem}: included files lie below the definition's directory")
+    return value
+
+
+class Includes(Strict):
+    """Files whose artifacts belong to the definition too; paths are relative to it and never lead up."""
+
+    include: tuple[Annotated[str, AfterValidator(_check_included)], ...] = Field(default=(), max_length=MAX_INCLUDES)
+
+
+class IncludedHead(Strict):
+    """All that an included file says beside its artifacts."""
+
+    schema_: Literal["appliance.include/v1"] = Field(alias="schema")

@@ -52,9 +52,17 @@ class LockedArtifact(Strict):
         return f"{self.kind}/{self.name}"
 
 
+class IncludedFile(Strict):
+    """A file that the definition includes, byte for byte; ``path`` is relative to the definition."""
+
+    path: BundlePath
+    sha256: Sha256
+
+
 class Lock(Strict):
-    """A whole lock file: ``bundle`` is the definition's head, word for word."""
+    """A whole lock file: ``bundle`` is the definition's head, word for word; ``included`` is sorted by path."""
 
     schema_: Literal["appliance.lock/v1"] = Field(alias="schema")
     bundle: Head
+    included: tuple[IncludedFile, ...] = ()
     artifacts: tuple[LockedArtifact, ...]

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import yaml
 from appliance.artifacts.base import ArtifactSection, Kind
 from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput
-from appliance.model.documents.definition import Head
-from appliance.model.documents.lock import Lock
+from appliance.model.documents.definition import INCLUDE_SCHEMA, Head, Includes
+from appliance.model.documents.lock import IncludedFile, Lock
 from appliance.model.names import check_name, is_seen
+from appliance.steps.documents.include import read_included
 from appliance.steps.documents.yaml_file import YamlFile
 from appliance.store.whole import write_whole
 
@@ -24,7 +26,7 @@ _LOCK_HEADER = "# Written by `appliance lock`.  Do not edit: change the definiti
 
 @dataclass(frozen=True)
 class Section:
-    """One artifact as a definition asks for it."""
+    """One artifact as a definition asks for it, in ``file``: its own or one that it includes."""
 
     kind: Kind
     name: str
@@ -37,6 +39,11 @@ class Section:
         """``kind/name``."""
         return f"{self.kind.name}/{self.name}"
 
+    @property
+    def line(self) -> int:
+        """The line of ``file``, from 1, where it begins."""
+        return self.file.document.line_of((self.kind.name, self.name))
+
     def place(self, value: str) -> str:
         """Where the definition says ``value``: file, line and key."""
         return self.file.find(value, (self.kind.name, self.name))
@@ -44,11 +51,32 @@ class Section:
 
 @dataclass(frozen=True)
 class Definition:
-    """A whole definition, typed."""
+    """A whole definition, typed; ``included`` is sorted by path."""
 
     path: Path
     head: Head
     sections: tuple[Section, ...]
+    included: tuple[IncludedFile, ...]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has changed in a definition since it was locked.
+
+    ``sections`` are new or say something else, ``dropped`` are gone (both ``kind/name``); ``included`` are
+    paths of files that are other ones, new or gone.
+    """
+
+    sections: tuple[str, ...]
+    dropped: tuple[str, ...]
+    included: tuple[str, ...]
+    head: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.sections or self.dropped or self.included or self.head)
+
+    def __str__(self) -> str:
+        return ", ".join((*self.sections, *self.dropped, *self.included)) or "what it says of the bundle as a whole"
 
 
 def lock_path(definition: Path) -> Path:
@@ -64,31 +92,35 @@ def lock_path(definition: Path) -> Path:
 
 
 def read_definition(path: Path) -> Definition:
-    """Read and type a definition.  Raises BadInput (``definition-*``)."""
+    """Read and type a definition and what it includes.  Raises BadInput (``definition-*``, ``include-*``)."""
     file = YamlFile.read(path, "definition", hint="give a definition, a lock or a bundle that exists")
-    kinds = {kind.name: kind for kind in KINDS}
     if not isinstance(file.data, dict):
         raise file.error("type", "a definition is a mapping of keys", ())
-    known = [*(field.alias or name for name, field in Head.model_fields.items()), *kinds]
+    if file.data.get("schema") == INCLUDE_SCHEMA:
+        what = "this is a file that definitions include, and not a definition"
+        raise file.error("is-include", what, ("schema",), hint="give a definition that lists it under include:")
+    beside = {*Includes.model_fields, *(kind.name for kind in KINDS)}
+    known = [*(field.alias or name for name, field in Head.model_fields.items()), *beside]
     for key in file.data:
         if key not in known:
             raise file.unknown_key((key,), known)
-    head = file.typed(Head, {key: value for key, value in file.data.items() if key not in kinds}, ())
-    sections = []
-    for kind in KINDS:
-        entries = file.data.get(kind.name, {})
-        if not isinstance(entries, dict):
-            raise file.error("type", f"{kind.name} holds names with what belongs to each", (kind.name,))
-        for name, content in entries.items():
-            try:
-                check_name(name)
-            except ValueError as error:
-                raise file.error("value", str(error), (kind.name, name)) from None
-            typed = file.typed(kind.section, content, (kind.name, name))
-            canonical = json.dumps(typed.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-            sections.append(Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest(), file))
+    head = file.typed(Head, {key: value for key, value in file.data.items() if key not in beside}, ())
+    included = read_included(file)
+    sections = _all_sections((file, *included.values()))
     _check_serving(head, sections, file)
-    return Definition(path, head, tuple(sections))
+    return Definition(path, head, sections, tuple(sorted(included, key=lambda entry: entry.path)))
+
+
+def changes(definition: Definition, lock: Lock) -> Changes:
+    """What ``definition`` says now and ``lock`` was not made of."""
+    sections = {section.id: section.digest for section in definition.sections}
+    entries = {artifact.id: artifact.definition for artifact in lock.artifacts}
+    return Changes(
+        sections=tuple(sorted(name for name in sections if entries.get(name) != sections[name])),
+        dropped=tuple(sorted(entries.keys() - sections.keys())),
+        included=tuple(sorted({file.path for file in {*definition.included} ^ {*lock.included}})),
+        head=lock.bundle != definition.head,
+    )
 
 
 def read_lock(path: Path) -> Lock:
@@ -144,7 +176,34 @@ def write_lock(path: Path, lock: Lock) -> None:
     write_whole(path, lock_text(lock), mode=0o644)
 
 
-def _check_serving(head: Head, sections: list[Section], file: YamlFile) -> None:
+def _all_sections(files: Iterable[YamlFile]) -> tuple[Section, ...]:
+    """By kind; of one kind, as the files have them."""
+    first: dict[str, Section] = {}
+    for section in (section for file in files for section in _sections(file)):
+        other = first.setdefault(section.id, section)
+        if other is not section:
+            what = f"{section.id} is in {other.file.path}:{other.line} already"
+            hint = "keep one of them, or give this one a name of its own"
+            raise section.file.error("duplicate", what, (section.kind.name, section.name), hint=hint)
+    return tuple(section for kind in KINDS for section in first.values() if section.kind is kind)
+
+
+def _sections(file: YamlFile) -> Iterator[Section]:
+    for kind in KINDS:
+        entries = file.data.get(kind.name, {})
+        if not isinstance(entries, dict):
+            raise file.error("type", f"{kind.name} holds names with what belongs to each", (kind.name,))
+        for name, content in entries.items():
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise file.error("value", str(error), (kind.name, name)) from None
+            typed = file.typed(kind.section, content, (kind.name, name))
+            canonical = json.dumps(typed.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+            yield Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest(), file)
+
+
+def _check_serving(head: Head, sections: Iterable[Section], file: YamlFile) -> None:
     names: dict[str, list[str]] = {}
     for section in sections:
         names.setdefault(section.kind.name, []).append(section.name)

@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from appliance.errors import BadInput
+from appliance.model.limits import MAX_YAML
 from appliance.model.value_problem import problem_of
 from appliance.model.yamlform import Document, KeyPath, YamlError, read_yaml
+from appliance.store.disk import read_bounded
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -33,12 +35,7 @@ class YamlFile:
     @classmethod
     def read(cls, path: Path, what: str, *, hint: str = "") -> "YamlFile":
         """Read a file.  Raises BadInput (``<what>-unreadable``, ``<what>-yaml``)."""
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            problem = f"the {what} cannot be read: {error.strerror}"
-            raise BadInput(f"{what}-unreadable", problem, where=str(path), hint=hint) from None
-        return cls.parse(path, what, text)
+        return cls.parse(path, what, read_bounded(path, MAX_YAML, f"{what}-unreadable", f"the {what}", hint))
 
     @classmethod
     def parse(cls, path: Path, what: str, text: bytes) -> "YamlFile":

@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from appliance.model.documents.definition import Head
-from appliance.model.documents.lock import Lock, LockedArtifact
+from appliance.model.documents.lock import IncludedFile, LockedArtifact
 from appliance.model.serving.memory import MemoryPlan
 from appliance.model.serving.profile import ServingProfile, arguments, memory_plan
-from appliance.steps.documents.definition import Definition, Section, lock_path, read_definition, read_lock
+from appliance.steps.documents.definition import Section, changes, lock_path, read_definition, read_lock
 
 State = Literal["current", "stale", "absent"]
 
 
 @dataclass(frozen=True)
 class PlannedArtifact:
-    """One artifact; ``source`` is text for people, ``locked`` its entry in the lock if it has one."""
+    """One artifact.
+
+    ``source`` is text for people, ``locked`` its entry in the lock if it has one; ``file`` and ``line`` are
+    where its section stands, None when a lock is read alone.
+    """
 
     id: str
     licence: str
     source: str
     state: State
     locked: LockedArtifact | None
+    file: Path | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Plan:
     """
 
     head: Head
+    included: tuple[IncludedFile, ...]
     state: State
     artifacts: tuple[PlannedArtifact, ...]
     serving: tuple[PlannedServing, ...]
@@ -62,13 +69,14 @@ def plan_definition(path: Path) -> Plan:
     lock = read_lock(beside) if beside.exists() else None
     locked = {artifact.id: artifact for artifact in lock.artifacts} if lock else {}
     artifacts = tuple(_planned(section, locked.get(section.id)) for section in definition.sections)
-    dropped = tuple(sorted(locked.keys() - {section.id for section in definition.sections}))
+    changed = changes(definition, lock) if lock else None
     return Plan(
         head=definition.head,
-        state=_lock_state(definition, lock, artifacts, dropped),
+        included=definition.included,
+        state="absent" if changed is None else "stale" if changed else "current",
         artifacts=artifacts,
         serving=plan_serving(definition.head.serving),
-        dropped=dropped,
+        dropped=changed.dropped if changed else (),
     )
 
 
@@ -79,7 +87,13 @@ def plan_lock(path: Path) -> Plan:
         PlannedArtifact(artifact.id, artifact.licence, _text(artifact.source), "current", artifact)
         for artifact in lock.artifacts
     )
-    return Plan(head=lock.bundle, state="current", artifacts=artifacts, serving=plan_serving(lock.bundle.serving))
+    return Plan(
+        head=lock.bundle,
+        included=lock.included,
+        state="current",
+        artifacts=artifacts,
+        serving=plan_serving(lock.bundle.serving),
+    )
 
 
 def plan_serving(profiles: Mapping[str, ServingProfile]) -> tuple[PlannedServing, ...]:
@@ -94,16 +108,7 @@ def _planned(section: Section, locked: LockedArtifact | None) -> PlannedArtifact
     content = section.content.model_dump(mode="json", exclude_unset=True)
     licence = str(content.pop("licence", ""))
     state: State = "absent" if locked is None else "current" if locked.definition == section.digest else "stale"
-    return PlannedArtifact(section.id, licence, _text(content), state, locked)
-
-
-def _lock_state(
-    definition: Definition, lock: Lock | None, artifacts: tuple[PlannedArtifact, ...], dropped: tuple[str, ...]
-) -> State:
-    if lock is None:
-        return "absent"
-    same = lock.bundle == definition.head and not dropped and all(entry.state == "current" for entry in artifacts)
-    return "current" if same else "stale"
+    return PlannedArtifact(section.id, licence, _text(content), state, locked, section.file.path, section.line)
 
 
 def _text(value: Any) -> str:

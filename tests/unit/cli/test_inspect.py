@@ -1,6 +1,8 @@
 """``appliance inspect`` of a definition and of a lock, as people and programs see it."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from tests.support.bundles import FIRST, Recipe, keyid
 
 BUNDLES = Path(__file__).parents[3] / "bundles"
 LLAMA = BUNDLES / "llama-3.1-70b-fp8.yaml"
+LLAMA_LINE = 1 + LLAMA.read_text().splitlines().index("  llama-3.1-70b-instruct-fp8:")
+VLLM = BUNDLES / "include/vllm-openai.yaml"
+VLLM_SHA256 = hashlib.sha256(VLLM.read_bytes()).hexdigest()
 
 
 def inspect(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
@@ -29,6 +34,7 @@ def locked(tmp_path: Path) -> Path:
     """A lock beside a copy of a definition, with one entry of seven files."""
     path = tmp_path / LLAMA.name
     path.write_bytes(LLAMA.read_bytes())
+    shutil.copytree(BUNDLES / "include", tmp_path / "include")
     definition = read_definition(path)
     entry = LockedArtifact(
         kind="weights",
@@ -42,12 +48,18 @@ def locked(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_definition_shows_sources_licences_and_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = inspect(capsys, str(LLAMA))
+def test_a_definition_shows_sources_licences_and_what_fits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(BUNDLES)
+    shown = inspect(capsys, LLAMA.name)
     for part in (
         "lock: absent",
         "huggingface.repo=RedHatAI/Meta-Llama-3.1-70B-Instruct-FP8-dynamic",
         "licence: llama3.1",
+        f"  | llama-3.1-70b-fp8.yaml:{LLAMA_LINE}\n",
+        "  | include/site.yaml:5\n",
+        f"includes {VLLM_SHA256}\n  | include/vllm-openai.yaml\n",
         "weights 67.7 GiB",
         "160 KiB of KV a token: 25991 tokens fit, 1.6 sequences of 16384",
         "vllm serve MODEL --served-model-name llama-3.1-70b-instruct-fp8",
@@ -59,6 +71,9 @@ def test_a_definition_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     told = inspect_json(capsys, LLAMA)
     assert (told["ok"], told["lock_state"], told["definition"]["name"]) == (True, "absent", "llama-3.1-70b-fp8")
     assert {artifact["artifact"]: artifact["files"] for artifact in told["artifacts"]}["images/vllm-openai"] is None
+    assert {"path": "include/vllm-openai.yaml", "sha256": VLLM_SHA256} in told["included"]
+    sections = {artifact["artifact"]: artifact["section"] for artifact in told["artifacts"]}
+    assert sections["images/vllm-openai"] == {"file": str(VLLM), "line": 5}
     (served,) = told["serving"]
     assert served["arguments"][-1] == "--enable-chunked-prefill"
     memory = served["memory"]

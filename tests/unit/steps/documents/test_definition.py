@@ -1,5 +1,6 @@
 """What a person sees who has made a mistake in a definition."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,13 @@ def test_what_is_no_definition_is_refused(text: str, tmp_path: Path) -> None:
 def test_a_missing_definition_says_so(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         read_definition(tmp_path / "none.yaml")
+
+
+def test_a_definition_of_any_size_is_refused_without_reading_it_all(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(BadInput, match="larger than"):
+        read_definition(path)
 
 
 def test_a_lock_is_no_definition(tmp_path: Path) -> None:

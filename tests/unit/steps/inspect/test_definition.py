@@ -61,7 +61,10 @@ def lock(path: Path, *, leave_out: str = "", also: str = "") -> None:
         )
         for entry, digest in entries.items()
     )
-    write_lock(lock_path(path), Lock(schema_=LOCK_SCHEMA, bundle=definition.head, artifacts=artifacts))
+    write_lock(
+        lock_path(path),
+        Lock(schema_=LOCK_SCHEMA, bundle=definition.head, included=definition.included, artifacts=artifacts),
+    )
 
 
 def states(plan: Plan) -> dict[str, str]:
@@ -119,6 +122,68 @@ def test_an_entry_that_the_definition_has_dropped_makes_the_lock_stale(path: Pat
     plan = plan_definition(path)
     assert plan.state == "stale"
     assert plan.dropped == ("weights/gone",)
+
+
+@pytest.fixture
+def including(path: Path) -> Path:
+    """The same definition, whose image stands in a file that it includes."""
+    head, image, serving = DEFINITION.partition("images:")[0], *DEFINITION.partition("images:")[2].split("serving:")
+    (path.parent / "parts").mkdir()
+    (path.parent / "parts/engine.yaml").write_text(f"schema: appliance.include/v1\nimages:{image}")
+    path.write_text(f"{head}include: [parts/engine.yaml]\nserving:{serving}")
+    return path
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+def test_each_section_is_shown_with_its_file_and_line(including: Path) -> None:
+    plan = plan_definition(including)
+    assert [(artifact.file, artifact.line) for artifact in plan.artifacts] == [
+        (including, 6),
+        (including.parent / "parts/engine.yaml", 3),
+    ]
+    assert [file.path for file in plan.included] == ["parts/engine.yaml"]
+
+
+def test_a_fresh_lock_of_a_definition_that_includes_is_current(including: Path) -> None:
+    lock(including)
+    assert plan_definition(including).state == "current"
+    assert [file.path for file in plan_lock(lock_path(including)).included] == ["parts/engine.yaml"]
+
+
+def test_a_changed_section_of_an_included_file_makes_its_entry_stale(including: Path) -> None:
+    lock(including)
+    edit(including.parent / "parts/engine.yaml", "engine:1", "engine:2")
+    plan = plan_definition(including)
+    assert plan.state == "stale"
+    assert states(plan) == {"weights/tiny": "current", "images/engine": "stale"}
+
+
+@pytest.mark.parametrize("change", ["a comment", "renamed", "taken in"])
+def test_an_included_file_that_is_another_one_makes_the_lock_stale_and_no_entry(change: str, including: Path) -> None:
+    lock(including)
+    parts = including.parent / "parts/engine.yaml"
+    match change:
+        case "a comment":
+            edit(parts, "images:", "images:  # reviewed")
+        case "renamed":
+            parts.rename(parts.with_name("other.yaml"))
+            edit(including, "engine.yaml", "other.yaml")
+        case _:
+            including.write_text(DEFINITION)
+    plan = plan_definition(including)
+    assert plan.state == "stale"
+    assert set(states(plan).values()) == {"current"}
+
+
+def test_a_lock_from_before_there_were_includes_stays_as_it_is(path: Path) -> None:
+    lock(path)
+    assert "included" not in lock_path(path).read_text()
+    assert plan_definition(path).state == "current"
 
 
 def test_a_lock_is_shown_by_itself(path: Path) -> None:
