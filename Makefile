@@ -55,7 +55,7 @@ root:
 
 .PHONY: coverage
 coverage: .venv/ready ## Check that the unit tests cover what trust rests on
-	@.venv/bin/python -m pytest --numprocesses 2 --quiet --cov=appliance/trust --cov=appliance/store --cov=appliance/model \
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --quiet --cov=appliance/trust --cov=appliance/store --cov=appliance/model \
 	    --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/unit
 
 .PHONY: fuzz
