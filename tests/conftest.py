@@ -33,6 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.nodeid.partition("::")[0]))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """No long value names a test: keys and signatures differ from process to process, which have to agree on names."""
+    return argname if isinstance(val, str | bytes) and len(val) > 100 else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What passed tests have measured."""
     for report in terminalreporter.getreports("passed"):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.debian_root import DebianRoot
 from tests.support.gateway import Gateway, gateway_root, make_gateway, running
-from tests.support.processes import below
+from tests.support.processes import below, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +84,7 @@ def test_a_list_that_nginx_refuses_fails_the_reload_and_changes_nothing(life: Li
 
 def test_a_reload_that_nothing_comes_of_fails(life: Life) -> None:
     gateway = life.gateway
-    master = below(gateway.nginx.pid)[0].number
+    master = gateway.master
     (*_, program) = gateway.service.commands("ExecReload", 1)
     gateway.revoke("mallory")
     os.kill(master, signal.SIGSTOP)
@@ -117,3 +117,11 @@ def test_a_configuration_is_tried_without_a_trace(life: Life, name: str, bad: st
 def places(gateway: Gateway) -> str:
     own = ("/run/appliance-gateway", LOGS, "/var/cache/appliance-gateway", "/etc/appliance/gateway")
     return gateway.run(["find", *own, "-printf", "%p %u %m %s\n"]).stdout
+
+
+def test_no_gateway_of_the_tests_outlives_them(tmp_path: Path) -> None:
+    gateway = make_gateway(tmp_path / "a gateway")
+    with running(gateway, gateway_root()):
+        started = below(gateway.nginx.pid)
+        assert any(process.words[0].startswith("nginx: master") for process in started)
+    wait_for(lambda: not any(process.alive for process in started))

@@ -61,6 +61,8 @@ _FOLDERS = (
     *("run/appliance", "srv", "var/log/appliance-gateway", "layer"),
 )
 
+# nginx changes its user, and no longer ends with who started it; with a namespace around it, it does.
+_WITH_US = ("unshare", "--pid", "--fork", "--kill-child")
 # The layer above the root, the processes and the mounts end with the command.
 _ENTER = """
 set -eu
@@ -175,9 +177,14 @@ class Gateway:
         return entry
 
     @property
+    def master(self) -> int:
+        """The process that the unit starts."""
+        return next(process.number for process in below(self.nginx.pid) if process.words[:1] != ("unshare",))
+
+    @property
     def logs(self) -> Path:
         """The directory of its logs, as the running gateway sees it."""
-        return Path(f"/proc/{below(self.nginx.pid)[0].number}/root/var/log/appliance-gateway")
+        return Path(f"/proc/{self.master}/root/var/log/appliance-gateway")
 
     def configure(self, **changes: object) -> None:
         """Write nginx.conf and its JavaScript, with other settings than the usual ones; it counts after a reload."""
@@ -212,7 +219,7 @@ class Gateway:
         """Run ``argv`` where nginx runs, as root, whatever comes of it."""
         enter = [
             "nsenter",
-            f"--target={below(self.nginx.pid)[0].number}",
+            f"--target={self.master}",
             *("--mount", "--pid", "--net", "--root", "--wd"),
         ]
         return subprocess.run([*enter, *argv], capture_output=True, text=True, check=False, timeout=120)
@@ -339,7 +346,7 @@ def running(gateway: Gateway, root: DebianRoot, *, logs: str = "") -> Iterator[N
     (gateway.folder / "srv/gateway.sock").unlink(missing_ok=True)
     with (gateway.folder / "journal").open("ab") as journal:
         gateway.nginx = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER],
+            [*_WITH_US, "unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", _ENTER],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=journal,

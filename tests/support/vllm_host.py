@@ -185,5 +185,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     try:
         process.wait(timeout=_STOP)
     except subprocess.TimeoutExpired:
-        process.kill()
+        # Whoever changes its user no longer ends with who started it.
+        for child in below(process.pid)[:1]:
+            os.kill(child.number, signal.SIGKILL)
         process.wait()
