@@ -41,7 +41,7 @@ def main() -> None:
             gateway.ready(_MODEL)
             for model, seconds in _THINKING.items():
                 with _model(sockets / _MODEL, seconds):
-                    rows += as_rows(f"a model that {model}", _ask(folder, certificates))
+                    rows += as_rows(f"a model that {model}", _ask(gateway, certificates))
     print("\n".join([HEAD, *rows]))
     print(f"- load when it ended: {machine.load()}")
 
@@ -71,8 +71,8 @@ def _certificates(gateway: Gateway) -> Path:
     return place
 
 
-def _ask(folder: Path, certificates: Path) -> Any:
-    places = [folder / "run/appliance/vllm" / _MODEL / "api.sock", folder / "run/appliance/gateway.sock"]
+def _ask(gateway: Gateway, certificates: Path) -> Any:
+    places = [gateway.folder / "run/appliance/vllm" / _MODEL / "api.sock", gateway.socket]
     argv = [sys.executable, str(_ASKING), *map(str, places), _MODEL, str(certificates)]
     return json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
 

@@ -122,7 +122,7 @@ class Gateway:
 
     def plain(self) -> socket.socket:
         """A connection without TLS."""
-        return _unix_socket(self.folder / "srv/gateway.sock")
+        return _unix_socket(self.socket)
 
     def handshake(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
         """A connection that may ask for an earlier session."""
@@ -175,6 +175,11 @@ class Gateway:
         wait_for(there, 10)
         (entry,) = found
         return entry
+
+    @property
+    def socket(self) -> Path:
+        """Stands for the port."""
+        return self.folder / "srv/gateway.sock"
 
     @property
     def master(self) -> int:
@@ -343,7 +348,7 @@ def running(gateway: Gateway, root: DebianRoot, *, logs: str = "") -> Iterator[N
         "LOGS": logs,
         "START": f"{service.directories()}\n{script(before)}\nexec {script([start])}",
     }
-    (gateway.folder / "srv/gateway.sock").unlink(missing_ok=True)
+    gateway.socket.unlink(missing_ok=True)
     with (gateway.folder / "journal").open("ab") as journal:
         gateway.nginx = subprocess.Popen(
             [*_WITH_US, "unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", _ENTER],
