@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from appliance.errors import BadInput, Failed
+from appliance.tools.interrupts import held_back
 
 _LOG = logging.getLogger(__name__)
 _TAIL_LINES = 20
@@ -58,33 +59,44 @@ def run(
     environment = _environment(env or {}, network)
     program = _find(words[0], environment["PATH"])
     _LOG.debug("%s", shlex.join(words))
-    with subprocess.Popen(
-        [program, *words[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env=environment,
-        start_new_session=True,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
+    done = _to_its_end([program, *words[1:]], cwd, environment, timeout, name)
+    if done.returncode != 0:
+        # apt-get explains on standard output what it then refuses on standard error.
+        tail = "\n".join(f"{done.stdout.strip()}\n{done.stderr.strip()}".strip().splitlines()[-_TAIL_LINES:])
+        raise Failed("tool-failed", f"{name} ended with {done.returncode}:\n{tail}", where=shlex.join(words))
+    if notes:
+        notes(done.stderr)
+    return done.stdout
+
+
+def _to_its_end(
+    argv: list[str], cwd: Path | None, environment: dict[str, str], timeout: float | None, name: str
+) -> "subprocess.CompletedProcess[str]":
+    with (
+        held_back() as let_in,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+    ):
         try:
+            let_in()
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             _end(process)
             problem = f"{name} did not end within {timeout:.0f} s"
-            raise Failed("tool-timeout", problem, where=shlex.join(words)) from None
+            raise Failed("tool-timeout", problem, where=shlex.join(argv)) from None
         except BaseException:  # Ctrl-C above all: the child is in a session of its own and does not see it
             _end(process)
             raise
-    if process.returncode != 0:
-        # apt-get explains on standard output what it then refuses on standard error.
-        tail = "\n".join(f"{stdout.strip()}\n{stderr.strip()}".strip().splitlines()[-_TAIL_LINES:])
-        raise Failed("tool-failed", f"{name} ended with {process.returncode}:\n{tail}", where=shlex.join(words))
-    if notes:
-        notes(stderr)
-    return stdout
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
 def _find(name: str, path: str) -> str:

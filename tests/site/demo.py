@@ -15,6 +15,7 @@ from types import FrameType
 
 import pytest
 
+from appliance.tools.interrupts import held_back
 from tests.site.course import Course
 from tests.site.hosts import CommandFailed, Host
 from tests.site.operator import CLIENT, CLIENTS, PROGRAMS, REHEARSAL, SITE, VARIABLES, Operator, playbook
@@ -146,16 +147,20 @@ def _explain(story: Story, site: Site) -> None:
 def _run(story: Story, *argv: str) -> str:
     """Run a command here; what it printed as its result.  Raises CommandFailed, after it has said what is wrong."""
     story.command("", argv)
-    with subprocess.Popen(
-        argv,
-        cwd=REPOSITORY,
-        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    ) as process:
+    with (
+        held_back() as let_in,
+        subprocess.Popen(
+            argv,
+            cwd=REPOSITORY,
+            env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        ) as process,
+    ):
         try:
+            let_in()
             said, _ = process.communicate()
         except BaseException:
             # Make, and a shell, end when what they run has ended, so all of them are told; a shell
