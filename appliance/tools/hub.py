@@ -40,7 +40,7 @@ from appliance.model.files import Content
 from appliance.model.limits import MAX_HUB_SMALL_FILE, MAX_WEIGHTS_FILES
 from appliance.model.names import Sha256
 from appliance.tools.download import Request
-from appliance.tools.http import ATTEMPTS, RETRIED, TIMEOUT, Retry, retrying
+from appliance.tools.http import ATTEMPTS, RETRIED, TIMEOUT, Retry, Tell, retrying
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 # What the client raises on an answer that it does not understand.
@@ -112,13 +112,14 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class Hub:
-    """One hub, as one user sees it.  ``headers`` may hold a token."""
+    """One hub, as one user sees it.  ``headers`` may hold a token; ``tell`` hears of waits."""
 
     endpoint: str
     headers: dict[str, str] = field(repr=False)
+    tell: Tell
 
     @classmethod
-    def from_environment(cls) -> "Hub":
+    def from_environment(cls, tell: Tell) -> "Hub":
         """The hub and the token that this process is set up for, read anew each time.
 
         Raises BadInput (``hub-offline``, ``hub-address``, ``hub-token``).
@@ -134,7 +135,7 @@ class Hub:
             headers = build_hf_headers(library_name="appliance", library_version=__version__)
         except (OSError, OIDCError, _Busy) as error:
             raise BadInput("hub-token", f"the token for the hub cannot be read: {error}", where="HF_TOKEN") from None
-        return cls(endpoint, headers)
+        return cls(endpoint, headers, tell)
 
     def commit(self, repo: str, revision: str) -> str:
         """The commit that ``revision`` is now.
@@ -268,7 +269,7 @@ class Hub:
             except _UNREADABLE as error:
                 raise self._unreadable(repo, f"{type(error).__name__}: {error}") from None
 
-        return retrying(once, f"{self.endpoint}/{repo}", threading.Event(), lambda line: None)
+        return retrying(once, f"{self.endpoint}/{repo}", threading.Event(), self.tell)
 
     def _gave_up(self, busy: _Busy, repo: str) -> BadInput:
         where = f"{self.endpoint}/{repo}"
@@ -282,15 +283,16 @@ class Hub:
         if busy.status == 429:
             return BadInput(
                 "hub-rate-limited",
-                f"the hub limits requests and still did after {ATTEMPTS} attempts",
+                "the hub limits requests (HTTP 429)",
                 where=where,
-                hint="wait some minutes; with a token (HF_TOKEN, or hf auth login) the limit is higher",
+                hint=f"it was asked {ATTEMPTS} times: wait some minutes; "
+                "with a token (HF_TOKEN, or hf auth login) the limit is higher",
             )
         return BadInput(
             "hub-failing",
-            f"the hub answered {busy.problem} {ATTEMPTS} times",
+            f"the hub answered {busy.problem}",
             where=where,
-            hint="try again later; what has arrived is kept",
+            hint=f"it was asked {ATTEMPTS} times: try again later; what has arrived is kept",
         )
 
     def _refused(self, error: HfHubHTTPError, repo: str, revision: str) -> BadInput:

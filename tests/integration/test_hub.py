@@ -250,7 +250,11 @@ def test_a_hub_that_stays_busy(hub: Hub, context: Context, path: str, status: in
     assert sum(path in exchange.path for exchange in hub.log) == 5
 
 
-def test_the_wait_that_a_hub_asks_for_is_bounded(hub: Hub, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_that_a_hub_asks_for_are_bounded_and_said(
+    hub: Hub, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(context.progress, "step", said.append)
     waits: list[float] = []
     monkeypatch.setattr("appliance.tools.http.paused", lambda seconds, stop: waits.append(seconds))
     hub.add(NAME, model_files())
@@ -259,3 +263,6 @@ def test_the_wait_that_a_hub_asks_for_is_bounded(hub: Hub, context: Context, mon
     hub.fail("/revision/", times=1, status=429, headers={"Retry-After": "86400"})
     lock(context)
     assert waits == [7.0, 9.0, 60.0]
+    assert [line.partition(": ")[2].partition(",")[0] for line in said if "asking again" in line] == [
+        f"asking again in {seconds} s" for seconds in (7, 9, 60)
+    ]

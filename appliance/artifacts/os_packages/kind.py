@@ -14,7 +14,7 @@ from appliance.model.sink import Sink
 
 
 class OsPackages:
-    """The kind ``os-packages``: ``os/<name>/`` is a flat apt repository."""
+    """Registered in KINDS."""
 
     name: ClassVar[str] = OsPackagesDetails.kind
     section: ClassVar[type[ArtifactSection]] = OsPackagesSection

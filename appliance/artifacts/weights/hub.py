@@ -29,7 +29,7 @@ class HuggingFace:
 
     def resolve(self, source: HuggingFaceSource, gate: Gate, context: Context) -> ResolvedWeights:
         """Ask the hub for commit, files and digests, and fetch the small files."""
-        hub = _hub()
+        hub = _hub(context)
         commit = hub.commit(source.repo, source.revision)
         tree = hub.tree(source.repo, commit)
         listed = {file.path: file for file in tree.files}
@@ -58,7 +58,7 @@ class HuggingFace:
         """Download what is missing, at the locked commit."""
         if not context.sink.missing(artifact.files):
             return
-        hub = _hub()
+        hub = _hub(context)
         requests = [hub.request(origin.repo, origin.commit, file.path, file) for file in artifact.files]
         try:
             download(requests, context.sink, context.progress, f"Downloading {origin.repo}")
@@ -75,8 +75,8 @@ class HuggingFace:
             raise
 
 
-def _hub() -> "Hub":
+def _hub(context: Context) -> "Hub":
     # huggingface_hub takes a third of a second to import, which only those who use a hub should pay.
     from appliance.tools.hub import Hub  # noqa: PLC0415
 
-    return Hub.from_environment()
+    return Hub.from_environment(context.progress.step)
