@@ -15,7 +15,7 @@ were issued and which end soon, and the serial numbers of what is revoked.
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from pydantic import Field, ValidationError
 
 from appliance.model.base import Strict
 from appliance.model.names import Name
+from appliance.model.value_problem import first_problem
 from appliance_site.certificates import (
     CLIENT,
     SERVER,
@@ -177,7 +178,7 @@ class Authority:
         path = self.top / "crl.pem"
         old = x509.load_pem_x509_crl(path.read_bytes()) if path.is_file() else None
         before = set() if old is None else {entry.serial_number for entry in old}
-        serials = before | set(self._serials_of(set(self.wanted.revoked)))
+        serials = before | {serial for _, serial in self._issued(self.wanted.revoked)}
         if old is not None and serials == before and self._still_good(old) and not self.wanted.renew_now:
             return
         number = 1 if old is None else 1 + old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
@@ -193,14 +194,18 @@ class Authority:
 
     def revoked(self) -> dict[str, list[str]]:
         """Serial numbers, in hexadecimal, of all that was issued to each name that is to be revoked."""
-        return {name: sorted(f"{serial:x}" for serial in self._serials_of({name})) for name in self.wanted.revoked}
+        found: dict[str, list[str]] = {name: [] for name in self.wanted.revoked}
+        for name, serial in self._issued(found):
+            found[name].append(f"{serial:x}")
+        return {name: sorted(serials) for name, serials in found.items()}
 
-    def _serials_of(self, names: set[str]) -> Iterator[int]:
-        for path in (self.top / "issued").glob("*.pem"):
+    def _issued(self, names: Collection[str]) -> Iterator[tuple[str, int]]:
+        """Name and serial number of each certificate that was issued to one of ``names``."""
+        for path in (self.top / "issued").glob("*.pem") if names else ():
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
-            common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+            common = str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
             if common in names:
-                yield certificate.serial_number
+                yield common, certificate.serial_number
 
 
 def main() -> int:
@@ -213,9 +218,7 @@ def main() -> int:
         authority = Authority(wanted, datetime.now(tz=UTC).replace(microsecond=0), Converge(check=given.check))
         authority.bring_about()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        print(f"{place} of pki: {first['msg']} (found {first['input']!r})", file=sys.stderr)
+        print(f"pki: {first_problem(error)} (found {error.errors()[0]['input']!r})", file=sys.stderr)
         return 2
     except (OSError, ValueError) as error:
         print(f"the site's certificates could not be made: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -150,7 +151,8 @@ def add_removal(site: Site, source: Path | None, *, host: str) -> bool:
 def _read(form: type[T], source: Path | None, reference: str) -> T:
     where = str(source or "standard input")
     try:
-        data = source.read_bytes() if source else sys.stdin.buffer.read(MAX_LOG_LINE + 1)
+        with source.open("rb") if source else nullcontext(sys.stdin.buffer) as file:
+            data = file.read(MAX_LOG_LINE + 1)
         strict_json(data, limit=MAX_LOG_LINE)
         return form.model_validate_json(data)
     except OSError as error:

@@ -18,6 +18,7 @@ from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_S
 from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_STATEMENT
 from appliance.model.times import format_time
+from appliance.model.value_problem import first_problem
 from appliance.steps.documents.chain import labels, read_chain
 from appliance.steps.documents.policy import read_override
 from appliance.steps.host.clock import span
@@ -75,9 +76,8 @@ def new(bundle: Path, wish: Wish, signers: Sequence[Signer], *, root: Path | Non
             expires=format_time(expires),
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = str(first["msg"]).removeprefix("Value error, ")
-        raise BadInput("override-value", f"{first['loc'][0]}: {problem}", found=str(first["input"])) from None
+        found = str(error.errors()[0]["input"])
+        raise BadInput("override-value", first_problem(error), found=found) from None
     path = out or Path(f"{head.name}-{head.version}.{wish.site}.override.json")
     envelope = Envelope(OVERRIDE_PAYLOAD_TYPE, override_payload(override), ())
     source = root or (bundle / ROOTS if bundle.is_dir() else None)
