@@ -1,6 +1,8 @@
-"""The command itself: interrupted while it starts, and with closed or broken standard files."""
+"""The command itself: interrupted while it starts, with closed or broken standard files, wrongly used; its help."""
 
+import json
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -84,11 +86,6 @@ def test_other_closed_files_do_not_matter(redirection: str) -> None:
 def test_a_reader_who_has_had_enough_is_no_error() -> None:
     done = shell("| head -n 1", "inspect", DEFINITION)
     assert (done.returncode, done.stdout, done.stderr) == (0, "demo 0.1.0\n", "")
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project.make(tmp_path_factory.mktemp("template") / "project")
 
 
 def test_quiet_is_quiet(project: Project) -> None:
@@ -186,3 +183,53 @@ def test_a_sites_log_says_no_time_that_there_is_not(year: int, project: Project)
     odd = ("log", "head", *site, "--out", "odd.json")
     assert at_a_clock_of(year, project, *odd).returncode == 2
     assert (project.folder / "a site/log/log.jsonl").read_bytes() == before
+
+
+def test_keys(project: Project) -> None:
+    assert stat.S_IMODE((project.folder / "key.pem").stat().st_mode) == 0o600
+    again = project.run("keys", "new", "key.pem", "--no-passphrase")
+    assert again.returncode == 2
+    assert "key-exists" in again.stderr
+    assert project.run("keys", "new", "locked.pem").returncode == 2, "no terminal, no passphrase: no key"
+    (project.folder / "pass").write_text("secret words\n")
+    project.run("keys", "new", "locked.pem", "--passphrase-file", "pass").check_returncode()
+    assert "ENCRYPTED" in (project.folder / "locked.pem").read_text()
+    wrong = project.run("root", "new", "locked.root.json", "--key", "locked.pem", APPLIANCE_KEY_PASSPHRASE="guess")
+    assert wrong.returncode == 2
+    assert "key-passphrase-wrong" in wrong.stderr
+    right = project.run(
+        "root", "new", "locked.root.json", "--key", "locked.pem", APPLIANCE_KEY_PASSPHRASE="secret words"
+    )
+    assert right.returncode == 0, right.stderr
+    assert "secret" not in right.stderr + right.stdout
+
+
+def test_inspect_shows_what_is_inside(project: Project) -> None:
+    project.build().check_returncode()
+    shown = project.run("inspect", "dist/small-1.0.0")
+    assert shown.returncode == 0, shown.stderr
+    assert "small 1.0.0" in shown.stdout
+    assert "CC0-1.0" in shown.stdout
+    report = json.loads(project.run("inspect", "dist/small-1.0.0", "--json").stdout)
+    assert report["statement"]["files"] == len(project.sums().splitlines())
+
+
+def test_errors_for_programs(project: Project) -> None:
+    project.build().check_returncode()
+    (project.bundle / "extra").write_text("")
+    refused = project.run("verify", "dist/small-1.0.0", "--root", "key.root.json", "--json")
+    assert refused.returncode == 3
+    error = json.loads(refused.stdout)["error"]
+    assert (error["reference"], error["where"]) == ("file-unlisted", "extra")
+
+
+@pytest.mark.parametrize("arguments", [["build"], ["verify", "x"], ["nonsense"], ["build", "none.yaml", "--bad"]])
+def test_wrong_usage_is_exit_2(project: Project, arguments: list[str]) -> None:
+    assert project.run(*arguments).returncode == 2
+
+
+def test_help_shows_examples(project: Project) -> None:
+    for verb in ("lock", "build", "sign", "verify", "inspect"):
+        shown = project.run(verb, "--help")
+        assert shown.returncode == 0
+        assert f"appliance {verb}" in shown.stdout

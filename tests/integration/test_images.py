@@ -1,33 +1,22 @@
 """The kind ``images`` with the real skopeo against the real registry."""
 
 import json
-import os
 import shlex
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
-from appliance.artifacts.base import Context, Layout
-from appliance.artifacts.images.kind import Images
-from appliance.artifacts.images.section import ImagesSection
+from appliance.artifacts.base import Context
 from appliance.errors import BadInput, NotTrusted, Stale
-from appliance.model.documents.lock import LockedArtifact
-from appliance.model.files import BundleFile
-from appliance.model.progress import Silent
-from appliance.store.cache import Cache
 from tests.support import tiny_images as tiny
 from tests.support.cut_line import CutLine
 from tests.support.documents import commands
-from tests.support.locking import lock_one
+from tests.support.image_kind import KIND, Counter, lock, machine, skopeo, write_bundle
 from tests.support.registry import NEEDS, Registry, installed, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed, reason=NEEDS)]
-
-KIND = Images()
 
 
 @pytest.fixture(autouse=True)
@@ -50,52 +39,6 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     return machine(tmp_path, "first")
-
-
-class Counter(Silent):
-    """A progress that remembers the figures of its tasks."""
-
-    total = 0
-    shown = 0
-
-    @contextmanager
-    def task(self, text: str, total: int | None) -> Iterator[Self]:
-        self.total += total or 0
-        yield self
-
-    def advance(self, amount: int) -> None:
-        self.shown += amount
-
-
-def machine(tmp_path: Path, name: str) -> Context:
-    return Context(tmp_path, Cache(tmp_path / f"cache of {name}"), Silent())
-
-
-def section(image: str, platform: str = "linux/amd64") -> ImagesSection:
-    source = {"image": image, "platform": platform}
-    return ImagesSection.model_validate({"registry": source, "licence": "Apache-2.0"})
-
-
-def lock(context: Context, image: str, name: str = "app", platform: str = "linux/amd64") -> LockedArtifact:
-    return lock_one(KIND, name, section(image, platform), context)
-
-
-def write_bundle(context: Context, folder: Path, *artifacts: LockedArtifact) -> tuple[Layout, ...]:
-    """What sealing does: a hard link for every file."""
-    layouts, shared = KIND.lay_out(artifacts, context)
-    files: set[BundleFile] = {*shared, *(file for layout in layouts for file in layout.files)}
-    for file in files:
-        path = folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.hardlink_to(context.sink.path(file))
-    return layouts
-
-
-def skopeo(*words: str, cwd: Path) -> bytes:
-    """Stock skopeo, as an operator runs it."""
-    done = subprocess.run(["skopeo", *words], cwd=cwd, env={**os.environ}, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def test_a_tag_becomes_a_layout_that_stock_skopeo_pushes_with_the_same_digest(

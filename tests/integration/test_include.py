@@ -35,11 +35,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.fixture
-def project(template: Project, tmp_path: Path) -> Project:
-    return Project(shutil.copytree(template.folder, tmp_path / "with space"))
-
-
 def shared(project: Project) -> Path:
     return project.folder / "shared parts/models.yaml"
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,11 +39,6 @@ def template(served: SimpleIndex, tmp_path_factory: pytest.TempPathFactory) -> P
     define(project, served)
     project.run("lock", "small.yaml", PIP_FIND_LINKS="").check_returncode()
     return project
-
-
-@pytest.fixture
-def project(template: Project, tmp_path: Path) -> Project:
-    return Project(shutil.copytree(template.folder, tmp_path / "with space"))
 
 
 def define(

@@ -57,7 +57,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, hsm: SoftHsm) -> Project:
 
 @pytest.fixture
 def project(template: Project, tmp_path: Path) -> Project:
-    return copy_of(template, tmp_path)
+    return template.copy(tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +71,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture(scope="module")
 def locked(template: Project, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """With an image too, which is fetched by a program."""
-    project = copy_of(template, tmp_path_factory.mktemp("locked"))
+    project = template.copy(tmp_path_factory.mktemp("locked") / "project")
     reference = tiny.push(registry, "app", "1", tiny.image(tiny.layer("hello")))
     (project.folder / "small.yaml").write_text(DEFINITION + IMAGE.format(image=reference))
     done = project.run("lock", "small.yaml", SSL_CERT_FILE=str(registry.identity.authority))
     assert done.returncode == 0, done.stderr
     shutil.rmtree(project.folder / "cache")
     return project
-
-
-def copy_of(project: Project, folder: Path) -> Project:
-    shutil.copytree(project.folder, folder / "project")
-    return Project(folder / "project")
 
 
 def watched(folder: Path, program: str) -> Path:
@@ -99,7 +94,7 @@ def watched(folder: Path, program: str) -> Path:
 def test_a_build_lets_its_secret_go_nowhere(
     locked: Project, hsm: SoftHsm, registry: Registry, tmp_path: Path, way: str
 ) -> None:
-    project = copy_of(locked, tmp_path)
+    project = locked.copy(tmp_path / "project")
     folder = watched(tmp_path / "bin", "skopeo")
     variables = {
         **hsm.environment,

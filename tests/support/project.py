@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -46,6 +47,9 @@ class Project:
         project.run("root", "new", "key.root.json", "--key", "key.pem").check_returncode()
         project.run("lock", "small.yaml").check_returncode()
         return project
+
+    def copy(self, folder: Path) -> "Project":
+        return Project(shutil.copytree(self.folder, folder))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -7,33 +7,7 @@ import pytest
 
 from appliance.errors import BadInput
 from appliance.steps.documents.definition import lock_path, read_definition
-
-GOOD = """\
-schema: appliance.definition/v1
-name: small
-version: 1.0.0
-description: a model
-weights:
-  tiny:
-    directory: model
-    licence: CC0-1.0
-serving:
-  tiny:
-    weights: tiny
-    image: engine
-    task: chat
-    gpus: 0
-    max_model_len: 128
-    enable_prefix_caching: true
-    enable_chunked_prefill: true
-    max_num_seqs: 4
-    max_num_queued_reqs: 8
-images:
-  engine:
-    registry:
-      image: registry.example/engine:1
-    licence: Apache-2.0
-"""
+from tests.support.definition_text import SERVED
 
 
 def write(folder: Path, text: str) -> Path:
@@ -43,7 +17,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_good_definition_is_read(tmp_path: Path) -> None:
-    definition = read_definition(write(tmp_path, GOOD))
+    definition = read_definition(write(tmp_path, SERVED))
     assert definition.head.version == "1.0.0"
     assert [section.id for section in definition.sections] == ["weights/tiny", "images/engine"]
 
@@ -121,9 +95,9 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named_with_its_line(mistake: str, tmp_path: Path) -> None:
     before, after, reference, where, hint = MISTAKES[mistake]
-    assert before in GOOD
+    assert before in SERVED
     with pytest.raises(BadInput) as caught:
-        read_definition(write(tmp_path, GOOD.replace(before, after, 1)))
+        read_definition(write(tmp_path, SERVED.replace(before, after, 1)))
     assert caught.value.reference == reference
     assert where in caught.value.where
     assert hint in caught.value.hint
@@ -147,7 +121,7 @@ def test_a_missing_definition_says_so(tmp_path: Path) -> None:
 
 
 def test_a_definition_of_any_size_is_refused_without_reading_it_all(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD)
+    path = write(tmp_path, SERVED)
     os.truncate(path, 1 << 40)
     with pytest.raises(BadInput, match="larger than"):
         read_definition(path)

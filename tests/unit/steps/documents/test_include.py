@@ -9,40 +9,14 @@ import pytest
 from appliance.errors import BadInput
 from appliance.model.limits import MAX_INCLUDES, MAX_YAML
 from appliance.steps.documents.definition import Definition, read_definition
+from tests.support.definition_text import ENGINE, MODEL
 
-DEFINITION = """\
-schema: appliance.definition/v1
-name: small
-version: 1.0.0
-description: a model
-include:
-  - shared parts/engine.yaml
-  - shared parts/more/models.yaml
-weights:
-  tiny:
-    directory: model
-    licence: CC0-1.0
-serving:
-  tiny:
-    weights: tiny
-    image: engine
-    task: chat
-    gpus: 0
-    max_model_len: 128
-    enable_prefix_caching: true
-    enable_chunked_prefill: true
-    max_num_seqs: 4
-    max_num_queued_reqs: 8
-"""
-ENGINE = """\
-# The engine.
-schema: appliance.include/v1
-images:
-  engine:
-    registry:
-      image: registry.example/engine:1
-    licence: Apache-2.0
-"""
+DEFINITION = MODEL.replace(
+    "weights:\n",
+    "include:\n  - shared parts/engine.yaml\n  - shared parts/more/models.yaml\nweights:\n",
+    1,
+)
+INCLUDED = f"# The engine.\nschema: appliance.include/v1\n{ENGINE}"
 MODELS = """\
 schema: appliance.include/v1
 weights:
@@ -57,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     folder = tmp_path / "with space"
     (folder / "shared parts/more").mkdir(parents=True)
     (folder / "small.yaml").write_text(DEFINITION)
-    (folder / "shared parts/engine.yaml").write_text(ENGINE)
+    (folder / "shared parts/engine.yaml").write_text(INCLUDED)
     (folder / "shared parts/more/models.yaml").write_text(MODELS)
     return folder / "small.yaml"
 
@@ -102,7 +76,7 @@ def test_an_artifact_is_the_same_wherever_it_stands(path: Path) -> None:
         DEFINITION.replace("include:\n  - shared parts/engine.yaml\n  - shared parts/more/models.yaml\n", "").replace(
             "serving:", "".join(f"{line}\n" for line in MODELS.splitlines()[2:]) + "serving:"
         )
-        + "".join(f"{line}\n" for line in ENGINE.splitlines()[2:])
+        + "".join(f"{line}\n" for line in INCLUDED.splitlines()[2:])
     )
     written = read_definition(whole)
     assert [(section.id, section.digest) for section in included.sections] == [
@@ -113,7 +87,7 @@ def test_an_artifact_is_the_same_wherever_it_stands(path: Path) -> None:
 
 
 def test_included_files_are_known_by_what_sha256sum_says(path: Path) -> None:
-    # printf ... | sha256sum, of MODELS and ENGINE
+    # printf ... | sha256sum, of MODELS and INCLUDED
     assert {file.path: file.sha256 for file in read_definition(path).included} == {
         "shared parts/engine.yaml": "b9ef15bc74f3355ff52aa5a1a730f3af7029fb78f362664512c991dbf1cab78f",
         "shared parts/more/models.yaml": "888541e9c69b726524a0028284ad7051301d7ebd1b522d88e56527984a1c6e5c",

@@ -8,39 +8,13 @@ from appliance.errors import BadInput
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
 from appliance.steps.documents.definition import lock_path, read_definition, write_lock
 from appliance.steps.inspect.definition import Plan, plan_definition, plan_lock
-
-DEFINITION = """\
-schema: appliance.definition/v1
-name: small
-version: 1.0.0
-description: a model
-weights:
-  tiny:
-    directory: model
-    licence: CC0-1.0
-images:
-  engine:
-    registry:
-      image: registry.example/engine:1
-    licence: Apache-2.0
-serving:
-  tiny:
-    weights: tiny
-    image: engine
-    task: chat
-    gpus: 0
-    max_model_len: 128
-    enable_prefix_caching: true
-    enable_chunked_prefill: true
-    max_num_seqs: 4
-    max_num_queued_reqs: 8
-"""
+from tests.support.definition_text import ENGINE, MODEL, SERVED
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
-    path.write_text(DEFINITION)
+    path.write_text(SERVED)
     return path
 
 
@@ -96,7 +70,7 @@ def test_a_fresh_lock_is_current(path: Path) -> None:
 
 def test_a_changed_section_makes_its_entry_stale(path: Path) -> None:
     lock(path)
-    path.write_text(DEFINITION.replace("engine:1", "engine:2"))
+    path.write_text(SERVED.replace("engine:1", "engine:2"))
     plan = plan_definition(path)
     assert plan.state == "stale"
     assert states(plan) == {"weights/tiny": "current", "images/engine": "stale"}
@@ -104,7 +78,7 @@ def test_a_changed_section_makes_its_entry_stale(path: Path) -> None:
 
 def test_a_changed_head_makes_the_lock_stale_and_no_entry(path: Path) -> None:
     lock(path)
-    path.write_text(DEFINITION.replace("max_num_seqs: 4", "max_num_seqs: 5"))
+    path.write_text(SERVED.replace("max_num_seqs: 4", "max_num_seqs: 5"))
     plan = plan_definition(path)
     assert plan.state == "stale"
     assert set(states(plan).values()) == {"current"}
@@ -127,10 +101,9 @@ def test_an_entry_that_the_definition_has_dropped_makes_the_lock_stale(path: Pat
 @pytest.fixture
 def including(path: Path) -> Path:
     """The same definition, whose image stands in a file that it includes."""
-    head, image, serving = DEFINITION.partition("images:")[0], *DEFINITION.partition("images:")[2].split("serving:")
     (path.parent / "parts").mkdir()
-    (path.parent / "parts/engine.yaml").write_text(f"schema: appliance.include/v1\nimages:{image}")
-    path.write_text(f"{head}include: [parts/engine.yaml]\nserving:{serving}")
+    (path.parent / "parts/engine.yaml").write_text(f"schema: appliance.include/v1\n{ENGINE}")
+    path.write_text(f"{MODEL}include: [parts/engine.yaml]\n")
     return path
 
 
@@ -174,7 +147,7 @@ def test_an_included_file_that_is_another_one_makes_the_lock_stale_and_no_entry(
             parts.rename(parts.with_name("other.yaml"))
             edit(including, "engine.yaml", "other.yaml")
         case _:
-            including.write_text(DEFINITION)
+            including.write_text(SERVED)
     plan = plan_definition(including)
     assert plan.state == "stale"
     assert set(states(plan).values()) == {"current"}
