@@ -28,11 +28,15 @@ help: ## Show this text
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 16
 
 .PHONY: bundle
-bundle: .venv/ready ## Build and sign a bundle; the last line is its directory
+bundle: .venv/ready docs ## Build and sign a bundle; the last line is its directory
 	@./bundles/build.sh
 
+.PHONY: docs
+docs: .venv/ready ## Make the manual, which bundles carry: bundles/manual/index.html
+	@.venv/bin/python docs/build.py bundles/manual >&2
+
 .PHONY: lock
-lock: .venv/ready ## Resolve what has changed in BUNDLE and write its lock
+lock: .venv/ready docs ## Resolve what has changed in BUNDLE and write its lock
 	@.venv/bin/python bundles/tiny-chat/make.py bundles/tiny-chat/model >&2
 	@.venv/bin/appliance lock "$$BUNDLE"
 

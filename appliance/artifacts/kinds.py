@@ -1,6 +1,7 @@
 """The kinds of artifact, in the order in which a build takes them."""
 
 from appliance.artifacts.base import Kind
+from appliance.artifacts.docs.kind import Docs
 from appliance.artifacts.images.kind import Images
 from appliance.artifacts.os_packages.kind import OsPackages
 from appliance.artifacts.weights.kind import Weights
@@ -11,4 +12,5 @@ KINDS: tuple[Kind, ...] = (
     Images(),
     Wheels(),
     OsPackages(),
+    Docs(),
 )

@@ -81,8 +81,8 @@ MAX_YAML = 16 * MIB
 MAX_YAML_DEPTH = 32
 # Files that a definition includes: each has a reason that a person knows.
 MAX_INCLUDES = 64
-# Files of one set of weights: the largest models have some hundred shards.
-MAX_WEIGHTS_FILES = 10_000
+# Files that a hub or a directory has for one artifact: the largest models have some hundred shards.
+MAX_SOURCE_FILES = 10_000
 # Of a file whose SHA-256 a hub does not tell: hubs ask for LFS, and so for SHA-256, above 10 MiB.
 MAX_HUB_SMALL_FILE = 32 * MIB
 # Of a JSON file or text of a model: the largest tokenizer.json in use has about 35 MB.

@@ -37,7 +37,7 @@ from appliance.formats.git import COMMIT_PATTERN, Commit, check_commit, git_blob
 from appliance.model.addresses import check_server
 from appliance.model.base import Strict
 from appliance.model.files import Content
-from appliance.model.limits import MAX_HUB_SMALL_FILE, MAX_WEIGHTS_FILES
+from appliance.model.limits import MAX_HUB_SMALL_FILE, MAX_SOURCE_FILES
 from appliance.model.names import Sha256
 from appliance.tools.download import Request
 from appliance.tools.http import ATTEMPTS, RETRIED, TIMEOUT, Retry, Tell, retrying
@@ -229,8 +229,8 @@ class Hub:
         entries: list[Any] = []
         for entry in self._api().list_repo_tree(repo, revision=commit, recursive=True):
             entries.append(entry)
-            if len(entries) > MAX_WEIGHTS_FILES:
-                what = f"the repository lists more than {MAX_WEIGHTS_FILES} entries"
+            if len(entries) > MAX_SOURCE_FILES:
+                what = f"the repository lists more than {MAX_SOURCE_FILES} entries"
                 raise BadInput("hub-oversized", what, where=f"{repo}@{commit}")
         return entries
 

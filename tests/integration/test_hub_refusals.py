@@ -139,7 +139,7 @@ def test_what_is_too_large_to_be_asked_for(hub: Hub, context: Context, monkeypat
         small.setattr("appliance.tools.hub.MAX_HUB_SMALL_FILE", 1000)
         hub.fail(r"config\.json", times=1, replaced=bytes(1001))
         assert refusal(context).reference == "hub-file-oversized"
-    monkeypatch.setattr("appliance.tools.hub.MAX_WEIGHTS_FILES", 3)
+    monkeypatch.setattr("appliance.tools.hub.MAX_SOURCE_FILES", 3)
     assert refusal(context).reference == "hub-oversized"
 
 

@@ -91,16 +91,19 @@ def project(tmp_path: Path) -> Project:
     return Project(model.parents[1])
 
 
-def test_who_builds_bundles_is_led_to_a_lock(project: Project) -> None:
-    """As typed; make bundle is test_build's."""
+def test_who_builds_bundles_is_led_to_a_lock(project: Project, tmp_path: Path) -> None:
+    """As typed, and ``make docs`` for the repository; make bundle is test_build's."""
     (project.folder / "keys").mkdir()
+    make_here = tmp_path / "make"
+    make_here.write_text(f'#!/bin/sh\nexec /usr/bin/make -C {shlex.quote(str(REPOSITORY))} "$@"\n')
+    make_here.chmod(0o755)
     *block, make = commands(README, "If you build bundles (security team)")[0].splitlines()
     code, seen = at_a_terminal(
         ["sh", "-euc", "\n".join(block)],
         prompt=r"[Pp]ass ?phrase[^\n:]*: ?|Repeat for confirmation: ?",
         answer="correct horse",
         cwd=project.folder,
-        env={**project.environment, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        env={**project.environment, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin"},
     )
     assert code == 0, seen
     assert (project.folder / "bundles/llama-3.1-8b.lock.yaml").exists()

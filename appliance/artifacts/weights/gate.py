@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from appliance.artifacts.paths import check_paths
 from appliance.artifacts.weights.content_gate import name_refusal, refusal
 from appliance.errors import BadInput
 from appliance.model.documents.lock import LockedFile
-from appliance.model.names import collision_key, path_problem
 from appliance.model.sink import Sink
 
 _ALLOW = "; or, after a review, allow a file by name with the reason: allow: {PATH: why}"
@@ -36,7 +36,7 @@ class Gate:
         ``others`` are entries that are no files, with the reason; nothing can allow them.
         """
         others = others or {}
-        self._check_safe([*paths, *others])
+        check_paths([*paths, *others], self.where, self.leave_out)
         for path in self.allow:
             if path not in paths:
                 near = difflib.get_close_matches(path, paths, n=1)
@@ -77,15 +77,6 @@ class Gate:
                     hint="remove it: an exception that is not needed hides the next one",
                 )
         self._refuse(refused, can_be_allowed=True)
-
-    def _check_safe(self, paths: Sequence[str]) -> None:
-        seen: dict[str, str] = {}
-        for path in paths:
-            if problem := path_problem(path):
-                raise BadInput("weights-path-unsafe", f"the path {path!r} {problem}", where=self.where)
-            if (other := seen.setdefault(collision_key(path), path)) != path:
-                what = f"{other!r} and {path!r} are one file on some file systems"
-                raise BadInput("weights-path-unsafe", what, where=self.where, hint=self.leave_out)
 
     def _refuse(self, refused: Mapping[str, str], *, can_be_allowed: bool) -> None:
         if not refused:

@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, Field, model_validator
 
 from appliance.artifacts.base import ArtifactSection
+from appliance.artifacts.directory import DirectoryOrigin
 from appliance.formats.git import Commit
 from appliance.model.addresses import PYPI, check_server
 from appliance.model.base import Strict
@@ -137,13 +138,6 @@ class WheelOrigin(Strict):
     index: Server
     requirement: str
     path: BundlePath
-
-
-class DirectoryOrigin(Strict):
-    """``directory`` is relative to the definition."""
-
-    type: Literal["directory"] = "directory"
-    directory: BundlePath
 
 
 Origin = HuggingFaceOrigin | WheelOrigin | DirectoryOrigin

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from appliance.artifacts.directory import DirectoryOrigin
 from appliance.artifacts.weights.section import (
-    DirectoryOrigin,
     HuggingFaceOrigin,
     HuggingFaceSource,
     Selection,

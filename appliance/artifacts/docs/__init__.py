@@ -1,0 +1,1 @@
+"""The kind ``docs``: pages that people read behind the gap."""
