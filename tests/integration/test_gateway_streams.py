@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 CHAT = "/v1/chat/completions"
 ASK = {"model": "tiny-chat", "messages": []}
-STATED = 10  # seconds, as docs/site.md says
+STATED = 10  # seconds, as docs/site/gateway.md says
 
 
 @pytest.fixture

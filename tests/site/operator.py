@@ -1,4 +1,4 @@
-"""What an operator types on the depot, as docs/site.md tells them to.
+"""What an operator types on the depot, as the pages of docs/site tell them to.
 
 ``attempt`` variants give whatever came of it; the others raise CommandFailed with all that
 was printed.

@@ -23,7 +23,7 @@ from tests.support.processes import wait_for
 pytestmark = [pytest.mark.integration, pytest.mark.demo]
 
 LONG_PROMPT = "Tell me more. " * 100
-PORTS = {22, 443, 5443, 8443, 8444}  # as docs/site.md lists them
+PORTS = {22, 443, 5443, 8443, 8444}  # as docs/site/egress.md lists them
 FIRST_EPHEMERAL = 32768
 # With the settings that the site wrote for it; what came, as sha256sum lists it.
 SNAPSHOT = """

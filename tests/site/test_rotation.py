@@ -55,7 +55,7 @@ def operator(site: Site, light: LightBundles) -> Operator:
 
 @pytest.fixture
 def revoke(operator: Operator) -> Callable[[], "subprocess.CompletedProcess[str]"]:
-    """Revoke one more client, as docs/site.md tells it."""
+    """Revoke one more client, as docs/site/certificates.md tells it."""
 
     def revoke() -> "subprocess.CompletedProcess[str]":
         REVOKED.append(CLIENTS[len(REVOKED)])

@@ -30,7 +30,8 @@ ALL = "depot1, gpu1"
 FORM = "inventory_check : Check the form of every role's variables"
 DESCRIBED = "correct them in the inventory; roles/ROLE/meta/argument_specs.yml describes each of them"
 UNKNOWN = (
-    "correct the name, or leave the variable out: docs/site.md and roles/*/meta/argument_specs.yml have all of them"
+    "correct the name, or leave the variable out: docs/site/inventory.md and roles/*/meta/argument_specs.yml have all "
+    "of them"
 )
 SERVES = "vllm : Read what this host serves"
 

@@ -16,7 +16,7 @@ _UTILIZATION = 0.92
 _PROCESSES = 4 * _GIB
 # The server and its one worker speak over two rings of at most 160 MiB; NCCL is what needs more.
 _SHM_ON_CPU = "1g"
-# CUDA, NCCL and pinned buffers of a worker.  An estimate: see docs/site.md.
+# CUDA, NCCL and pinned buffers of a worker.  An estimate: see docs/site/models.md.
 _EACH_GPU = 8 * _GIB
 
 

@@ -1,8 +1,8 @@
 """The site's policy: what a site demands beyond what every verifier demands.
 
-A file that a person writes and reads (``/etc/appliance/policy.yaml``); docs/site.md shows
-one.  It can only make a verdict stricter: without a file, and without a key, holds what is
-the default here.
+A file that a person writes and reads (``/etc/appliance/policy.yaml``); docs/site/trust.md
+shows one.  It can only make a verdict stricter: without a file, and without a key, holds
+what is the default here.
 """
 
 from typing import Literal
