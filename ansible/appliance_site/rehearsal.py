@@ -25,12 +25,8 @@ from cryptography.hazmat.primitives import hashes
 from pydantic import Field, ValidationError
 
 from appliance.model.base import Strict
+from appliance.model.serving.tasks import ENGINES, Engine, Task
 
-_PATHS = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}
-_QUESTIONS: dict[str, dict[str, object]] = {
-    "chat": {"messages": [{"role": "user", "content": "Are you there?"}], "max_tokens": 1},
-    "embedding": {"input": "Are you there?"},
-}
 _TIMEOUT = 120.0  # seconds for one request
 _PAUSE = 1.0  # seconds
 
@@ -39,7 +35,8 @@ class Model(Strict):
     """A model behind a gateway."""
 
     name: str
-    task: str
+    engine: Engine
+    task: Task
 
 
 class Client(Strict):
@@ -120,8 +117,9 @@ def ask(wanted: Wanted, gateway: Gateway, model: Model) -> None:
     try:
         connection.connect()
         _demand_newest(gateway, connection.sock.getpeercert(binary_form=True) or b"")
-        body = json.dumps({"model": model.name} | _QUESTIONS[model.task])
-        connection.request("POST", _PATHS[model.task], body, {"Content-Type": "application/json"})
+        form = ENGINES[model.engine][model.task]
+        body = json.dumps({"model": model.name, **form.question})
+        connection.request("POST", form.paths[0], body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         text = answer.read()
     except (OSError, http.client.HTTPException) as error:

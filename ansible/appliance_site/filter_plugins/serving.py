@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import compress, product
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
 from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
-from appliance.model.serving.tasks import Task
+from appliance.model.serving.tasks import ENGINES, Engine, Task
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Details)
@@ -42,7 +43,7 @@ def models(index: str, names: object, limits: object = None, devices: object = N
 
     ``index`` is the text of bundle.json; an empty list of ``names`` means every model of
     the bundle.  ``limits`` are figures to narrow and ``devices`` numbers of GPUs, each by
-    model.  A model has name, task, gpus, memory_utilization (a part, or None), devices,
+    model.  A model has name, task, engine, gpus, memory_utilization (a part, or None), devices,
     arguments, image (name@digest), weights (name), weights_bytes, in_bundle (the weights'
     directory in the bundle), in_store (their directory where several versions lie side by
     side), files (path below that directory, sha256) and bundle (name and version).
@@ -60,6 +61,18 @@ def models(index: str, names: object, limits: object = None, devices: object = N
                     f"correct it; the bundle serves {', '.join(sorted(bundle.serving)) or 'no model at all'}",
                 )
     return [_model(bundle, name, narrower.get(name, SiteLimits()), gpus.get(name, ())) for name in sorted(wanted)]
+
+
+def tasks(engine: Engine) -> dict[str, list[str]]:
+    """The paths that clients may use, for each task that an engine does."""
+    return {task: list(form.paths) for task, form in ENGINES[engine].items()}
+
+
+def rights(given: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """What a client may be allowed of ``given`` tasks: a digit for each, 1 where it is, and the names of those."""
+    every = tuple(given)
+    choices = list(product((0, 1), repeat=len(every)))[1:]
+    return [("".join(map(str, choice)), list(compress(every, choice))) for choice in choices]
 
 
 def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str, object]]:
@@ -115,6 +128,7 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
     return {
         "name": name,
         "task": profile.task,
+        "engine": profile.engine,
         "gpus": profile.gpus,
         "memory_utilization": profile.gpu_memory_utilization,
         "devices": list(devices),
@@ -192,6 +206,8 @@ class FilterModule:
         return {
             "appliance_models": models,
             "appliance_clients": clients,
+            "appliance_tasks": tasks,
+            "appliance_rights": rights,
             "appliance_units_beside": units_beside,
             "systemd_word": systemd_word,
         }

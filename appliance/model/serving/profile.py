@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from appliance.model.base import Strict
 from appliance.model.names import Name
 from appliance.model.serving.memory import GIB, Limits, MemoryFacts, MemoryPlan, Split, plan_memory
-from appliance.model.serving.tasks import RUNNERS, Task
+from appliance.model.serving.tasks import ENGINES, Engine, Task
 from appliance.model.serving.vllm_options import FLAGS, OPTIONS, SWITCHES, VLLM_VERSION
 from appliance.model.serving.vllm_refusals import REFUSED, REMOVED
 
@@ -61,6 +61,8 @@ class ServingProfile(Strict):
 
     weights: Name
     image: Name
+    # Written only where it is another one: bundles said nothing before there could be any.
+    engine: Engine = Field(default="vllm", exclude_if=lambda engine: engine == "vllm")
     task: Task
     gpus: int = Field(ge=0, le=64)
     gpu: str | None = Field(default=None, min_length=1, max_length=200)
@@ -150,7 +152,7 @@ def arguments(profile: ServingProfile, name: str) -> tuple[str, ...]:
     """
     fields: dict[str, OptionValue | None] = {
         "served-model-name": name,
-        "runner": RUNNERS[profile.task],
+        "runner": ENGINES[profile.engine][profile.task].runner,
         "load-format": "safetensors",
         "dtype": profile.dtype,
         "quantization": profile.quantization,

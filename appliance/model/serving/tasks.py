@@ -1,9 +1,34 @@
-"""What a model is asked for: an entry of ``RUNNERS`` each, with vLLM's runner for it."""
+"""What a model is asked for, and how each engine does it: an entry of ``ENGINES`` for each."""
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 Task = Literal["chat", "embedding"]
+Engine = Literal["vllm"]
 
-# https://docs.vllm.ai: --runner
-RUNNERS: Mapping[Task, str] = {"chat": "generate", "embedding": "pooling"}
+
+@dataclass(frozen=True)
+class TaskForm:
+    """How an engine does a task, and how it is asked.
+
+    ``runner`` is vLLM's own word (https://docs.vllm.ai: --runner), ``paths`` are those of the OpenAI
+    API that clients may use.  ``question`` is what the first of them gets, beside the model's name,
+    from whoever only wants to know that a model answers.
+    """
+
+    runner: str
+    paths: tuple[str, ...]
+    question: Mapping[str, Any]
+
+
+ENGINES: Mapping[Engine, Mapping[Task, TaskForm]] = {
+    "vllm": {
+        "chat": TaskForm(
+            runner="generate",
+            paths=("/v1/chat/completions", "/v1/completions"),
+            question={"messages": [{"role": "user", "content": "Are you there?"}], "max_tokens": 1},
+        ),
+        "embedding": TaskForm(runner="pooling", paths=("/v1/embeddings",), question={"input": "Are you there?"}),
+    }
+}

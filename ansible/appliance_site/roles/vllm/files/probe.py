@@ -35,6 +35,14 @@ from typing import Any
 HUNG = 3
 INTERVAL = 2.0  # seconds between two looks, or less where they are to tell within few
 MOST = 4 * 1024 * 1024  # bytes of an answer
+# What a model is asked, and where.  Hosts have no code of ours: a test holds this to model/serving/tasks.py.
+QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "Are you there?"}], "max_tokens": 1},
+    ),
+    "embedding": ("/v1/embeddings", {"input": "Are you there?"}),
+}
 # Set by what the engine sends back, and by nothing that a client alone can cause (vllm/v1/metrics/loggers.py, 0.32.0).
 # A long prompt moves the use of the KV cache with each of its pieces, long before its first token.
 SIGNS = re.compile(
@@ -78,13 +86,10 @@ class Question:
 
     def __init__(self, model: Model, timeout: float, tokens: int = 1) -> None:
         self.model = model
-        body: dict[str, Any] = {"model": model.name}
-        if model.task == "chat":
-            self.target = "/v1/chat/completions"
-            body.update(messages=[{"role": "user", "content": "Are you there?"}], max_tokens=tokens, temperature=0)
-        else:
-            self.target = "/v1/embeddings"
-            body.update(input="Are you there?")
+        self.target, question = QUESTIONS[model.task]
+        body = {"model": model.name, **question}
+        if "max_tokens" in body:
+            body.update(max_tokens=tokens, temperature=0)
         self._connection = UnixConnection(model.path, timeout)
         try:
             self._connection.request("POST", self.target, json.dumps(body), {"Content-Type": "application/json"})
@@ -244,7 +249,7 @@ def main() -> int:
         command = verbs.add_parser(verb)
         command.add_argument("socket")
         command.add_argument("model")
-        command.add_argument("task", choices=["chat", "embedding"])
+        command.add_argument("task", choices=sorted(QUESTIONS))
         command.add_argument(limit, type=float, required=True, dest="limit", metavar="SECONDS")
         if verb == "wait":
             command.add_argument("--process", type=int, required=True, metavar="PID")
