@@ -8,43 +8,69 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from types import FrameType
 
 import typer
 
 from appliance import __version__
-from appliance.cli import audit, build, inspect, keys, log, override, receipt, root, sign, site, verify
 from appliance.cli.main import EXIT_INTERRUPTED
 from appliance.cli.output import err, out, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
-app = typer.Typer(
-    name="appliance",
-    help="Build, sign, verify and inspect bundles for an air-gapped LLM appliance.",
-    epilog="Exit codes: 0 yes, 1 failed, 2 bad input or usage, 3 not trusted, 130 interrupted.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("lock")(build.lock)
-app.command("build")(build.build)
-app.command("sign")(sign.sign)
-app.command("verify")(verify.verify)
-app.command("inspect")(inspect.inspect)
-app.command("receipt")(receipt.receipt)
-app.command("audit")(audit.audit)
-app.command("import")(site.import_)
-app.command("switch")(site.switch)
-app.add_typer(keys.keys_app, name="keys")
-app.add_typer(root.root_app, name="root")
-app.add_typer(log.log_app, name="log")
-app.add_typer(override.override_app, name="override")
-app.add_typer(site.policy_app, name="policy")
-app.add_typer(site.state_app, name="state")
+# Where each verb is, and what the overview says of it.  Only the verb that is asked for is imported: all of them
+# together take longer than many verifications.
+VERBS: Mapping[str, tuple[str, str]] = {
+    "lock": ("build:lock", "Resolve every reference of a definition to digests and sizes."),
+    "build": ("build:build", "Build a bundle: fetch what the lock says, check it, list it, sign it."),
+    "sign": ("sign:sign", "Add signatures, now or later, made here or on another machine."),
+    "verify": (
+        "verify:verify",
+        "Verify a bundle: root chain, policy, signatures, list, every file, nothing beside them.",
+    ),
+    "inspect": ("inspect:inspect", "Show what a bundle, a definition or a lock holds, without asking any source."),
+    "receipt": ("receipt:receipt", "Check a receipt's signature, and show what it says."),
+    "audit": ("audit:audit", "Put bundles, receipts and log of a site into one report, and say what does not fit."),
+    "import": ("site:import_", "Take a bundle into the site, verified while it is copied."),
+    "switch": ("site:switch", "Make a version that the site holds the current one: nothing is copied."),
+    "keys": ("keys:keys_app", "Make and read keys."),
+    "root": ("root:root_app", "Make, change and read root chains: who may sign what."),
+    "log": ("log:log_app", "Read, check and export a site's log."),
+    "override": (
+        "override:override_app",
+        "Make and read overrides: signed leave for one site to take one bundle that it refuses.",
+    ),
+    "policy": ("site:policy_app", "Show what the site demands."),
+    "state": ("site:state_app", "Show or renew what the site remembers."),
+}
 
 
-@app.callback(invoke_without_command=True)
+def command(*wanted: str) -> typer.Typer:
+    """The command line, with the verbs that are ``wanted`` and the names of the others."""
+    app = typer.Typer(
+        name="appliance",
+        help="Build, sign, verify and inspect bundles for an air-gapped LLM appliance.",
+        epilog="Exit codes: 0 yes, 1 failed, 2 bad input or usage, 3 not trusted, 130 interrupted.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_options)
+    for verb, (place, summary) in VERBS.items():
+        if verb not in wanted:
+            app.command(verb, help=summary)(_options)
+            continue
+        module, _, name = place.partition(":")
+        found = getattr(import_module(f"appliance.cli.{module}"), name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=verb)
+        else:
+            app.command(verb)(found)
+    return app
+
+
 def _options(
     debug: bool = typer.Option(False, "--debug", help="Log every outside command that is run."),
     version: bool = typer.Option(False, "--version", is_eager=True, help="Show the version and exit."),
@@ -63,7 +89,7 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         _listen()
-        code = app(arguments, standalone_mode=False)
+        code = command(*_wanted(arguments))(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     except ApplianceError as error:
@@ -78,6 +104,13 @@ def run(arguments: list[str]) -> int:
     if code == EXIT_INTERRUPTED:
         err().print("interrupted; nothing half-made was left, run the same command to go on")
     return int(code or 0)
+
+
+def _wanted(arguments: Sequence[str]) -> Iterable[str]:
+    """The verb that ``arguments`` name; all of them where a shell asks what could follow."""
+    if "_APPLIANCE_COMPLETE" in os.environ:
+        return VERBS
+    return [word for word in arguments if not word.startswith("-")][:1]
 
 
 def _fail(error: ApplianceError, *, as_json: bool) -> int:
