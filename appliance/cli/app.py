@@ -72,7 +72,7 @@ def command(*wanted: str) -> typer.Typer:
 
 
 def _options(
-    debug: bool = typer.Option(False, "--debug", help="Log every outside command that is run."),
+    debug: bool = typer.Option(False, "--debug", help="Log every outside command that runs."),
     version: bool = typer.Option(False, "--version", is_eager=True, help="Show the version and exit."),
 ) -> None:
     if version:
@@ -89,20 +89,21 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         _listen()
-        code = command(*_wanted(arguments))(arguments, standalone_mode=False)
+        code = command(*_wanted(arguments))(arguments, prog_name="appliance", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     except ApplianceError as error:
         return _fail(error, as_json=as_json)
     except typer.TyperException as error:
-        usage = BadInput("usage", error.format_message(), hint="see appliance --help")
+        command = getattr(getattr(error, "ctx", None), "command_path", "appliance")
+        usage = BadInput("usage", error.format_message() or "no command is given", hint=f"see {command} --help")
         return _fail(usage, as_json=as_json)
     except BrokenPipeError:
         return Failed.exit_code  # whoever reads has had enough
     except OSError as error:
         return _fail(_system_error(error), as_json=as_json)
     if code == EXIT_INTERRUPTED:
-        err().print("interrupted; nothing half-made was left, run the same command to go on")
+        err().print("interrupted; nothing half-made is left: run the same command again to continue")
     return int(code or 0)
 
 

@@ -23,17 +23,19 @@ def audit(
         typer.Option("--site", help=f"The site's directory, or a copy [default: {DEFAULT_SITE}; none with --bundle]."),
     ] = None,
     bundle: Annotated[
-        list[Path] | None, typer.Option("--bundle", help="A bundle beside those of the site; repeatable.")
+        list[Path] | None, typer.Option("--bundle", help="Another bundle, beside those of the site; repeatable.")
     ] = None,
     key: Annotated[
         Path | None, typer.Option("--key", help="The site's public key, from the day it was set up.")
     ] = None,
     head: Annotated[
-        list[Path] | None, typer.Option("--head", help="A head of the log that was kept elsewhere; repeatable.")
+        list[Path] | None, typer.Option("--head", help="A head of the log, kept elsewhere; repeatable.")
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option("--base", help="OS packages of a fresh host; what neither they nor the bundle are does not fit."),
+        typer.Option(
+            "--base", help="List of a fresh host's OS packages; a package in neither it nor the bundle does not fit."
+        ),
     ] = None,
     auditor: Annotated[
         str | None, typer.Option("--auditor", help="Your name, for the report and its sign-off.")
@@ -42,9 +44,9 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
-    """Put bundles, receipts and log of a site into one report, and say what does not fit.
+    """Put a site's bundles, receipts and log into one report, and say what does not fit.
 
-    Every bundle is verified anew. Exit code 3 means that something does not fit; the report is written all the same.
+    Every bundle is verified again. Exit code 3 means that something does not fit; the report is still written.
 
     Example: `appliance audit --root 1.root.json --key site.pub.pem --head 2026-10.head.json --out report.html`
     """
@@ -65,16 +67,16 @@ def audit(
 
 def _site(path: Path | None) -> Site | None:
     if path is not None and not path.is_dir():
-        raise BadInput("directory-unreadable", "there is no site", where=str(path))
+        raise BadInput("directory-unreadable", "the site's directory does not exist", where=str(path))
     return Site(path) if path else None
 
 
 def _check_place(out_file: Path | None, *, as_json: bool) -> None:
     """Before an hour of verifying, not after it."""
     if out_file is None and not as_json:
-        raise BadInput("usage", "a report has to go somewhere", hint="give --out report.html, or --json")
+        raise BadInput("usage", "nothing says where the report goes", hint="give --out report.html, or --json")
     if out_file is not None and not out_file.absolute().parent.is_dir():
-        raise BadInput("not-writable", "the directory of the report is not there", where=str(out_file))
+        raise BadInput("not-writable", "the report's directory does not exist", where=str(out_file))
 
 
 def _write(report: Report, out_file: Path, *, quiet: bool) -> None:

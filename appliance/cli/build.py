@@ -28,7 +28,7 @@ WeightsOption = Annotated[
         "--weights",
         metavar="DIRECTORY",
         envvar="APPLIANCE_WEIGHTS",
-        help="Where each `directory:` of weights is looked for before it is looked for beside the definition.",
+        help="Look here first for each `directory:` of weights, then beside the definition.",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
@@ -48,7 +48,7 @@ def lock(
         typer.Option("--only", metavar="KIND/NAME", help="Resolve this artifact, changed or not; repeatable."),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Resolve all artifacts, changed or not: takes what is newest now.")
+        bool, typer.Option("--all", help="Resolve every artifact, changed or not, to what is newest now.")
     ] = False,
     weights: WeightsOption = None,
     cache: CacheOption = None,
@@ -57,13 +57,13 @@ def lock(
 ) -> None:
     """Resolve every reference of a definition to digests and sizes.
 
-    Writes NAME.lock.yaml beside the definition. An entry stays as it is while neither its section of the definition nor
-    a source on this host has changed, unless `--only` or `--all` asks for it. What is resolved before an error is kept.
+    Writes NAME.lock.yaml beside the definition. An entry is resolved again when its section of the definition or a
+    source on this host has changed, or when `--only` or `--all` asks for it. What was resolved before an error is kept.
 
     Example: `appliance lock bundles/demo.yaml --only os-packages/debian13`
     """
     if only and everything:
-        raise BadInput("usage", "--only names some artifacts and --all means every one", hint="give one of them")
+        raise BadInput("usage", "--only and --all cannot be used together", hint="give one of them")
     progress = TerminalProgress(quiet=quiet or as_json)
     result = lock_step.lock(
         definition, open_cache(cache), progress, weights=weights, only=only or (), everything=everything
@@ -86,13 +86,13 @@ def lock(
 
 def build(
     definition: DefinitionArgument,
-    out_dir: Annotated[Path, typer.Option("--out", "-o", help="Where NAME-VERSION/ is made.")] = Path("dist"),
+    out_dir: Annotated[Path, typer.Option("--out", "-o", help="Where to make NAME-VERSION/.")] = Path("dist"),
     key: Annotated[
-        str | None, typer.Option("--key", help=f"{KEY_HELP} Without one the bundle is left unsigned.")
+        str | None, typer.Option("--key", help=f"{KEY_HELP} Without one, the bundle stays unsigned.")
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="Root document, or directory with the root chain [default: KEY's .root.json]."),
+        typer.Option("--root", help="Root document, or directory of a root chain [default: KEY's .root.json]."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     renew: Annotated[
@@ -138,8 +138,8 @@ def _beside(key: str | None) -> Path:
     if key is None or is_pkcs11_uri(key):
         raise BadInput(
             "root-not-given",
-            "a bundle carries its root chain",
-            hint="give --root ROOT.json; beside a key in a file, KEY.root.json is found by itself",
+            "no root document is given, and a bundle carries its root chain",
+            hint="give --root ROOT.json; with --key KEY.pem, KEY.root.json beside it is found by itself",
         )
     return root_path(Path(key))
 
@@ -157,7 +157,7 @@ def _tell(built: build_step.Built) -> None:
     for role in built.missing:
         lacking = role.threshold - len(role.signed)
         console.print(
-            f"[yellow]{role.name}: {lacking} more of {len(role.missing)} have to sign:[/] "
+            f"[yellow]{role.name}: {lacking} more of {len(role.missing)} must sign:[/] "
             f"appliance sign {printable(str(built.path))} --key KEY.pem",
             soft_wrap=True,
         )

@@ -30,11 +30,11 @@ def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle (its directory), a definition or a lock.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a bundle, a definition or a lock holds, without asking any source.
+    """Show what a bundle, a definition or a lock holds, without contacting any source.
 
-    Of a bundle: artifacts, sizes, licences, sources and signers, as the bundle itself claims; `appliance verify` checks
-    it. Of a definition: what it includes, where each artifact's section stands, sources, licences, the state of the
-    lock, and for each model the arguments of vLLM and how much fits on its GPUs. Of a lock: files, sizes and digests.
+    For a bundle: artifacts, sizes, licences, sources and signers, as the bundle itself claims; `appliance verify`
+    checks them. For a definition: what it includes, where each artifact's section is, sources, licences, the state of
+    the lock, and for each model vLLM's arguments and how much fits on its GPUs. For a lock: files, sizes and digests.
 
     Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect bundles/llama-3.1-8b.yaml`
     """
@@ -86,7 +86,7 @@ def _show_definition(plan: Plan) -> None:
     for artifact in plan.artifacts:
         _show_artifact(console, artifact, f"lock {_state(artifact.state)}  ")
     for name in plan.dropped:
-        console.print(f"\n[yellow]the lock has an entry that the definition has not:[/] {printable(name)}")
+        console.print(f"\n[yellow]the lock has an entry that the definition lacks:[/] {printable(name)}")
     _show_serving(console, plan.serving)
 
 

@@ -45,14 +45,14 @@ def show(
     ],
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write the public key there, for root documents; never overwrites."),
+        typer.Option("--out", "-o", help="File to write the public key to, for root documents; never overwritten."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the id of a public key: the SHA-256 of its SPKI DER.
 
-    A token is asked without its PIN; if it shows nothing so, it is asked again with a PIN that is given.
+    A token is read without a PIN first; if it shows nothing, it is read again with the PIN that you give.
 
     Example: `appliance keys show 'pkcs11:token=release;object=first' --out first.pub.pem`
     """

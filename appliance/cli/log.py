@@ -13,13 +13,13 @@ from appliance.store.site import DEFAULT_SITE, Site
 from appliance.store.whole import write_whole
 
 log_app = typer.Typer(help="Read, check and export a site's log.", no_args_is_help=True)
-add_app = typer.Typer(help="Add what other programs have done; the playbook does.", no_args_is_help=True)
+add_app = typer.Typer(help="Add what other programs have done; the playbook uses this.", no_args_is_help=True)
 log_app.add_typer(add_app, name="add")
 
 
 @log_app.command("show")
 def show(site: SiteOption = DEFAULT_SITE, as_json: JsonOption = False) -> None:
-    """Show what has been verified, imported, switched and installed, the oldest first.
+    """Show what has been verified, imported, switched and installed, oldest first.
 
     Example: `appliance log show`
     """
@@ -36,14 +36,14 @@ def check(
     site: SiteOption = DEFAULT_SITE,
     head: Annotated[
         list[Path] | None,
-        typer.Option("--head", help="A head or a receipt that was kept elsewhere; repeatable."),
+        typer.Option("--head", help="A head or a receipt, kept elsewhere; repeatable."),
     ] = None,
     key: Annotated[
         Path | None, typer.Option("--key", help="The site's public key [default: the site's own copy].")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that every line follows the one before, and that no line is gone that was signed for.
+    """Check that every line follows from the one before, and that no line covered by a signed head is missing.
 
     Example: `appliance log check --key site.pub.pem --head 2026-10.head.json`
     """
@@ -66,7 +66,7 @@ def check(
     for one in checked.heads:
         console.print(f"  holds line {one.head.seq}, signed {one.time}: {printable(str(one.path))}")
     if checked.torn:
-        console.print(f"  the last {checked.torn} bytes are no whole line: they were never acknowledged")
+        console.print(f"  the last {checked.torn} bytes are not a whole line: they were never acknowledged")
     console.print(f"[green]the chain holds:[/] {checked.head.seq} lines")
     out(checked.head.sha256)
 
@@ -75,12 +75,12 @@ def check(
 def head(
     site: SiteOption = DEFAULT_SITE,
     out_file: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where it is written [default: standard output].")
+        Path | None, typer.Option("--out", "-o", help="File to write it to [default: standard output].")
     ] = None,
 ) -> None:
-    """Export how far the log goes, signed by the site's key, to keep elsewhere.
+    """Export the head of the log, signed by the site's key, to keep elsewhere.
 
-    A log that is cut afterwards shows: `appliance log check --head FILE`.
+    If the log is cut afterwards, `appliance log check --head FILE` shows it.
 
     Example: `appliance log head --out 2026-10.head.json`
     """

@@ -51,5 +51,5 @@ def _settle_output() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"interrupted; nothing was begun\n")
+    os.write(2, b"interrupted; nothing was started\n")
     os._exit(EXIT_INTERRUPTED)

@@ -11,22 +11,22 @@ from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.steps import override as override_step
 
 override_app = typer.Typer(
-    help="Make and read overrides: signed leave for one site to take one bundle that it refuses.",
+    help="Make and read overrides: signed permission for one site to use one bundle that it refuses.",
     no_args_is_help=True,
 )
 
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", help="The newest root document, or its chain, whose release role has to sign."),
+    typer.Option("--root", help="The newest root document, or its chain, whose release role must sign."),
 ]
 
 
 @override_app.command("new")
 def new(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE|STATEMENT", help="The bundle, or its statement.json.")],
-    site: Annotated[str, typer.Option("--site", help="The site's name, as its policy says it.")],
+    site: Annotated[str, typer.Option("--site", help="The site's name, as in its policy.")],
     allow: Annotated[list[str], typer.Option("--allow", help="expired, or rollback to an older version; repeatable.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the site's log.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept in the site's log.")],
     key: Annotated[list[str] | None, typer.Option("--key", help=f"{KEY_HELP} Repeatable; others sign later.")] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long the site may use it.")] = 30,
     root: RootOption = None,
@@ -36,7 +36,7 @@ def new(
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an override. It counts when the release threshold has signed it; the others do so with `appliance sign`.
+    """Make an override. It is valid once the release threshold has signed it; the others use `appliance sign`.
 
     It never allows other bytes, signatures or keys: only an expired bundle, or one that is older than an accepted one.
 
@@ -54,7 +54,7 @@ def show(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an override allows, and by the root document who has signed it.
+    """Show what an override allows and, by the root document, who has signed it.
 
     Example: `appliance override show demo-1.0.0.plant-7.override.json --root roots`
     """
@@ -84,7 +84,7 @@ def show_standing(standing: override_step.Standing, *, as_json: bool) -> None:
     )
     console.print(f"  because: {printable(content.reason)}")
     if complete is None:
-        console.print(f"  signed by {len(standing.signed.envelope.signatures)}; who has to sign, --root CHAIN tells")
+        console.print(f"  signed by {len(standing.signed.envelope.signatures)}; --root CHAIN shows who must sign")
     else:
         show_tallies(console, standing.tallies, standing.labels)
     out(str(standing.path))

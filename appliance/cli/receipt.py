@@ -12,13 +12,13 @@ from appliance.steps import receipt as receipt_step
 
 def receipt(
     path: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A receipt.")],
-    key: Annotated[Path, typer.Option("--key", help="Public key of the site or person who has written it.")],
-    bundle: Annotated[Path | None, typer.Option("--bundle", help="A bundle that it has to be of.")] = None,
+    key: Annotated[Path, typer.Option("--key", help="Public key of the site or person who signed it.")],
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="Check that it is about this bundle.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a receipt's signature, and show what it says.
 
-    Exit code 0 means that this key has signed it; read whether the bundle was accepted or refused.
+    Exit code 0 means only that this key signed it: read whether the bundle was accepted or refused.
 
     Example: `appliance receipt receipts/000001-9f2c61d4a3b0.sigstore.json --key site.pub.pem`
     """

@@ -24,10 +24,11 @@ root_app = typer.Typer(help="Make, change and read root chains: who may sign wha
 Chain = Annotated[Path, typer.Argument(metavar="CHAIN", help="The directory of a root chain.")]
 Keys = Annotated[list[str] | None, typer.Option("--key", help=f"{KEY_HELP} Repeatable; others sign later.")]
 Threshold = Annotated[
-    int | None, typer.Option("--threshold", min=1, help="How many have to sign a bundle. Co-signers count apart.")
+    int | None,
+    typer.Option("--threshold", min=1, help="How many must sign a bundle; co-signers are counted separately."),
 ]
 RootThreshold = Annotated[
-    int | None, typer.Option("--root-threshold", min=1, help="How many have to sign a root document.")
+    int | None, typer.Option("--root-threshold", min=1, help="How many must sign a root document.")
 ]
 Years = Annotated[int, typer.Option("--years", min=1, max=20, help="How long the document is valid.")]
 
@@ -50,15 +51,15 @@ def new(
     key: Keys = None,
     years: Years = 5,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Mark the keys as demo keys, which everything then says.")
+        bool, typer.Option("--demo", help="Mark the keys as demo keys; every program then says so.")
     ] = False,
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the first root document: who may sign bundles, and who may change that.
 
-    It counts when as many have signed it as it says; the others do it on their own machines with `appliance sign`.
-    ML-DSA-87 keys co-sign: they go to roles of their own. Give the document to sites and auditors by another way than
+    It is valid once as many keys as it demands have signed it. The others sign on their own machines: `appliance sign`.
+    ML-DSA-87 keys co-sign: they get roles of their own. Give the document to sites and auditors by another route than
     the bundles.
 
     Examples: `appliance root new keys/release.root.json --key keys/release.pem`,
@@ -81,13 +82,16 @@ def rotate(
     chain: Chain,
     add: Annotated[
         list[Path] | None,
-        typer.Option("--add", help="Public key that is to sign bundles; roots too where both have the same keys."),
+        typer.Option(
+            "--add",
+            help="Public key that may sign bundles, and root documents too if both have the same keys; repeatable.",
+        ),
     ] = None,
     root_add: Annotated[
-        list[Path] | None, typer.Option("--root-add", help="Public key that is to sign root documents; repeatable.")
+        list[Path] | None, typer.Option("--root-add", help="Public key that may sign root documents; repeatable.")
     ] = None,
     remove: Annotated[
-        list[str] | None, typer.Option("--remove", help="Id or label of a key that is to sign no more; repeatable.")
+        list[str] | None, typer.Option("--remove", help="Id or label of a key that may no longer sign; repeatable.")
     ] = None,
     threshold: Threshold = None,
     root_threshold: RootThreshold = None,
@@ -96,9 +100,9 @@ def rotate(
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the next document of a chain: keys added or removed, thresholds changed, or only valid for longer.
+    """Write the next document of a chain: add or remove keys, change thresholds, or only extend its validity.
 
-    It counts when the thresholds of the document before and of its own have signed it.
+    It is valid once the thresholds of both the previous document and the new one have signed it.
 
     Example: `appliance root rotate roots --add third.pub.pem --remove second --key first.pem`
     """
@@ -130,7 +134,7 @@ def revoke(
 ) -> None:
     """Write the next document of a chain, in which keys are revoked for good.
 
-    A site learns it from the first bundle that carries the new chain. Example:
+    A site learns of it from the first bundle that carries the new chain. Example:
     `appliance root revoke roots second --replace third.pub.pem --key first.pem`
     """
     link = root_step.revoke(
@@ -172,13 +176,13 @@ def show(
 
 @root_app.command("diff")
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The document before, which you have checked.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The previous document, which you have checked.")],
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="The document that you are asked to sign.")],
     as_json: JsonOption = False,
 ) -> None:
     """Say in words what a root document changes: read it before you sign.
 
-    Signatures are not looked at. Example: `appliance root diff roots/1.root.json /media/stick/2.root.json`
+    Signatures are not checked. Example: `appliance root diff roots/1.root.json /media/stick/2.root.json`
     """
     changes = compare(before, after)
     if as_json:
@@ -200,8 +204,8 @@ def _own(keys: Sequence[str] | None, signers: Sequence[Signer], use: Use) -> lis
     if not keys or any(is_pkcs11_uri(key) for key in keys):
         raise BadInput(
             "root-keys-missing",
-            "nothing says which keys may sign bundles",
-            hint="give --public KEY.pub.pem for each; a key on a token: appliance keys show URI --out KEY.pub.pem",
+            "no key is given that may sign bundles",
+            hint="give --public KEY.pub.pem for each; for a key on a token: appliance keys show URI --out KEY.pub.pem",
         )
     return [key_for_root(Path(key), signer.public, use) for key, signer in zip(keys, signers, strict=True)]
 
@@ -214,7 +218,7 @@ def _report(link: Link, *, as_json: bool) -> None:
     console = err()
     _show(console, link)
     if not link.tallies.complete:
-        console.print("[yellow]not complete yet:[/] the others sign a copy on their own machines, and you put it in:")
+        console.print("[yellow]not complete yet:[/] the others sign a copy on their own machines, then you add it:")
         console.print(f"  appliance sign {printable(link.path.name)} --key KEY.pem")
         console.print(f"  appliance sign {printable(str(link.path))} --add THEIR-COPY")
     out(str(link.path))

@@ -26,33 +26,33 @@ def sign(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="TARGET [FILE...]", help="What is signed, and with --add the files that bring signatures to it."
+            metavar="TARGET [FILE...]", help="What to sign; with --add, also the files whose signatures to add."
         ),
     ],
     key: Annotated[list[str] | None, typer.Option("--key", help=f"{KEY_HELP} Repeatable.")] = None,
-    add: Annotated[bool, typer.Option("--add", help="Put in signatures that were made elsewhere: FILE...")] = False,
+    add: Annotated[bool, typer.Option("--add", help="Add signatures made elsewhere, from FILE...")] = False,
     root: Annotated[
         Path | None, typer.Option("--root", help="For an override: the newest root document, or its chain.")
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where the signature file goes when signing a statement alone.")
+        Path | None, typer.Option("--out", "-o", help="For a statement alone: directory for its signature file.")
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add signatures, now or later, made here or on another machine.
 
-    TARGET is a bundle, whose signatures go to its sigs/; statement.json alone, whose signature file goes to --out; or a
-    root document or an override, which is written again with the signature in it. FILE is a signature file, a copy of
-    the same document with other signatures, or a bare signature by openssl or pkcs11-tool. Nothing goes in that does
-    not hold.
+    TARGET is a bundle: its signatures go to its sigs/. Or statement.json alone: its signature file goes to --out. Or a
+    root document or an override: it is rewritten with the signature in it. FILE is a signature file, a copy of the same
+    document with other signatures, or a bare signature made with openssl or pkcs11-tool. A signature that is not valid
+    is not added.
 
     Examples: `appliance sign statement.json --key keys/second.pem --out .`,
     `appliance sign dist/demo-1.0.0 --add second.sigstore.json third.sig`
     """
     target, additions = _split(paths, add=add)
     if not key and not additions:
-        raise BadInput("usage", "nothing to sign with", hint="give --key KEY.pem, or --add and files with signatures")
+        raise BadInput("usage", "nothing to sign with", hint="give --key KEY.pem, or --add and signature files")
     contents = {str(path): _read(path) for path in additions}
     signers = [load_signer(one, passphrase_file) for one in key or ()]
     if target.is_dir():
@@ -74,9 +74,9 @@ def _split(paths: Sequence[Path], *, add: bool) -> tuple[Path, list[Path]]:
     if others and not add:
         raise BadInput(
             "usage",
-            "one thing is signed at a time",
+            "only one target can be signed at a time",
             found=", ".join(str(path) for path in paths),
-            hint="to put in signatures that were made elsewhere, say --add",
+            hint="to add signatures made elsewhere, give --add",
         )
     return target, others
 
@@ -129,7 +129,7 @@ def _sign_statement(
     if additions:
         raise BadInput(
             "usage",
-            "signatures are added to the whole bundle, whose root says who may sign",
+            "signatures cannot be added to a statement alone: the bundle's root says who may sign",
             where=str(path),
             hint="appliance sign BUNDLE --add FILE",
         )

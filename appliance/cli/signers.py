@@ -25,7 +25,7 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option(
         "--passphrase-file",
-        help=f"File whose first line is the passphrase or PIN; else {PASSPHRASE_VARIABLE}, else a prompt.",
+        help=f"File whose first line is the passphrase or PIN; without it, {PASSPHRASE_VARIABLE} or a prompt.",
     ),
 ]
 
@@ -61,7 +61,7 @@ def new_passphrase(file: Path | None) -> bytes:
         raise BadInput(
             "key-passphrase-missing",
             "a new key needs a passphrase",
-            hint=f"give --passphrase-file FILE, set {PASSPHRASE_VARIABLE}, or say --no-passphrase",
+            hint=f"give --passphrase-file FILE, set {PASSPHRASE_VARIABLE}, or give --no-passphrase",
         )
     return passphrase
 
@@ -73,9 +73,9 @@ def _pin(uri: Pkcs11Uri, file: Path | None) -> SecretStr:
     if not pin:
         raise BadInput(
             "token-pin-missing",
-            "the token wants a PIN and none was given",
+            "the token needs a PIN and none was given",
             where=uri.shown,
-            hint=f"add pin-source=file:/path to the URI, set {PASSPHRASE_VARIABLE}, or run it on a terminal",
+            hint=f"add pin-source=file:/path to the URI, set {PASSPHRASE_VARIABLE}, or run the command in a terminal",
         )
     return pin
 

@@ -16,7 +16,7 @@ from appliance.steps.site.state import Memory
 from appliance.steps.verify import read_trusted
 from appliance.store.site import DEFAULT_SITE, Site
 
-state_app = typer.Typer(help="Show or renew what the site remembers.", no_args_is_help=True)
+state_app = typer.Typer(help="Show or rebuild what the site remembers.", no_args_is_help=True)
 policy_app = typer.Typer(help="Show what the site demands.", no_args_is_help=True)
 
 _OVERRIDDEN: dict[Allowance, str] = {
@@ -29,7 +29,7 @@ PolicyOption = Annotated[
 ]
 OverrideOption = Annotated[
     Path | None,
-    typer.Option("--override", help="What the signers allow this site to do with a bundle that is refused."),
+    typer.Option("--override", help="An override: what the signers let this site do with a bundle that it refuses."),
 ]
 
 
@@ -45,9 +45,9 @@ def import_(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
-    """Take a bundle into the site, verified while it is copied.
+    """Import a bundle into the site, verified while it is copied.
 
-    A refused bundle changes nothing. What was accepted is remembered: an older version does not come in again.
+    A refused bundle changes nothing. What was accepted is remembered: an older version is refused from then on.
     The last line on standard output is the bundle's directory in the site.
 
     Example: `appliance import /media/carried/demo-1.0.0 --root release.root.json`
@@ -75,7 +75,7 @@ def switch(
     override: OverrideOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version that the site holds the current one: nothing is copied.
+    """Switch to a version that the site already holds; nothing is copied.
 
     Example: `appliance switch demo 1.0.0`
     """
@@ -106,7 +106,7 @@ def show_policy(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a site's policy and show all of it, with the defaults of what it leaves out.
+    """Check a site's policy and show all of it, with the defaults for what it leaves out.
 
     Example: `appliance policy show /etc/appliance/policy.yaml`
     """
@@ -129,14 +129,14 @@ def show_state(site: SiteOption = DEFAULT_SITE, policy: PolicyOption = None, as_
 
 @state_app.command("rebuild")
 def rebuild_state(
-    root: Annotated[Path, typer.Option("--root", help="The first root document you trust, which every bundle holds.")],
+    root: Annotated[Path, typer.Option("--root", help="The first root document of every bundle, which you trust.")],
     site: SiteOption = DEFAULT_SITE,
     policy: PolicyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the state anew from the bundles that the site holds, after it was lost, damaged or rolled back.
+    """Rebuild the state from the bundles that the site holds, after it was lost, damaged or rolled back.
 
-    Find out first why it was: versions that were accepted and are not held any more are forgotten.
+    First find out why: versions that were accepted but are no longer held are forgotten.
 
     Example: `appliance state rebuild --root release.root.json`
     """
@@ -158,7 +158,7 @@ def _show_state(state: SiteState, *, as_json: bool) -> None:
 
 def _tell_overridden(overridden: tuple[Allowance, ...]) -> None:
     for allowance in overridden:
-        err().print(f"[bold yellow]  allowed by an override only: {_OVERRIDDEN[allowance]}[/]")
+        err().print(f"[bold yellow]  allowed only by an override: {_OVERRIDDEN[allowance]}[/]")
 
 
 def _is_demo(imported: import_step.Imported) -> bool:

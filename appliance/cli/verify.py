@@ -24,18 +24,19 @@ def verify(
     root: Annotated[Path, typer.Option("--root", help="The root document you trust; not the bundle's own copy.")],
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", help="A site's policy to judge by as well."),
+        typer.Option("--policy", help="A site's policy to check against as well."),
     ] = None,
     profile: Annotated[
-        Profile | None, typer.Option("--profile", help="Demand what this profile asks for as well.")
+        Profile | None, typer.Option("--profile", help="Also demand what this profile requires.")
     ] = None,
     receipt: Annotated[
-        Path | None, typer.Option("--receipt", help="Write the result there, a refusal too, signed by --key.")
+        Path | None, typer.Option("--receipt", help="Write the result to this file, a refusal too, signed by --key.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", help=f"For the receipt. {KEY_HELP}")] = None,
     passphrase_file: PassphraseFile = None,
     site: Annotated[
-        Path | None, typer.Option("--site", help="Write the result into this site's log, with a receipt of its own.")
+        Path | None,
+        typer.Option("--site", help="Record the result in this site's log, with a receipt signed by the site's key."),
     ] = None,
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
@@ -79,7 +80,7 @@ def _tell(verified: VerifiedBundle) -> None:
         console.print(f"  signed by {signer.keyid}  {printable(signer.label)}")
     console.print(f"  root version {verified.root.document.version}; the bundle expires {predicate.expires}")
     if predicate.created > (now := format_time(datetime.now(UTC))):
-        console.print(f"[yellow]  it says that it was made {predicate.created}, and this clock says {now}[/]")
+        console.print(f"[yellow]  it says it was created {predicate.created}, but this clock says {now}[/]")
     if _is_demo(verified):
         console.print("[bold yellow]  this is a DEMO key: anybody may have made this bundle[/]")
     out("verified")

@@ -41,7 +41,7 @@ def test_an_interruption_while_it_starts_is_no_traceback(module: str) -> None:
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
-    assert (process.returncode, said) == (130, "interrupted; nothing was begun\n")
+    assert (process.returncode, said) == (130, "interrupted; nothing was started\n")
 
 
 def test_what_has_interruptions_ignored_ignores_them() -> None:

@@ -107,7 +107,7 @@ def test_policy_and_override_are_files_that_people_name(
     override = ["--override", str(write_override(old, "expired"))]
     capsys.readouterr()
     assert take(old, tmp_path / "site", *named, *override) == 0
-    assert "allowed by an override only: the bundle has expired" in capsys.readouterr().err
+    assert "allowed only by an override: the bundle has expired" in capsys.readouterr().err
     assert take(old, tmp_path / "site", *named, "--override", str(tmp_path / "none")) == 2
     assert "override-unreadable" in capsys.readouterr().err
     again = ["switch", "tiny", "0.9.0", "--site", str(tmp_path / "site"), *named]
