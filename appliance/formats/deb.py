@@ -24,7 +24,7 @@ class DebError(ValueError):
 def read_control(stream: IO[bytes]) -> str:
     """The text of the control file.  Raises DebError."""
     if stream.read(len(_MAGIC)) != _MAGIC:
-        raise DebError("it is no ar archive")
+        raise DebError("it is not an ar archive")
     name, version = _member(stream)
     if name != "debian-binary" or version != b"2.0\n":
         raise DebError("it does not start with debian-binary 2.0")
@@ -42,7 +42,7 @@ def _member(stream: IO[bytes]) -> tuple[str, bytes]:
         raise DebError("a member's header is damaged")
     digits = header[48:58].rstrip(b" ")
     if not digits.isdigit() or int(digits) > MAX_DEB_MEMBER:
-        raise DebError("a member's size is no number or too large")
+        raise DebError("a member's size is not a number, or is too large")
     size = int(digits)
     data = stream.read(size + size % 2)  # members start at even offsets
     if len(data) < size:
@@ -62,7 +62,7 @@ def _unpack(name: str, packed: bytes) -> bytes:
                 xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_DEB_XZ_MEMORY)
                 data, whole = xz.decompress(packed, MAX_DEB_TAR), xz.eof
             case _:
-                raise DebError(f"its control archive is {name!r}; gzip, xz and none can be read")
+                raise DebError(f"its control archive is {name!r}; only gzip, xz and no compression can be read")
     except (lzma.LZMAError, zlib.error):
         raise DebError("its control archive is damaged") from None
     if not whole:
@@ -82,4 +82,4 @@ def _control_text(archive: bytes) -> str:
                 return file.read().decode("utf-8")
     except (tarfile.TarError, UnicodeDecodeError):
         raise DebError("its control archive is damaged") from None
-    raise DebError("it has no control file, or one that is no small file")
+    raise DebError("it has no control file, or one that is not a small ordinary file")

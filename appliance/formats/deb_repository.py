@@ -53,7 +53,7 @@ def deb_file_name(package: str, version: str, architecture: str) -> str:
 def parse_stanza(text: str) -> dict[str, str]:
     """The fields of one stanza, by lower-case name.  A folded value keeps its lines.
 
-    Raises ValueError on an empty line inside, a field that is there twice, and lines
+    Raises ValueError on an empty line inside, a field that appears twice, and lines
     that are no field.
     """
     fields: dict[str, str] = {}
@@ -64,10 +64,10 @@ def parse_stanza(text: str) -> dict[str, str]:
         elif match := _FIELD.fullmatch(line):
             name = match[1].lower()
             if name in fields:
-                raise ValueError(f"the field {match[1]} is there twice")
+                raise ValueError(f"the field {match[1]} appears twice")
             fields[name] = match[2].rstrip()
         else:
-            raise ValueError(f"line {number} is no field")
+            raise ValueError(f"line {number} is not a field")
     return fields
 
 
@@ -124,7 +124,7 @@ def parse_inrelease(data: bytes) -> InRelease:
     """Read an InRelease file.  Raises ValueError."""
     head, separator, rest = data.decode("utf-8").partition("\n\n")
     if not separator or not head.startswith("-----BEGIN PGP SIGNED MESSAGE-----\n"):
-        raise ValueError("it is no clear-signed text")
+        raise ValueError("it is not clear-signed text")
     fields = parse_stanza(rest.partition(_SIGNATURE)[0])
     try:
         date = parsedate_to_datetime(fields["date"])

@@ -12,7 +12,7 @@ COMMIT_PATTERN = re.compile(r"[0-9a-f]{40}")
 def check_commit(value: str) -> str:
     """A git commit: 40 lower-case hexadecimal digits.  Raises ValueError."""
     if not COMMIT_PATTERN.fullmatch(value):
-        raise ValueError(f"{value!r} is no commit (40 lower-case hexadecimal digits)")
+        raise ValueError(f"{value!r} is not a commit (40 lower-case hexadecimal digits)")
     return value
 
 

@@ -57,7 +57,7 @@ class Platform:
         """Read ``os/architecture`` or ``os/architecture/variant``.  Raises ValueError."""
         match = _PLATFORM.fullmatch(text)
         if not match:
-            raise ValueError(f"{text!r} is no platform: write os/architecture, for example linux/amd64")
+            raise ValueError(f"{text!r} is not a platform: write os/architecture, for example linux/amd64")
         return cls(match[1], match[2], match[3] or "")
 
     def __str__(self) -> str:
@@ -129,12 +129,14 @@ class Manifest:
         docker = self.media_type == DOCKER_MANIFEST
         wanted = DOCKER_CONFIG if docker else OCI_CONFIG
         if self.config.media_type != wanted:
-            raise ValueError(f"the configuration is {self.config.media_type!r} and not {wanted!r}")
+            raise ValueError(f"the configuration is {self.config.media_type!r}, not {wanted!r}")
         for layer in self.layers:
             if "nondistributable" in layer.media_type or "foreign" in layer.media_type:
-                raise ValueError(f"the layer {layer.digest} is a foreign one: its bytes do not lie in the registry")
+                raise ValueError(f"the layer {layer.digest} is foreign: its bytes are not in the registry")
             if layer.media_type not in (_DOCKER_LAYERS if docker else _OCI_LAYERS):
-                raise ValueError(f"the layer {layer.digest} has the type {layer.media_type!r}, which is no image's")
+                raise ValueError(
+                    f"the layer {layer.digest} has the type {layer.media_type!r}, which is not an image layer's"
+                )
 
     def as_oci(self) -> bytes:
         """The manifest in OCI's form, over the same configuration and the same layers.
@@ -152,7 +154,7 @@ def parse_document(data: bytes) -> Index | Manifest:
     value = _keys(strict_json(data, limit=MAX_OCI_DOCUMENT), "the document", _DOCUMENT_KEYS)
     version = value.get("schemaVersion")
     if type(version) is not int or version != 2:
-        raise ValueError(f"schemaVersion is {version!r} and not 2")
+        raise ValueError(f"schemaVersion is {version!r} , not 2")
     present = value.keys() & (_INDEX_KEYS | _MANIFEST_KEYS | _OTHER_KEYS)
     if present == _INDEX_KEYS:
         return Index(_media_type(value, _INDEX_TYPES), _descriptors(value, "manifests"))
@@ -162,7 +164,7 @@ def parse_document(data: bytes) -> Index | Manifest:
         _check_sizes((config, *manifest.layers))
         return manifest
     raise ValueError(
-        "a document has either 'manifests' or 'config' and 'layers', and this one has "
+        "a document has either 'manifests' or 'config' and 'layers', but this one has "
         + (", ".join(repr(key) for key in sorted(present)) or "none of them")
     )
 
@@ -189,7 +191,7 @@ def layout_index(entries: Iterable[tuple[str, Descriptor]]) -> bytes:
 def check_digest(value: str) -> str:
     """Raise ValueError unless ``value`` is a SHA-256 digest as images write it."""
     if not _DIGEST.fullmatch(value):
-        raise ValueError(f"{value!r} is no digest: only 'sha256:' and 64 lower-case hexadecimal digits are accepted")
+        raise ValueError(f"{value!r} is not a digest: only 'sha256:' and 64 lower-case hexadecimal digits are accepted")
     return value
 
 
@@ -199,7 +201,7 @@ def _plain(entry: Descriptor) -> dict[str, Any]:
 
 def _keys(value: Any, where: str, known: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} is no JSON object")
+        raise ValueError(f"{where} is not a JSON object")
     folded = {key.casefold(): key for key in known}
     for key in value:
         if key not in known and key.casefold() in folded:
@@ -218,14 +220,14 @@ def _media_type(value: Mapping[str, Any], accepted: tuple[str, str]) -> str:
     # OCI's documents may leave it out, Docker's may not.
     media_type = value.get("mediaType", accepted[0])
     if media_type not in accepted:
-        raise ValueError(f"the document says that it is {str(media_type)[:100]!r} and is built like another type")
+        raise ValueError(f"the document says that it is {str(media_type)[:100]!r} but is built like another type")
     return str(media_type)
 
 
 def _descriptors(value: Mapping[str, Any], key: str) -> tuple[Descriptor, ...]:
     items = value[key]
     if not isinstance(items, list) or len(items) > MAX_OCI_ENTRIES:
-        raise ValueError(f"{key!r} is no list of at most {MAX_OCI_ENTRIES} entries")
+        raise ValueError(f"{key!r} is not a list of at most {MAX_OCI_ENTRIES} entries")
     entries = tuple(_descriptor(item, f"{key}[{position}]") for position, item in enumerate(items))
     _check_sizes(entries)
     return entries
@@ -237,7 +239,7 @@ def _descriptor(item: Any, where: str) -> Descriptor:
     if type(size) is not int or size < 0:
         raise ValueError(f"{where} has no usable 'size'")
     if value.get("urls"):
-        raise ValueError(f"{where} has 'urls': bytes are taken from the registry alone")
+        raise ValueError(f"{where} has 'urls': bytes are taken only from the registry")
     platform = _platform(value["platform"], f"{where}.platform") if value.get("platform") is not None else None
     return Descriptor(
         media_type=_text(value, "mediaType", where),
@@ -257,7 +259,7 @@ def _platform(item: Any, where: str) -> Platform:
 def _annotations(value: Mapping[str, Any], where: str) -> dict[str, str]:
     annotations = value.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(isinstance(text, str) for text in annotations.values()):
-        raise ValueError(f"{where} has annotations that are no text")
+        raise ValueError(f"{where} has annotations that are not text")
     return annotations
 
 
@@ -265,4 +267,4 @@ def _check_sizes(entries: tuple[Descriptor, ...]) -> None:
     sizes: dict[str, int] = {}
     for entry in entries:
         if sizes.setdefault(entry.digest, entry.size) != entry.size:
-            raise ValueError(f"{entry.digest} is named with two sizes")
+            raise ValueError(f"{entry.digest} is listed with two sizes")

@@ -56,14 +56,12 @@ def choose(requirement: Requirement, links: tuple[WheelLink, ...]) -> WheelLink:
     fitting = set(requirement.specifier.filter({link.version for link in offered}))
     if not fitting:
         versions = ", ".join(str(version) for version in sorted({link.version for link in links})[-10:])
-        raise ValueError(
-            f"there is no wheel with a SHA-256 for {requirement}; there are some of: {versions or 'no version'}"
-        )
+        raise ValueError(f"there is no wheel with a SHA-256 for {requirement}; the index has: {versions or 'none'}")
     newest = [link for link in offered if link.version == max(fitting)]
     wheels = [link for link in newest if link.pure] or newest
     if len(wheels) > 1:
         names = ", ".join(sorted(link.filename for link in wheels)[:10])
-        raise ValueError(f"there are several wheels for {requirement} and none is for every platform: {names}")
+        raise ValueError(f"there are several wheels for {requirement} but none is for every platform: {names}")
     return wheels[0]
 
 

@@ -57,9 +57,9 @@ def parse_pkcs11_uri(text: str) -> Pkcs11Uri:
     if "pin-value" in text.lower():
         raise BadInput(
             "pkcs11-pin-value",
-            "a PIN does not belong into the URI, where every process on the host can read it",
+            "a PIN does not belong in the URI, where every process on the host can read it",
             hint="change that PIN if others use this host; then give pin-source=file:/path in the URI, "
-            "or APPLIANCE_KEY_PASSPHRASE, or run it on a terminal",
+            "or APPLIANCE_KEY_PASSPHRASE, or run the command in a terminal",
         )
     path, _, query = text[len(SCHEME) :].partition("?")
     shown = SCHEME + ";".join(part for part in path.split(";") if part.partition("=")[0] in _PATH)
@@ -79,7 +79,7 @@ def parse_pkcs11_uri(text: str) -> Pkcs11Uri:
     except ValueError as error:
         raise BadInput(
             "pkcs11-uri",
-            f"this is no PKCS#11 URI that we know: {error}",
+            f"this is not a PKCS#11 URI that can be used: {error}",
             where=shown,
             hint="write pkcs11:token=NAME;object=LABEL?module-path=/path/module.so, with %20 for a space (RFC 7512)",
         ) from None
@@ -104,9 +104,9 @@ def _attributes(text: str, separator: str, known: tuple[str, ...], part: Literal
         if name not in known:
             raise ValueError(f"attribute {name!r} is not one of {', '.join(known)} in its {part}")
         if name in found:
-            raise ValueError(f"attribute {name} stands twice")
+            raise ValueError(f"attribute {name} appears twice")
         if not _VALUES[part].fullmatch(value):
-            raise ValueError(f"the value of {name} has a character that has to be written as %XX")
+            raise ValueError(f"the value of {name} has a character that must be written as %XX")
         found[name] = unquote_to_bytes(value)
     return found
 
@@ -142,7 +142,7 @@ def _module(value: bytes | None) -> Path | None:
         return None
     path = Path(_text("module-path", value))
     if not path.is_absolute():  # the loader would look for a bare name wherever LD_LIBRARY_PATH says
-        raise ValueError("module-path is no absolute path")
+        raise ValueError("module-path is not an absolute path")
     return path
 
 

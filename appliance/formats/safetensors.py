@@ -65,7 +65,7 @@ def header_length(start: bytes, size: int) -> int:
     if length > MAX_TENSOR_HEADER:
         raise ValueError(f"states a header of {length} bytes, more than {MAX_TENSOR_HEADER}")
     if length > size - LENGTH_BYTES:
-        raise ValueError(f"states a header of {length} bytes and has only {size - LENGTH_BYTES} after its length")
+        raise ValueError(f"states a header of {length} bytes but has only {size - LENGTH_BYTES} after its length")
     return length
 
 
@@ -132,5 +132,5 @@ def _name_problem(name: str) -> str:
 
 def _naturals(name: str, field: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
-        raise ValueError(f"has the tensor {name!r} with a {field} that is no list of whole numbers")
+        raise ValueError(f"has the tensor {name!r} with a {field} that is not a list of whole numbers")
     return tuple(value)

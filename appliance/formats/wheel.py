@@ -59,9 +59,9 @@ def check_wheel(file: BinaryIO, filename: str) -> None:
     except _UNREADABLE as problem:
         raise NotTrusted(
             "wheel-malformed",
-            f"the file is no proper wheel: {problem}",
+            f"the file is not a valid wheel: {problem}",
             where=filename,
-            hint="take another version of this distribution and tell its authors",
+            hint="use another version of this distribution, and tell its authors",
         ) from None
 
 
@@ -100,11 +100,11 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         if problem := _name_problem(name.removesuffix("/")):
             raise _Refused(f"the member name {name!r} {problem}")
         if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
-            raise _Refused(f"the member {name!r} is stored in a way that installers do not read")
+            raise _Refused(f"the member {name!r} is stored in a way that installers cannot read")
         if stat.S_IFMT(member.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise _Refused(f"the member {name!r} is a link or a special file")
         if name in names:
-            raise _Refused(f"the member {name!r} is there twice")
+            raise _Refused(f"the member {name!r} appears twice")
         names.add(name)
         parts = name.split("/")[:-1]
         parents.update("/".join(parts[:length]) for length in range(1, len(parts) + 1))
@@ -174,7 +174,7 @@ def _check_dist_info(archive: zipfile.ZipFile, filename: str) -> None:
     names = [folder_name, *headers.get_all("Name", [])]
     versions = [folder_version, *headers.get_all("Version", [])]
     if (len(names), len(versions)) != (2, 2):
-        raise _Refused("METADATA does not say once what it is")
+        raise _Refused("METADATA does not give Name and Version exactly once")
     if {canonicalize_name(found) for found in names} != {name} or {Version(found) for found in versions} != {version}:
         raise _Refused(f"inside it is {names[1]} {versions[1]}")
     _text(archive, f"{folder}/WHEEL")

@@ -17,11 +17,11 @@ def check_server(value: str) -> str:
     """
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{value!r} is no address: write https://host/path")
+        raise ValueError(f"{value!r} is not an address: write https://host/path")
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"an address may not hold a user or a password: https://{parts.hostname}{parts.path}")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ValueError(f"{value!r} is not protected on its way: write https://")
+        raise ValueError(f"{value!r} is not encrypted on its way: write https://")
     return value.rstrip("/")
 
 

@@ -30,14 +30,14 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(text: str) -> Any:
-    raise _Refused(f"{text} is no JSON number")
+    raise _Refused(f"{text} is not a JSON number")
 
 
 def _bounded_integer(text: str) -> int:
     if len(text) > 17 or abs(int(text)) > MAX_JSON_INTEGER:
         raise _Refused(f"number {text[:20]} is beyond 2^53")
     if text == "-0":  # for JavaScript it is another number than 0
-        raise _Refused("number -0 means two things")
+        raise _Refused("number -0 is ambiguous")
     return int(text)
 
 
@@ -84,7 +84,7 @@ _PLAIN = bytes([*b"\t\n\r", *range(0x20, 0x7F)])
 
 def _fraction(text: str) -> float:
     if not _FRACTION.fullmatch(text):
-        raise _Refused(f"number {text[:20]} is not in its one form")
+        raise _Refused(f"number {text[:20]} is not in canonical form")
     return float(text)
 
 
@@ -94,7 +94,7 @@ def plain_json(data: bytes, *, limit: int) -> Any:
     The layout is free, but it is all printable ASCII, and each number has one form.  Raises ValueError.
     """
     if strange := data.translate(None, _PLAIN):
-        raise ValueError(f"has the byte {strange[0]:#04x}: other characters than ASCII are written as JSON escapes")
+        raise ValueError(f"has the byte {strange[0]:#04x}: characters outside ASCII must be written as JSON escapes")
     return strict_json(data, limit=limit, parse_float=_fraction)
 
 
@@ -140,7 +140,7 @@ def _check_canonical(value: Any) -> None:
         case dict():
             for key, item in value.items():
                 if not isinstance(key, str):  # json.dumps would write it as text
-                    raise ValueError(f"the key {key!r} is no text")
+                    raise ValueError(f"the key {key!r} is not text")
                 _check_canonical(key)
                 _check_canonical(item)
         case list() | tuple():

@@ -55,7 +55,7 @@ def check_name(value: str) -> str:
     """
     if len(value) > MAX_NAME or not _NAME.fullmatch(value) or ".." in value or _DOS_DEVICE.fullmatch(value):
         raise ValueError(
-            f"{value!r} is no safe name: use a-z, 0-9, '.', '_' and '-', start and end with a letter or "
+            f"{value!r} is not a safe name: use a-z, 0-9, '.', '_' and '-', start and end with a letter or "
             f"digit, at most {MAX_NAME} characters, no '..'"
         )
     return value
@@ -67,14 +67,14 @@ def check_version(value: str) -> str:
     Raises ValueError.  Versions are ordered by sites, so free text is not accepted.
     """
     if len(value) > MAX_VERSION or not _VERSION.fullmatch(value):
-        raise ValueError(f"{value!r} is no version: write numbers with dots, for example 1.4.0 or 2026.11.1-rc.1")
+        raise ValueError(f"{value!r} is not a version: write numbers with dots, for example 1.4.0 or 2026.11.1-rc.1")
     return value
 
 
 def check_sha256(value: str) -> str:
     """A SHA-256 digest: 64 lower-case hexadecimal digits.  Raises ValueError."""
     if not _SHA256.fullmatch(value):
-        raise ValueError(f"{value!r} is no SHA-256 digest (64 lower-case hexadecimal digits)")
+        raise ValueError(f"{value!r} is not a SHA-256 digest (64 lower-case hexadecimal digits)")
     return value
 
 

@@ -31,7 +31,7 @@ class Lasting(Strict):
     @model_validator(mode="after")
     def _lasts(self) -> "Lasting":
         if self.created >= self.expires:
-            raise ValueError(f"expires {self.expires}, which is not after it was created, {self.created}")
+            raise ValueError(f"expires {self.expires}, which is not later than created {self.created}")
         return self
 
 

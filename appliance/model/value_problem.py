@@ -20,15 +20,15 @@ _KINDS = {
     "model_type": "a mapping of keys",
 }
 _RULES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "greater_than_equal": lambda told: f"has to be at least {told['ge']}",
-    "greater_than": lambda told: f"has to be more than {told['gt']}",
-    "less_than_equal": lambda told: f"has to be at most {told['le']}",
-    "less_than": lambda told: f"has to be less than {told['lt']}",
-    "string_too_short": lambda told: f"has to have at least {told['min_length']} characters",
-    "string_too_long": lambda told: f"has to have at most {told['max_length']} characters",
-    "too_short": lambda told: f"has to have at least {told['min_length']} entries",
-    "too_long": lambda told: f"has to have at most {told['max_length']} entries",
-    "literal_error": lambda told: f"has to be {told['expected']}",
+    "greater_than_equal": lambda told: f"must be at least {told['ge']}",
+    "greater_than": lambda told: f"must be more than {told['gt']}",
+    "less_than_equal": lambda told: f"must be at most {told['le']}",
+    "less_than": lambda told: f"must be less than {told['lt']}",
+    "string_too_short": lambda told: f"must have at least {told['min_length']} characters",
+    "string_too_long": lambda told: f"must have at most {told['max_length']} characters",
+    "too_short": lambda told: f"must have at least {_entries(told['min_length'])}",
+    "too_long": lambda told: f"must have at most {_entries(told['max_length'])}",
+    "literal_error": lambda told: f"must be {told['expected']}",
     "string_pattern_mismatch": lambda told: f"does not have the form {told['pattern']}",
 }
 
@@ -52,6 +52,10 @@ def first_problem(error: ValidationError) -> str:
     """The first thing that is wrong, and its place among the keys: for documents that programs write."""
     first = error.errors()[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 def _value(value: Any) -> str:

@@ -81,7 +81,7 @@ class _Reader:
         next(self.events)  # document end
         event = next(self.events)
         if not isinstance(event, yaml.StreamEndEvent):
-            raise YamlError("there is more than one document in the file", event.start_mark.line + 1)
+            raise YamlError("the file holds more than one document", event.start_mark.line + 1)
         return Document(data, self.lines, self.written)
 
     def value(self, event: Any, path: KeyPath) -> Any:
@@ -114,10 +114,10 @@ class _Reader:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             line = event.start_mark.line + 1
             if not isinstance(event, yaml.ScalarEvent) or event.anchor is not None or event.tag is not None:
-                raise YamlError("a key has to be plain text", line)
+                raise YamlError("a key must be plain text", line)
             key = event.value
             if key in items:
-                raise YamlError(f"the key {key!r} is there twice (first on line {self.lines[(*path, key)]})", line)
+                raise YamlError(f"the key {key!r} appears twice (first on line {self.lines[(*path, key)]})", line)
             self.lines[(*path, key)] = line
             items[key] = self.value(next(self.events), (*path, key))
         return items

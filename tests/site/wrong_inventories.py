@@ -50,10 +50,10 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
     "a figure above the signed one": (
         {"vllm_limits": {"tiny-chat": {"max_num_seqs": 17}}},
         Refusal(
-            f"vllm_limits, bundle {NAME} 1.0.0: the site asks for max_num_seqs 17, and the signed profile of tiny-chat "
+            f"vllm_limits, bundle {NAME} 1.0.0: the site asks for max_num_seqs 17, but the signed profile of tiny-chat "
             "allows at most 16",
-            "lower it or leave it out: a site may narrow a profile, never widen it; a wider one takes a new bundle, "
-            "signed by those who sign",
+            "lower it or leave it out: a site may narrow a profile, never widen it; a wider one needs a new, "
+            "signed bundle",
             SERVES,
             "gpu1",
         ),

@@ -53,7 +53,7 @@ class BundleArtifact(Strict):
         for key in _DIRECTORIES & self.details.keys():
             folder = self.details[key]
             if not self.files or not all(file.path.startswith(f"{folder}/") for file in self.files):
-                raise ValueError(f"details.{key} is {folder!r}, where not all files of the artifact lie")
+                raise ValueError(f"details.{key} is {folder!r}, but not all files of the artifact are there")
         return self
 
 

@@ -39,7 +39,7 @@ class Head(Strict):
 
 def _check_included(value: str) -> str:
     if problem := path_problem(value):
-        raise ValueError(f"path {value!r} {problem}: included files lie below the definition's directory")
+        raise ValueError(f"path {value!r} {problem}: included files must be below the definition's directory")
     return value
 
 

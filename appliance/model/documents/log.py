@@ -86,7 +86,7 @@ def follow(head: Head, line: bytes) -> tuple[Entry, Head]:
     if entry.seq != head.seq + 1:
         raise ValueError(f"has the number {entry.seq}, not {head.seq + 1}")
     if entry.previous != head.sha256:
-        raise ValueError(f"follows a line with the SHA-256 {entry.previous}, and the one before it has {head.sha256}")
+        raise ValueError(f"follows a line with the SHA-256 {entry.previous}, but the line before has {head.sha256}")
     return entry, reached
 
 

@@ -37,14 +37,14 @@ _URL_TEXT = re.compile(r"[!-Z^-~]+")  # printable ASCII without brackets, which 
 
 def _check_package(value: str) -> str:
     if not _PACKAGE.fullmatch(value):
-        raise ValueError(f"{value!r} is no name of a Debian package: a version or an architecture cannot be given")
+        raise ValueError(f"{value!r} is not the name of a Debian package: give no version and no architecture")
     return value
 
 
 def _check_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or not _URL_TEXT.fullmatch(value):
-        raise ValueError(f"{value!r} is no http or https address")
+        raise ValueError(f"{value!r} is not an http or https address")
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address with a user or a password does not belong in a definition")
     if parts.query or parts.fragment:
@@ -54,19 +54,19 @@ def _check_url(value: str) -> str:
 
 def _check_architecture(value: str) -> str:
     if value not in _ARCHITECTURES:
-        raise ValueError(f"{value!r} is no architecture of Debian: it has {', '.join(_ARCHITECTURES)}")
+        raise ValueError(f"{value!r} is not a Debian architecture: choose one of {', '.join(_ARCHITECTURES)}")
     return value
 
 
 def _check_component(value: str) -> str:
     if not _COMPONENT.fullmatch(value):
-        raise ValueError(f"{value!r} is no component of an archive: write one such as main or non-free-firmware")
+        raise ValueError(f"{value!r} is not a component of an archive: write for example main or non-free-firmware")
     return value
 
 
 def _check_suite(value: str) -> str:
     if not _SUITE.fullmatch(value):
-        raise ValueError(f"{value!r} is no suite of an archive: write one such as trixie or trixie-backports")
+        raise ValueError(f"{value!r} is not a suite of an archive: write for example trixie or trixie-backports")
     return value
 
 
@@ -109,7 +109,7 @@ class PackageSet(Strict):
     def _no_duplicates(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for number, value in enumerate(values):
             if value in values[:number]:
-                raise ValueError(f"{value!r} is there twice")
+                raise ValueError(f"{value!r} appears twice")
         return values
 
     def sources(self) -> tuple[SuiteSource, ...]:

@@ -46,7 +46,7 @@ class Role(Strict):
     @model_validator(mode="after")
     def _reachable(self) -> "Role":
         if len(set(self.keyids)) != len(self.keyids):
-            raise ValueError("a key id is there twice")
+            raise ValueError("a key id appears twice")
         if self.threshold > len(self.keyids):
             raise ValueError(f"threshold {self.threshold} cannot be reached with {len(self.keyids)} keys")
         return self
@@ -74,7 +74,7 @@ class Roles(Strict):
     @model_validator(mode="after")
     def _absent_or_there(self) -> "Roles":
         if any(getattr(self, name) is None for name in self.model_fields_set):
-            raise ValueError("a role that is not used is left out")  # null would be a second form
+            raise ValueError("a role that is not used must be left out, not null")  # null would be a second form
         return self
 
     def items(self) -> tuple[tuple[RoleName, Role], ...]:

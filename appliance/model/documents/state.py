@@ -53,7 +53,7 @@ class SiteState(Strict):
     def _consistent(self) -> "SiteState":
         for epoch in self.epochs:
             if not 1 <= epoch <= len(self.roots):
-                raise ValueError(f"epoch {epoch} was begun by no accepted root document")
+                raise ValueError(f"no accepted root document began epoch {epoch}")
         return self
 
     @classmethod
@@ -65,7 +65,7 @@ class SiteState(Strict):
         except ValidationError as error:
             raise ValueError(first_problem(error)) from None
         if state.to_bytes() != data:
-            raise ValueError("is not in the one form of a state")
+            raise ValueError("is not in the canonical form of a state")
         return state
 
     def to_bytes(self) -> bytes:

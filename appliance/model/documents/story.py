@@ -25,7 +25,7 @@ def sentence(entry: Entry) -> str:
             return f"an override lets {_bundle(override)} pass ({', '.join(override.used)}): {override.reason}"
         case Rebuilt() as rebuilt:
             bundles = ", ".join(_bundle(bundle) for bundle in rebuilt.bundles) or "no bundle"
-            return f"what the site remembers was made anew: {bundles}, {rebuilt.roots} root documents"
+            return f"the site's state was rebuilt: {bundles}, {rebuilt.roots} root documents"
         case RootChange() as root:
             before = f"version {root.previous.version}" if root.previous else "none"
             return f"root document version {root.version} is the newest, before: {before}"
@@ -35,9 +35,9 @@ def sentence(entry: Entry) -> str:
             return f"{install.host} runs {models}, {packages}; installed from {_bundle(install.bundle)}"
         case Removed() as gone:
             wiped = f"{gone.files} files overwritten ({gone.bytes} bytes)"
-            return f"{gone.host} was taken out: {wiped}, {len(gone.certificates)} certificates revoked"
+            return f"{gone.host} was removed: {wiped}, {len(gone.certificates)} certificates revoked"
         case None:
-            return f"an entry that this version cannot tell of ({entry.event})"
+            return f"an entry that this version does not know ({entry.event})"
 
 
 def verification_sentence(details: Verification) -> str:

@@ -40,7 +40,7 @@ def _check_package(value: str) -> str:
     try:
         return canonicalize_name(value, validate=True)
     except InvalidName:
-        raise ValueError(f"{value!r} is no name of a Python distribution: a version cannot be given here") from None
+        raise ValueError(f"{value!r} is not the name of a Python distribution: give no version here") from None
 
 
 def _check_requirement(value: str) -> str:
@@ -48,9 +48,11 @@ def _check_requirement(value: str) -> str:
         requirement = Requirement(value)
     except InvalidRequirement as error:
         problem = str(error).splitlines()[0]
-        raise ValueError(f"{value!r} is no requirement: {problem}") from None
+        raise ValueError(f"{value!r} is not a requirement: {problem}") from None
     if requirement.url:
-        raise ValueError(f"{value!r} has an address: requirements come from an index, source trees go to 'projects'")
+        raise ValueError(
+            f"{value!r} has an address: requirements come from an index, source trees belong in 'projects'"
+        )
     return value
 
 
@@ -59,13 +61,13 @@ def _check_index_url(value: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address with a user or a password does not belong in a definition")
     if not is_fetchable(value) or parts.query or parts.fragment:
-        raise ValueError(f"{value!r} is no https address of a package index")
+        raise ValueError(f"{value!r} is not the https address of a package index")
     return value.rstrip("/")
 
 
 def _check_python(value: str) -> str:
     if not _PYTHON.fullmatch(value):
-        raise ValueError(f"{value!r} is no version of Python: write two or three numbers, for example 3.13 or 3.13.1")
+        raise ValueError(f"{value!r} is not a Python version: write two or three numbers, for example 3.13 or 3.13.1")
     return value
 
 
@@ -73,7 +75,7 @@ def _check_platform(value: str) -> str:
     match = _PLATFORM.fullmatch(value)
     if not match or int(match[2]) < 17:
         raise ValueError(
-            f"{value!r} is no platform: write x86_64-manylinux_2_N or aarch64-manylinux_2_N, where 2.N (17 or more) "
+            f"{value!r} is not a platform: write x86_64-manylinux_2_N or aarch64-manylinux_2_N, where 2.N (17 or more) "
             "is the target's glibc"
         )
     return value
@@ -127,9 +129,9 @@ class WheelSet(Strict):
         bound = [package for index in self.indexes for package in index.packages]
         for values, what in ((names, "the index"), (bound, "the package")):
             if twice := _first_repeated(values):
-                raise ValueError(f"{what} {twice!r} stands twice in 'indexes'")
+                raise ValueError(f"{what} {twice!r} appears twice in 'indexes'")
         if both := sorted({*bound, *self.required_names()} & set(self.exclude)):
-            raise ValueError(f"{both[0]!r} is asked for and excluded")
+            raise ValueError(f"{both[0]!r} is both required and excluded")
         return self
 
     def required_names(self) -> set[str]:

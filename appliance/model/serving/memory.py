@@ -122,7 +122,7 @@ def _bytes_per_token(group: AttentionLayers, split: Split, kv_bytes: int) -> int
     heads, ranks = group.kv_heads, split.tensor_parallel
     if heads % ranks and ranks % heads:
         raise ValueError(
-            f"{heads} KV heads cannot be laid over tensor_parallel_size {ranks}: one has to divide the other"
+            f"{heads} KV heads cannot be spread over tensor_parallel_size {ranks}: one must divide the other"
         )
     layers = -(-group.layers // split.pipeline_parallel)
     values = group.head_dim if group.value_head_dim is None else group.value_head_dim

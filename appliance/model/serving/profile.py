@@ -28,17 +28,19 @@ _KV_BYTES = {"auto": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 
 def _check_option(name: str) -> str:
     if not _OPTION.fullmatch(name):
-        raise ValueError(f"{name!r} is no option: write vLLM's name without dashes in front, for example 'block-size'")
+        raise ValueError(
+            f"{name!r} is not an option: write vLLM's name without leading dashes, for example 'block-size'"
+        )
     if name not in OPTIONS:
         if reason := REMOVED.get(name):
             raise ValueError(f"vLLM {VLLM_VERSION} has no option --{name}: {reason}")
         if (positive := name.removeprefix("no-")) in FLAGS:
-            raise ValueError(f"--{name} is written as {positive}: false")
+            raise ValueError(f"--{name} must be written as {positive}: false")
         near = difflib.get_close_matches(name, sorted(OPTIONS - REFUSED.keys()), n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"vLLM {VLLM_VERSION} has no option --{name}{hint}")
     if reason := REFUSED.get(name):
-        raise ValueError(f"--{name} may not stand in a profile: {reason}")
+        raise ValueError(f"--{name} is not allowed in a profile: {reason}")
     if (field := name.replace("-", "_")) in ServingProfile.model_fields:
         raise ValueError(f"--{name} has a field of its own: {field}")
     return name
@@ -85,16 +87,16 @@ class ServingProfile(Strict):
     def _gpus_match(self) -> "ServingProfile":
         ranks = self.tensor_parallel_size * self.pipeline_parallel_size
         if self.gpus == 0 and ranks != 1:
-            raise ValueError("a CPU profile (gpus: 0) has tensor_parallel_size 1 and pipeline_parallel_size 1")
+            raise ValueError("a CPU profile (gpus: 0) must have tensor_parallel_size 1 and pipeline_parallel_size 1")
         if self.gpus and ranks != self.gpus:
             raise ValueError(
                 f"tensor_parallel_size x pipeline_parallel_size is {ranks}, but the profile takes gpus: {self.gpus}"
             )
         if self.gpus == 0 and self.memory:
-            raise ValueError("a CPU profile (gpus: 0) has no memory: the plan is one of GPUs")
+            raise ValueError("a CPU profile (gpus: 0) must have no memory: the memory plan is for GPUs")
         for field in ("gpu_memory_utilization", "max_num_batched_tokens", "memory"):
             if self.gpus and getattr(self, field) is None:
-                raise ValueError(f"a GPU profile states {field}")
+                raise ValueError(f"a GPU profile must have {field}")
         return self
 
     @model_validator(mode="after")

@@ -35,10 +35,10 @@ def narrow(profile: ServingProfile, limits: SiteLimits, name: Name) -> ServingPr
         if signed is None or wanted > signed:
             raise BadInput(
                 "limit-wider-than-signed",
-                f"the site asks for {field} {wanted}, and the signed profile of {name} "
-                + ("states none" if signed is None else f"allows at most {signed}"),
-                hint="lower it or leave it out: a site may narrow a profile, never widen it; a wider one takes a new "
-                "bundle, signed by those who sign",
+                f"the site asks for {field} {wanted}, but the signed profile of {name} "
+                + ("sets none" if signed is None else f"allows at most {signed}"),
+                hint="lower it or leave it out: a site may narrow a profile, never widen it; a wider one needs a new, "
+                "signed bundle",
             )
     try:
         return ServingProfile.model_validate({**profile.model_dump(), **changes})

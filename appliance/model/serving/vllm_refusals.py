@@ -5,7 +5,7 @@ has.  ``REFUSED`` exist.  Reasons follow "it" and end a message.
 """
 
 REMOVED = {
-    "swap-space": "vLLM has no CPU swap any more",
+    "swap-space": "vLLM no longer has CPU swap",
     "disable-log-requests": "requests are not logged unless asked for",
     "use-v2-block-manager": "there is only one",
     "num-scheduler-steps": "multi-step scheduling is gone",
@@ -14,7 +14,7 @@ REMOVED = {
     "scheduler-delay-factor": "the scheduler decides",
     "preemption-mode": "a preempted request is computed again",
     "disable-async-output-proc": "use async-scheduling",
-    "disable-frontend-multiprocessing": "the engine always runs apart",
+    "disable-frontend-multiprocessing": "the engine always runs in its own process",
     "max-num-partial-prefills": "the scheduler decides",
     "max-long-partial-prefills": "the scheduler decides",
     "worker-use-ray": "the site chooses how workers run",
@@ -30,7 +30,7 @@ REMOVED = {
     "rope-theta": "use hf-overrides",
     "quantization-param-path": "scales come with the weights",
     "calculate-kv-scales": "scales come with the weights",
-    "kv-cache-memory": "the memory plan counts with gpu_memory_utilization",
+    "kv-cache-memory": "the memory plan uses gpu_memory_utilization",
     "speculative-model": "drafters are not carried",
     "num-speculative-tokens": "drafters are not carried",
     "enable-prompt-adapter": "prompt adapters are gone",
@@ -46,7 +46,7 @@ _SENDS = "it sends data elsewhere"
 _ROUTE = "it opens routes that the gateway does not guard"
 _REQUEST = "it lets requests bring what is not checked"
 _LOGS = "it writes what users send or get to the log; the gateway writes the audit line"
-_PLAN = "the memory plan does not know it"
+_PLAN = "the memory plan does not count it"
 _ADAPTER = "adapters and drafters are weights of their own, which a profile cannot name"
 _FILE = "it reads options or code from a file that nobody has checked"
 

@@ -49,8 +49,8 @@ GOOD = deb("control.tar.xz", lzma.compress(tar()))
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "no ar archive"),
-        (b"PK\x03\x04" + GOOD, "no ar archive"),
+        (b"", "not an ar archive"),
+        (b"PK\x03\x04" + GOOD, "not an ar archive"),
         (ar(("control.tar", tar())), "debian-binary"),
         (deb("control.tar", tar(), b"3.0\n"), "debian-binary"),
         (GOOD[:40], "header is damaged"),
@@ -63,7 +63,7 @@ GOOD = deb("control.tar.xz", lzma.compress(tar()))
         (deb("control.tar", tar("./other")), "no control file"),
         (deb("control.tar", tar(data=b"", kind=tarfile.SYMTYPE)), "no control file"),
         (deb("control.tar", tar(data=b"\xff\xfe")), "damaged"),
-        (deb("control.tar", tar(data=b"x" * 300_000)), "no small file"),
+        (deb("control.tar", tar(data=b"x" * 300_000)), "not a small ordinary file"),
         (deb("control.tar.xz", lzma.compress(bytes(65 * 1024 * 1024), preset=0)), "too large"),
         (GOOD.replace(b"`\n!", b"``!").replace(b"4         `\n", b"99999999  `\n"), "too large"),
     ],

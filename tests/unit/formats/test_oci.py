@@ -57,24 +57,24 @@ def test_keys_that_nobody_knows_are_passed_over() -> None:
         (manifest(schemaVersion="2"), "schemaVersion is '2'"),
         (manifest(mediaType=tiny.OCI_INDEX), "built like another type"),
         (manifest(mediaType=["x"]), "built like another type"),
-        (manifest(config=[]), "config is no JSON object"),
-        (manifest(layers={}), "no list"),
+        (manifest(config=[]), "config is not a JSON object"),
+        (manifest(layers={}), "not a list"),
         (manifest(layers=[{}] * 513), "at most 512"),
-        (layer(digest="sha512:" + "a" * 128), "no digest"),
-        (layer(digest="sha256:" + "A" * 64), "no digest"),
-        (layer(digest="sha256:../" + "a" * 61), "no digest"),
+        (layer(digest="sha512:" + "a" * 128), "not a digest"),
+        (layer(digest="sha256:" + "A" * 64), "not a digest"),
+        (layer(digest="sha256:../" + "a" * 61), "not a digest"),
         (layer(digest=None), "no usable 'digest'"),
         (layer(size=-1), "no usable 'size'"),
         (layer(size=True), "no usable 'size'"),
         (layer(size=1.5), "no usable 'size'"),
         (layer(size=2**53), "is beyond"),
         (layer(Digest=DIGEST), "some programs read as 'digest'"),
-        (layer(urls=["https://elsewhere.example/blob"]), "from the registry alone"),
-        (layer(annotations={"a": 1}), "annotations that are no text"),
+        (layer(urls=["https://elsewhere.example/blob"]), "only from the registry"),
+        (layer(annotations={"a": 1}), "annotations that are not text"),
         (layer(mediaType="application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"), "foreign"),
         (layer(mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), "foreign"),
-        (layer(mediaType=tiny.DOCKER_LAYER), "no image's"),
-        (layer(mediaType="application/vnd.dev.cosign.simplesigning.v1+json"), "no image's"),
+        (layer(mediaType=tiny.DOCKER_LAYER), "not an image layer's"),
+        (layer(mediaType="application/vnd.dev.cosign.simplesigning.v1+json"), "not an image layer's"),
         (manifest(config={"mediaType": tiny.DOCKER_CONFIG, "digest": DIGEST, "size": 1}), "the configuration is"),
         (
             manifest(
@@ -83,7 +83,7 @@ def test_keys_that_nobody_knows_are_passed_over() -> None:
             ),
             "two sizes",
         ),
-        (b"[]", "no JSON object"),
+        (b"[]", "not a JSON object"),
         (b"", "Expecting value"),
         (b" " * (4 * 1024 * 1024 + 1), "larger than"),
     ],
@@ -159,5 +159,5 @@ def test_the_index_of_a_layout_does_not_depend_on_the_order() -> None:
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "Linux/amd64", "linux/amd64/v2/x", ""])
 def test_what_is_no_platform(text: str) -> None:
-    with pytest.raises(ValueError, match="is no platform"):
+    with pytest.raises(ValueError, match="is not a platform"):
         Platform.parse(text)

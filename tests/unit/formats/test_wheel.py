@@ -41,7 +41,7 @@ def test_a_proper_wheel_passes(data: bytes) -> None:
 
 @pytest.mark.parametrize("filename", ["our_tool-1.1-py3-none-any.whl", "tool-1.0-py3-none-any.whl", "our_tool.whl"])
 def test_the_file_name_has_to_say_what_is_inside(filename: str) -> None:
-    with pytest.raises(NotTrusted, match="no proper wheel"):
+    with pytest.raises(NotTrusted, match="not a valid wheel"):
         check(pack(contents()), filename)
 
 

@@ -44,7 +44,7 @@ def test_names_that_every_file_system_takes(name: str) -> None:
     ],
 )
 def test_names_that_some_file_system_reads_in_another_way(name: str) -> None:
-    with pytest.raises(ValueError, match="no safe name"):
+    with pytest.raises(ValueError, match="not a safe name"):
         check_name(name)
 
 
@@ -57,13 +57,13 @@ def test_versions_that_can_be_ordered(version: str) -> None:
     "version", ["", "1", "v1.0", "1.0.0.0.0", "01.0", "1.0-", "1.0-RC", "1.0\n", "1.0-" + "a" * 64]
 )
 def test_versions_that_cannot(version: str) -> None:
-    with pytest.raises(ValueError, match="no version"):
+    with pytest.raises(ValueError, match="not a version"):
         check_version(version)
 
 
 @pytest.mark.parametrize("digest", ["", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "\u0660" * 64, "a" * 64 + "\n"])
 def test_a_digest_is_64_lower_case_digits(digest: str) -> None:
-    with pytest.raises(ValueError, match="no SHA-256"):
+    with pytest.raises(ValueError, match="not a SHA-256"):
         check_sha256(digest)
 
 

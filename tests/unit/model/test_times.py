@@ -40,7 +40,7 @@ def test_what_ends_has_begun_before() -> None:
     first, second = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
     assert Lasting(created=first, expires=second)
     for created in (second, "2026-01-01T00:00:02Z"):
-        with pytest.raises(ValidationError, match="is not after it was created"):
+        with pytest.raises(ValidationError, match="is not later than created"):
             Lasting(created=created, expires=second)
 
 

@@ -32,5 +32,5 @@ def test_missing_numbers_are_zero() -> None:
 
 
 def test_what_is_no_version_has_no_place() -> None:
-    with pytest.raises(ValueError, match="no version"):
+    with pytest.raises(ValueError, match="not a version"):
         version_key("latest")

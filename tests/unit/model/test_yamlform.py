@@ -38,7 +38,7 @@ def test_plain_text_means_one_thing(text: str, value: Any) -> None:
     [
         ("", 1, "empty"),
         ("# nothing\n", 1, "empty"),
-        ("a: 1\nb: 2\na: 3\n", 3, "'a' is there twice .first on line 1"),
+        ("a: 1\nb: 2\na: 3\n", 3, "'a' appears twice .first on line 1"),
         ("x:\n  a: 1\n  a: 2\n", 3, "twice .first on line 2"),
         ("a: &x 1\n", 1, "anchors"),
         ("a: &x [1]\nb: *x\n", 1, "anchors"),

@@ -30,7 +30,7 @@ def test_a_line_follows_the_one_before() -> None:
     [
         (NO_HEAD, "number 2, not 1"),
         (Head(seq=2, sha256=HEAD.sha256), "number 2, not 3"),
-        (Head(seq=1, sha256="0" * 64), "the one before it has 0000"),
+        (Head(seq=1, sha256="0" * 64), "the line before has 0000"),
     ],
 )
 def test_a_line_follows_no_other(head: Head, problem: str) -> None:

@@ -55,7 +55,7 @@ def test_the_latent_vector_of_mla_is_on_every_gpu() -> None:
 
 
 def test_kv_heads_that_cannot_be_divided_are_refused() -> None:
-    with pytest.raises(ValueError, match="8 KV heads cannot be laid over tensor_parallel_size 3"):
+    with pytest.raises(ValueError, match="8 KV heads cannot be spread over tensor_parallel_size 3"):
         plan(LLAMA_70B, tensor_parallel=3)
 
 

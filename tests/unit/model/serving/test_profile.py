@@ -54,7 +54,7 @@ def test_profiles_for_cpu_and_gpu_are_accepted() -> None:
 
 @pytest.mark.parametrize("field", ["memory", "gpu_memory_utilization", "max_num_batched_tokens"])
 def test_a_gpu_profile_has_to_state_what_the_plan_needs(field: str) -> None:
-    assert refused(**{field: None}) == f"a GPU profile states {field}"
+    assert refused(**{field: None}) == f"a GPU profile must have {field}"
 
 
 def test_a_cpu_profile_plans_no_gpu() -> None:
@@ -87,7 +87,7 @@ def test_kv_in_eight_bits_lets_a_model_fit() -> None:
 
 def test_kv_heads_that_cannot_be_divided_are_refused() -> None:
     three = {**GPU, "gpus": 3, "tensor_parallel_size": 3}
-    assert "8 KV heads cannot be laid over tensor_parallel_size 3" in refused(**three)
+    assert "8 KV heads cannot be spread over tensor_parallel_size 3" in refused(**three)
 
 
 def test_a_batch_has_to_take_what_vllm_wants_it_to() -> None:
@@ -96,20 +96,20 @@ def test_a_batch_has_to_take_what_vllm_wants_it_to() -> None:
 
 
 OPTION_MISTAKES = {
-    "removed": ("swap-space", 4, "vLLM 0.32.0 has no option --swap-space: vLLM has no CPU swap any more"),
+    "removed": ("swap-space", 4, "vLLM 0.32.0 has no option --swap-space: vLLM no longer has CPU swap"),
     "misspelt": ("blok-size", 16, "did you mean 'block-size'?"),
     "unlike any": ("xyzzy", 1, "vLLM 0.32.0 has no option --xyzzy"),
-    "negated": ("no-enforce-eager", True, "--no-enforce-eager is written as enforce-eager: false"),
-    "dashes": ("--seed", 1, "without dashes in front"),
-    "underscores": ("block_size", 16, "is no option"),
+    "negated": ("no-enforce-eager", True, "--no-enforce-eager must be written as enforce-eager: false"),
+    "dashes": ("--seed", 1, "without leading dashes"),
+    "underscores": ("block_size", 16, "is not an option"),
     "abbreviation": ("trust-remote", True, "has no option --trust-remote"),
     "second name": ("device-memory-utilization", 0.5, "has no option"),
-    "remote code": ("trust-remote-code", True, "may not stand in a profile: it can load code by name"),
+    "remote code": ("trust-remote-code", True, "is not allowed in a profile: it can load code by name"),
     "code in a JSON value": ("compilation-config", '{"backend": "a.b"}', "it can load code by name"),
     "options file": ("config", "/etc/x.yaml", "nobody has checked"),
     "address": ("host", "0.0.0.0", "the site decides"),  # noqa: S104
     "egress": ("otlp-traces-endpoint", "http://a", "sends data elsewhere"),
-    "unplanned memory": ("kv-cache-memory-bytes", 1, "the memory plan does not know it"),
+    "unplanned memory": ("kv-cache-memory-bytes", 1, "the memory plan does not count it"),
     "own field": ("max-num-seqs", 1, "has a field of its own: max_num_seqs"),
     "flag with a value": ("enforce-eager", "yes", "--enforce-eager takes true or false"),
     "value without one": ("seed", True, "--seed takes a value"),

@@ -35,13 +35,13 @@ def test_a_larger_figure_is_refused_and_the_signed_one_told(field: str) -> None:
     signed = getattr(PROFILE, field)
     assert narrow(PROFILE, SiteLimits(**{field: signed}), "tiny") == PROFILE
     with pytest.raises(
-        BadInput, match=rf"{field} {signed + 1}, and the signed profile of tiny allows at most {signed}"
+        BadInput, match=rf"{field} {signed + 1}, but the signed profile of tiny allows at most {signed}"
     ):
         narrow(PROFILE, SiteLimits(**{field: signed + 1}), "tiny")
 
 
 def test_a_figure_that_was_not_signed_cannot_be_narrowed() -> None:
-    with pytest.raises(BadInput, match="states none"):
+    with pytest.raises(BadInput, match="sets none"):
         narrow(PROFILE, SiteLimits(gpu_memory_utilization=0.2), "tiny")
 
 

@@ -243,7 +243,7 @@ MISTAKES = {
         "../x:",
         "include-value",
         "shared parts/more/models.yaml:3: weights.../x",
-        "no safe name",
+        "not a safe name",
     ),
     "no mapping": (
         "shared parts/more/models.yaml",

@@ -235,7 +235,7 @@ def test_a_host_that_was_taken_out_may_come_back(carried: Written, site: Site, t
     wiped.write_text('{"certificates": ["1f", "2e"], "files": 12, "bytes": 4096}')
     assert record_install(site, INSTALL)
     assert [add_removal(site, wiped, host="gpu1") for _ in range(2)] == [True, False]
-    assert story(site)[-1] == "remove: gpu1 was taken out: 12 files overwritten (4096 bytes), 2 certificates revoked"
+    assert story(site)[-1] == "remove: gpu1 was removed: 12 files overwritten (4096 bytes), 2 certificates revoked"
     assert read_story(site).installs == {}
     assert [record_install(site, INSTALL) for _ in range(2)] == [True, False]
     assert set(read_story(site).installs) == {"gpu1"}
