@@ -47,13 +47,13 @@ def lock_source(artifact: str, error: ValueError | str) -> BadInput:
         "lock-source",
         f"the lock has no valid source: {problem}",
         where=artifact,
-        hint=f"make it again: appliance lock DEFINITION --only {artifact}",
+        hint=f"resolve it again: appliance lock DEFINITION --only {artifact}",
     )
 
 
 def yanked_warning(release: str, reason: str) -> str:
     """What a lock says of a release that its publisher has taken back (PEP 592)."""
-    return f"{release} was yanked by its publisher: {shown(reason) or 'without a reason'}"
+    return f"{release} was yanked by its publisher: {shown(reason) or 'no reason given'}"
 
 
 @dataclass(frozen=True)

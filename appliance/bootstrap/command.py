@@ -18,7 +18,7 @@ from appliance.bootstrap.wheels import copy_wheels, find_wheels
 
 _IMPORT_OPTIONS = {
     "--policy": "the site's policy; default: /etc/appliance/policy.yaml, if it is there",
-    "--override": "what the signers allow this site to do with a bundle that is refused",
+    "--override": "an override: what the signers let this site do with a bundle that it refuses",
 }
 _TO_CHANGE_FIRST = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         problem.tell()
         return problem.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command to go on\n")
+        sys.stderr.write("interrupted; run the same command again to continue\n")
         return INTERRUPTED
     except OSError as error:
         code = BAD_INPUT if error.errno in _TO_CHANGE_FIRST else FAILED

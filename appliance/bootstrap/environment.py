@@ -117,7 +117,7 @@ def _locked(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            step(f"waiting for another bootstrap that works on {folder}")
+            step(f"waiting for another bootstrap that is working on {folder}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:

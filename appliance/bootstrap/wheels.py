@@ -55,7 +55,7 @@ def find_wheels(bundle: Path) -> Wheels:
     if len(found) != 1:
         raise Problem(
             BAD_INPUT,
-            f"one set of wheels with the appliance's own is needed, SHA256SUMS lists {len(found)}",
+            f"exactly one set of wheels must hold the appliance itself, SHA256SUMS lists {len(found)}",
             where=bundle / "wheels",
         )
     (wheels,) = found
@@ -64,7 +64,7 @@ def find_wheels(bundle: Path) -> Wheels:
             BAD_INPUT,
             "the bundle does not carry pip beside the appliance",
             where=wheels.folder,
-            hint="whoever builds the bundle: add pip to the requirements of this set of wheels",
+            hint="ask whoever builds the bundle to add pip to the requirements of this set of wheels",
         )
     needed = {match[1] for name in wheels.digests for match in [_ONE_PYTHON.search(name)] if match}
     own = f"cp{sys.version_info.major}{sys.version_info.minor}"

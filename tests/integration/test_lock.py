@@ -198,7 +198,7 @@ def test_a_yanked_release_is_told_of_and_the_lock_says_why(project: Project, ind
     index.yanked = {"sealing_wax-1.0-py3-none-any.whl": reason}
     done = project.run("lock", "small.yaml", PIP_FIND_LINKS="")
     index.yanked = {}
-    said = f"sealing-wax==1.0 was yanked by its publisher: {reason or 'without a reason'}"
+    said = f"sealing-wax==1.0 was yanked by its publisher: {reason or 'no reason given'}"
     assert (done.returncode, f"> warning: wheels/tools: {said}\n" in done.stderr) == (0, True), done.stderr
     artifacts = yaml.safe_load((project.folder / "small.lock.yaml").read_text())["artifacts"]
     assert [artifact.get("warnings") for artifact in artifacts] == [None, [said]]

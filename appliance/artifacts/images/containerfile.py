@@ -42,7 +42,7 @@ _WHEELS = "wheels"
 # Part of the key that built images are remembered by: raise it when the way of building changes.
 _RECIPE = "1"
 _BASE = "base.tar"
-_NO_CONTEXT = {"link": "is a link, not an ordinary file", "special": "is no ordinary file"}
+_NO_CONTEXT = {"link": "is a link, not an ordinary file", "special": "is not an ordinary file"}
 _INSTALLER = "pip-"  # runs from its wheel and is not installed
 
 
@@ -130,7 +130,7 @@ def _context_files(folder: Path, context: Context, *, keep: bool = False) -> tup
         for path, entry in sorted(tree.listing().items()):
             problem = path_problem(path) or _NO_CONTEXT.get(entry.kind, "")
             if path == _BASE:
-                problem = "is the name of the base, which is made here"
+                problem = "has the name of the base, which is made here"
             if problem:
                 raise BadInput("containerfile-context", f"{path!r} {problem}", where=str(folder / path))
             if entry.kind == "file":

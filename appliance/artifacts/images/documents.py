@@ -30,10 +30,10 @@ class Document:
         if data.lstrip()[:1] == b"<":
             raise BadInput(
                 "registry-page",
-                "a web page came instead of a manifest",
+                "the answer is a web page, not a manifest",
                 where=where,
                 found=data.strip()[:80].decode("utf-8", "replace"),
-                hint="check that this is a registry, and whether a proxy or a login page answers for it (https_proxy)",
+                hint="check that this is a registry and that no proxy or login page answers in its place (https_proxy)",
             )
         try:
             return cls(data, parse_document(data))

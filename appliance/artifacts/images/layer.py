@@ -35,7 +35,7 @@ def normalise(built: Path, sink: Sink, work: Path) -> Content:
     manifest = json.loads((built / "manifest.json").read_bytes())
     layers = manifest["layers"]
     if len(layers) != 1 or layers[0]["mediaType"] != _LAYER:
-        raise Failed("image-form", "buildah made another form than one uncompressed layer", where=str(built))
+        raise Failed("image-form", "buildah did not make one uncompressed layer", where=str(built))
     layer = work / "layer.tar"
     _rewrite(built / _name(layers[0]), layer)
     layer_content = sink.adopt(layer)

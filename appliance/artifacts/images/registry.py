@@ -169,7 +169,7 @@ class _Repository:
         if (found.media_type, found.size) != (entry.media_type, entry.size):
             raise refused(
                 f"the index calls it {entry.media_type!r} of {entry.size} bytes, "
-                f"and it is {found.media_type!r} of {found.size} bytes",
+                f"but it is {found.media_type!r} of {found.size} bytes",
                 str(self.reference.at(entry.digest)),
             )
         return document
@@ -216,7 +216,7 @@ class _Repository:
             if found != content:
                 raise NotTrusted(
                     "content-mismatch",
-                    "the registry serves other bytes than the lock names",
+                    "the registry serves different bytes than the lock names",
                     where=reference,
                     expected=f"{content.sha256} of {content.size} bytes",
                     found=f"{found.sha256} of {found.size} bytes",
@@ -250,7 +250,7 @@ def _recall(artifact: LockedArtifact, context: Context) -> Upstream:
     manifest.image(artifact.id)
     upstream = Upstream(index, manifest, {name: document(digest) for name, digest in origin.attached.items()})
     if set(upstream.files()) != set(artifact.files):
-        raise _inconsistent(artifact, "its files are not those that its manifests name")
+        raise _inconsistent(artifact, "its files are not the ones that its manifests name")
     return upstream
 
 
@@ -267,7 +267,7 @@ def _check_digest(data: bytes, digest: str, where: str) -> None:
     if found != digest:
         raise NotTrusted(
             "content-mismatch",
-            "the registry serves other bytes than the digest says",
+            "the registry serves bytes that do not match the digest",
             where=where,
             expected=digest,
             found=found,
@@ -279,5 +279,5 @@ def _inconsistent(artifact: LockedArtifact, reason: str) -> BadInput:
         "lock-inconsistent",
         f"the lock's entry contradicts itself: {reason}",
         where=artifact.id,
-        hint=f"make it again: appliance lock DEFINITION --only {artifact.id}",
+        hint=f"resolve it again: appliance lock DEFINITION --only {artifact.id}",
     )

@@ -39,12 +39,12 @@ class ImageReference:
         match = _REFERENCE.fullmatch(text) if len(text) <= 512 else None
         if not match:
             raise ValueError(
-                f"{text!r} is no image: write registry/repository:tag or registry/repository@sha256:..., "
+                f"{text!r} is not an image: write registry/repository:tag or registry/repository@sha256:..., "
                 "for example docker.io/library/debian:12"
             )
         tag, digest = match["tag"] or "", match["digest"] or ""
         if bool(tag) == bool(digest):
-            raise ValueError(f"{text!r} has to have either a tag or a digest")
+            raise ValueError(f"{text!r} must have either a tag or a digest")
         return cls(match["repository"], tag, check_digest(digest) if digest else "")
 
     def __str__(self) -> str:
@@ -65,13 +65,13 @@ def _check_reference(value: str) -> str:
 
 def _check_platform(value: str) -> str:
     if Platform.parse(value).os != "linux":
-        raise ValueError(f"{value!r} is no platform of a site: its hosts run Linux")
+        raise ValueError(f"{value!r} is not a platform of a site: its hosts run Linux")
     return value
 
 
 def _check_attached_name(value: str) -> str:
     if not _ATTACHED_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is no name of something attached to an image")
+        raise ValueError(f"{value!r} is not the name of something attached to an image")
     return value
 
 

@@ -26,11 +26,11 @@ def read_deb(file: LockedFile, sink: Sink) -> Control:
         with sink.path(content_of(file)).open("rb") as stream:
             control = parse_control(read_control(stream))
     except (DebError, ValueError) as error:
-        raise NotTrusted("deb-mismatch", f"this is no Debian package: {error}", where=file.path) from None
+        raise NotTrusted("deb-mismatch", f"this is not a Debian package: {error}", where=file.path) from None
     if control.file_name != file.path:
         raise NotTrusted(
             "deb-mismatch",
-            "the package is another one than its name says",
+            "the package is not the one that its file name says",
             where=file.url or file.path,
             expected=file.path,
             found=control.file_name,

@@ -96,7 +96,7 @@ def _read_keyring(packageset: PackageSet, base: Path) -> bytes:
             "keyring-format",
             "the keyring holds no binary OpenPGP keys",
             where=str(path),
-            hint="write it without armour: gpg --export",
+            hint="export it without armour: gpg --export",
         )
     return keyring
 
@@ -140,7 +140,7 @@ def _fetch_retired(requests: Sequence[Request], source: Mapping[str, str], artif
         if url is None:
             raise _stale(retired, artifact, "there is no snapshot to ask")
         again.append(Request(request.content, url, request.name))
-    context.progress.step(f"{len(again)} packages of {artifact} have been retired: asking {record.snapshot}")
+    context.progress.step(f"{len(again)} packages of {artifact} are gone from the mirror: asking {record.snapshot}")
     try:
         download(again, context.sink, context.progress, f"Snapshot of {artifact}")
     except BadInput as error:
@@ -154,7 +154,7 @@ def _fetch_retired(requests: Sequence[Request], source: Mapping[str, str], artif
 def _stale(retired: Sequence[Request], artifact: str, why: str) -> Stale:
     names = ", ".join(request.name for request in retired[:5])
     more = f" and {len(retired) - 5} more" if len(retired) > 5 else ""
-    return Stale(f"the mirror has retired {names}{more}, and {why}", artifact=artifact, where=retired[0].url)
+    return Stale(f"the mirror no longer has {names}{more}, and {why}", artifact=artifact, where=retired[0].url)
 
 
 def _record(source: Mapping[str, str], artifact: str) -> ArchiveRecord:
@@ -166,5 +166,5 @@ def _record(source: Mapping[str, str], artifact: str) -> ArchiveRecord:
 
 def _url(file: LockedFile, artifact: str) -> str:
     if file.url is None:
-        raise lock_source(artifact, f"there is no address of {file.path}")
+        raise lock_source(artifact, f"there is no address for {file.path}")
     return file.url

@@ -51,7 +51,7 @@ _NAMES = {
 _TOKENIZER = re.compile(r"(?:tokenizer|spiece|sentencepiece\.bpe)\.model(?:\.v[0-9]{1,3}(?:m[0-9]{1,2})?)?")
 
 _PICKLE = "is or may be a Python pickle: loading it runs whatever code it carries"
-_CODE = "is code: a model brings data only"
+_CODE = "is code: a model may hold only data"
 _ARCHIVE = "is an archive: what it holds cannot be checked here"
 _FORMAT = "holds weights in a format that is not served: safetensors is"
 _REFUSED = {
@@ -165,7 +165,7 @@ def _check_safetensors(size: int, read: Read) -> None:
 
 def _text(data: bytes) -> str:
     if b"\x00" in data:
-        raise ValueError("holds NUL bytes, so it is no text")
+        raise ValueError("holds NUL bytes, so it is not text")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -175,7 +175,7 @@ def _text(data: bytes) -> str:
 def _check_text(data: bytes) -> None:
     # Old vocabularies and licences are not always UTF-8; nothing but people and BPE reads them.
     if b"\x00" in data:
-        raise ValueError("holds NUL bytes, so it is no text")
+        raise ValueError("holds NUL bytes, so it is not text")
 
 
 def _check_template(template: str) -> None:
@@ -193,7 +193,7 @@ def _check_json(path: str, data: bytes, siblings: Collection[str]) -> None:
     try:
         value = json.loads(_text(data), object_pairs_hook=_object)
     except RecursionError:
-        raise ValueError("is JSON that is nested too deep") from None
+        raise ValueError("is JSON that is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error}") from None
     if path.endswith(_INDEX_SUFFIX):
@@ -221,4 +221,4 @@ def _check_index(value: Any, folder: str, siblings: Collection[str]) -> None:
     for name in sorted(set(shards.values())):
         shard = f"{folder}/{name}" if folder else name
         if "/" in name or not name.endswith(".safetensors") or shard not in siblings:
-            raise ValueError(f"is an index that names {name[:200]!r}, which is no safetensors file beside it")
+            raise ValueError(f"is an index that names {name[:200]!r}, which is not a safetensors file beside it")

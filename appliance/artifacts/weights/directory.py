@@ -6,7 +6,7 @@ from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.source import ResolvedWeights
 from appliance.model.documents.lock import LockedArtifact
 
-_ELSEWHERE = "if it lies elsewhere on this host, name the directory that holds it: --weights DIRECTORY"
+_ELSEWHERE = "if it is elsewhere on this host, name the directory that holds it: --weights DIRECTORY"
 
 
 class Directory:

@@ -29,13 +29,13 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
 
 def _check_repo(value: str) -> str:
     if not _REPO.fullmatch(value) or ".." in value or "--" in value or value.endswith(".git"):
-        raise ValueError(f"{value!r} is no repository: write owner/name as in its address on the hub")
+        raise ValueError(f"{value!r} is not a repository: write owner/name as in its address on the hub")
     return value
 
 
 def _check_revision(value: str) -> str:
     if not _REVISION.fullmatch(value) or ".." in value:
-        raise ValueError(f"{value!r} is no revision: write a branch, a tag or a commit")
+        raise ValueError(f"{value!r} is not a revision: write a branch, a tag or a commit")
     return value
 
 
@@ -43,7 +43,7 @@ def _check_requirement(value: str) -> str:
     try:
         requirement = Requirement(value)
     except InvalidRequirement:
-        raise ValueError(f"{value!r} is no requirement: write name==version") from None
+        raise ValueError(f"{value!r} is not a requirement: write name==version") from None
     if requirement.url or requirement.extras or requirement.marker:
         raise ValueError(f"{value!r} has more than a name and versions: write name==version")
     return value
@@ -51,7 +51,7 @@ def _check_requirement(value: str) -> str:
 
 def _check_reason(value: str) -> str:
     if not value.strip():
-        raise ValueError("says nothing: write why the file is needed and who has reviewed it")
+        raise ValueError("says nothing: write why the file is needed and who reviewed it")
     return value
 
 

@@ -51,5 +51,5 @@ def select(where: str, selection: Selection, paths: Sequence[str]) -> tuple[str,
         )
     taken = tuple(sorted(path for path in paths if selection.takes(path)))
     if not taken:
-        raise BadInput("weights-empty", "no file is left of the source", where=where)
+        raise BadInput("weights-empty", "no file of the source is left", where=where)
     return taken

@@ -65,7 +65,7 @@ class Wheel:
         if not missing:
             return
         if len(artifact.inputs) != 1 or not artifact.inputs[0].url:
-            raise lock_source(artifact.id, "a wheel is one input with an address")
+            raise lock_source(artifact.id, "a wheel must be one input with an address")
         wheel = artifact.inputs[0]
         try:
             _download(wheel, context)
@@ -77,7 +77,7 @@ class Wheel:
                 if file.sha256 not in missing:
                     continue
                 if file.path not in members or members[file.path].file_size != file.size:
-                    raise lock_source(artifact.id, f"{wheel.path} has no such {file.path}")
+                    raise lock_source(artifact.id, f"{wheel.path} has no {file.path} of the locked size")
                 _send(archive, members[file.path], file, context)
 
 
@@ -106,7 +106,7 @@ def _members(archive: zipfile.ZipFile, wheel: LockedFile, folder: str) -> dict[s
             raise _unreadable(wheel, f"has two members called {info.filename!r}, or one with two names")
         seen.add(key)
         if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _unreadable(wheel, f"has a member that is encrypted or packed in another way: {info.filename!r}")
+            raise _unreadable(wheel, f"has a member that is encrypted, or compressed in another way: {info.filename!r}")
         if info.filename.startswith(prefix) and not info.is_dir():
             members[info.filename.removeprefix(prefix)] = info
     if not members:

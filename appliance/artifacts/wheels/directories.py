@@ -76,4 +76,4 @@ def take(files: Sequence[LockedFile], context: Context) -> None:
                     receiver.write(chunk)
         except NotTrusted:
             # Only a short cut: the index may still have the right file.
-            context.progress.step(f"{path} holds other bytes than the lock names and is passed over")
+            context.progress.step(f"{path} holds different bytes than the lock names and is skipped")

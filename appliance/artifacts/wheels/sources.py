@@ -67,7 +67,7 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> Resolve
         if package.yanked is not None
     ]
     if not files:
-        warnings.append("it holds no wheel: markers, or 'exclude', leave out all that is asked for")
+        warnings.append("it holds no wheel: markers or 'exclude' leave out everything that is required")
     return ResolvedWheels(tuple(sorted(files, key=lambda file: file.path)), tuple(warnings))
 
 

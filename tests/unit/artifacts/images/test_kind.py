@@ -80,7 +80,7 @@ def test_a_lock_with_a_file_too_many_is_refused(context: Context) -> None:
 
 
 def test_a_lock_cannot_pass_an_attachment_off_as_an_image(context: Context) -> None:
-    with pytest.raises(NotTrusted, match="which is no image's"):
+    with pytest.raises(NotTrusted, match="which is not an image layer's"):
         KIND.lay_out([locked(context, "one", tiny.attachment(b"signed"))], context)
 
 
@@ -92,7 +92,7 @@ def test_a_source_that_is_not_known_is_named(context: Context) -> None:
 
 
 def test_a_web_page_is_not_taken_for_a_manifest() -> None:
-    with pytest.raises(BadInput, match="a web page came instead of a manifest") as caught:
+    with pytest.raises(BadInput, match="the answer is a web page, not a manifest") as caught:
         Document.read(b"\n<!DOCTYPE html>\n<title>Log in</title>", "registry.example/a:1")
     assert (caught.value.reference, caught.value.where) == ("registry-page", "registry.example/a:1")
     assert "https_proxy" in caught.value.hint

@@ -45,7 +45,7 @@ def test_a_reference_has_a_repository_and_a_tag_or_a_digest(text: str, repositor
     ],
 )
 def test_what_is_no_reference(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no image|either a tag or a digest|is no digest"):
+    with pytest.raises(ValueError, match=r"is not an image|either a tag or a digest|is not a digest"):
         ImageReference.parse(text)
 
 

@@ -159,7 +159,7 @@ def test_every_refused_file_is_named_with_its_reason_and_the_way_out(context: Co
 
     assert [problem.what for problem in error.problems] == [
         "a.png is of a type that is not known here (.png)",
-        "modeling.py is code: a model brings data only",
+        "modeling.py is code: a model may hold only data",
         "pytorch_model.bin is or may be a Python pickle: loading it runs whatever code it carries",
     ]
     assert "and 2 more" in error.what
