@@ -44,7 +44,7 @@ class Cache:
         except OSError as error:
             raise BadInput(
                 "cache-unusable",
-                f"the cache cannot be made: {error.strerror}",
+                f"the cache cannot be created: {error.strerror}",
                 where=str(root),
                 hint="choose another with --cache",
             ) from None
@@ -270,7 +270,7 @@ class Receiving:
                 "download-incomplete",
                 f"{self.offset} of {self._content.size} bytes arrived",
                 where=self._content.sha256,
-                hint="run the command again: it goes on where it stopped",
+                hint="run the command again: it continues where it stopped",
             )
         if (found := self._digest.hexdigest()) != self._content.sha256:
             self.restart()
@@ -279,7 +279,7 @@ class Receiving:
 
 def _mismatch(content: Content, found: str) -> NotTrusted:
     return NotTrusted(
-        "content-mismatch", "the source sent other bytes than the lock names", expected=content.sha256, found=found
+        "content-mismatch", "the source sent different bytes than the lock names", expected=content.sha256, found=found
     )
 
 

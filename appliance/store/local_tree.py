@@ -41,7 +41,7 @@ class LocalTree:
             for path, sha256 in self._tree.digests(paths, copying, label):
                 content = Content(sha256=sha256, size=copying.sizes[path])
                 if content.size != self._listed[path].size:
-                    raise NotTrusted("file-type", "its size changes while it is read", where=path)
+                    raise NotTrusted("file-type", "its size changed while it was read", where=path)
                 if path in copies:
                     self._cache.keep(copies[path], content)
                 yield path, content
@@ -55,7 +55,7 @@ class LocalTree:
                 "local-files-unreadable",
                 error.what,
                 where=str(self.root / error.where),
-                hint="run it again when nobody writes there",
+                hint="run it again when nothing writes there",
             ) from None
 
 

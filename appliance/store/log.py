@@ -106,7 +106,7 @@ class Log:
                 descriptor = self._open()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise self._broken("it is no ordinary file")
+                raise self._broken("it is not an ordinary file")
             yield descriptor
         finally:
             os.close(descriptor)
@@ -136,7 +136,7 @@ class Log:
         try:
             line = format_line(self._last(descriptor, end), event, details, time=time)
         except ValueError as error:
-            raise BadInput("log-entry", f"this cannot be written into a log: it {error}", where=event) from None
+            raise BadInput("log-entry", f"this cannot be written to a log: it {error}", where=event) from None
         self._write(descriptor, end, line)
         return read_line(line)[1]
 
@@ -146,7 +146,7 @@ class Log:
         start = max(0, size - MAX_LOG_LINE)
         end = start + os.pread(descriptor, size - start, start).rfind(b"\n") + 1
         if end == start > 0:
-            raise self._broken(f"it ends with more than {MAX_LOG_LINE} bytes that are no line")
+            raise self._broken(f"it ends with more than {MAX_LOG_LINE} bytes that are not a line")
         if end < size:
             os.ftruncate(descriptor, end)
         return end
@@ -172,7 +172,7 @@ class Log:
                 raise Failed("log-not-written", f"cannot write: {error.strerror}", where=str(self.path)) from None
             raise BadInput(
                 "disk-full",
-                "the disk became full; the log stays as it was",
+                "the disk is full; the log is unchanged",
                 where=str(self.path),
                 hint="free some space",
             ) from None
@@ -182,7 +182,7 @@ class Log:
             "log-broken",
             f"the site's log is not as it was written: {problem}",
             where=f"{self.path}{where}",
-            hint="keep the file for whoever audits the site, under another name; the next entry begins a new log",
+            hint="rename the file and keep it for whoever audits the site; the next entry then begins a new log",
         )
 
 

@@ -140,7 +140,7 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise BadInput(
-                "import-running", "another import is running", where=str(folder), hint="wait for it to end"
+                "import-running", "another import is running", where=str(folder), hint="wait until it has ended"
             ) from None
         yield descriptor
     finally:

@@ -83,7 +83,7 @@ class Staging:
                 where=str(self._target.parent),
                 expected=f"{needed} bytes free",
                 found=f"{free} bytes",
-                hint="remove a bundle that is not needed any more, or enlarge the file system",
+                hint="remove a bundle that is no longer needed, or enlarge the file system",
             )
 
     @contextmanager
@@ -99,7 +99,7 @@ class Staging:
                 nonlocal left
                 left -= len(block)
                 if left < 0:  # or a medium without end would fill the disk
-                    raise NotTrusted("file-mismatch", "the file grows while it is read", where=path)
+                    raise NotTrusted("file-mismatch", "the file grew while it was read", where=path)
                 self._write(file.fileno(), block)
 
             yield take
@@ -151,7 +151,7 @@ def _full_disk_is_bad_input(where: Path) -> Iterator[None]:
             raise
         raise BadInput(
             "disk-full",
-            "the disk became full; nothing of the bundle was kept",
+            "the disk is full; nothing of the bundle was kept",
             where=str(where),
             hint="free some space and import it again",
         ) from None

@@ -25,7 +25,7 @@ from appliance.store.disk import sync
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-_REBUILD = "then make it anew from the bundles that the site holds: appliance state rebuild"
+_REBUILD = "then rebuild it from the bundles that the site holds: appliance state rebuild --root ROOT.json"
 
 
 class StateFile:
@@ -98,11 +98,11 @@ class StateFile:
             return state  # the run that was to tie it was killed
         raise NotTrusted(
             "state-rolled-back",
-            "this is not the state that the site had last: an older copy was put back, or it is gone",
+            "this is not the state that the site had last: an older copy was put back, or it was deleted",
             where=str(self._file),
             expected=f"a state with the TPM's counter at {reading.value}",
             found=_described(state),
-            hint=f"with it, old bundles would pass as new ones. Find out who restored what, {_REBUILD}",
+            hint=f"with it, old bundles would pass as new ones: find out who restored what, {_REBUILD}",
         )
 
     def _settle(self) -> SiteState | None:
@@ -220,9 +220,9 @@ def _check_private(status: os.stat_result, path: Path) -> None:
         "state-unsafe",
         "somebody else could have written the state",
         where=str(path),
-        expected="owned by who runs this, and open to nobody else",
+        expected="owned by the user who runs this, and closed to everybody else",
         found=f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}",
-        hint="find out who changed owner or mode, then put them right: chown root, chmod go=",
+        hint="find out who changed owner or mode, then correct them: chown root, chmod go=",
     )
 
 

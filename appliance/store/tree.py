@@ -181,7 +181,7 @@ def _unopened(path: str, error: OSError) -> NotTrusted:
 
 
 def _reason(error: OSError) -> str:
-    return "it is a link, or lies behind one" if error.errno == errno.ELOOP else str(error.strerror)
+    return "it is a link, or is behind one" if error.errno == errno.ELOOP else str(error.strerror)
 
 
 def _not_a_file(path: str) -> NotTrusted:

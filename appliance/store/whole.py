@@ -68,9 +68,9 @@ def _check_private(descriptor: int, mode: int, path: Path) -> None:
     if not mode & _OTHERS and os.fstat(descriptor).st_mode & _OTHERS:
         raise BadInput(
             "not-private",
-            "the file system cannot keep a file from other users: FAT and exFAT know no modes",
+            "the file system cannot keep a file from other users: FAT and exFAT have no modes",
             where=str(path.parent),
-            hint="write it to a file system of Linux, such as ext4",
+            hint="write it to a Linux file system, such as ext4",
         )
 
 

@@ -87,7 +87,7 @@ def algorithm_of(key: object) -> Algorithm:
     for algorithm in ALGORITHMS:
         if algorithm.reads(key):
             return algorithm
-    raise ValueError(f"is no {' or '.join(TITLES)} key")
+    raise ValueError(f"is not an {' or '.join(TITLES)} key")
 
 
 def algorithm_named(name: KeyType) -> Algorithm:

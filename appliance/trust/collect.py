@@ -35,19 +35,19 @@ def add_signatures(envelope: Envelope, addition: bytes, keys: Mapping[str, Publi
     try:
         copy = decode_envelope(addition, envelope.payload_type)
     except ValueError as error:
-        raise NotTrusted("signature-malformed", f"this is no copy of the document: {error}", where=where) from None
+        raise NotTrusted("signature-malformed", f"this is not a copy of the document: {error}", where=where) from None
     if copy.payload != envelope.payload:
         raise NotTrusted(
             "signature-other-document",
-            "it is another document than the one that is being signed",
+            "it is a different document from the one being signed",
             where=where,
-            hint="compare the two; a signature of one does not count for the other",
+            hint="compare the two: a signature of one is not valid for the other",
         )
     for keyid, signature in copy.signatures:
         if keyid not in keys:
             raise NotTrusted("signature-unknown-key", f"key {keyid} may not sign this", where=where)
         if not keys[keyid].verifies(signature, envelope.pae()):
-            raise NotTrusted("signature-invalid", f"the signature of key {keyid} does not hold", where=where)
+            raise NotTrusted("signature-invalid", f"the signature of key {keyid} is not valid", where=where)
     return _with(envelope, dict(copy.signatures), keys)
 
 
@@ -64,10 +64,10 @@ def no_signature(keys: Mapping[str, PublicKey], where: str) -> NotTrusted:
     """What to raise when no key is found for a bare signature."""
     return NotTrusted(
         "signature-invalid",
-        "this is no signature of the document by a key that may sign it",
+        "this is not a signature of the document by a key that may sign it",
         where=where,
         expected=f"one by {', '.join(sorted(keys))}",
-        hint="what is signed is DSSE's encoding of the document: docs/key-ceremony.md shows how it is made",
+        hint="sign DSSE's encoding of the document: docs/key-ceremony.md shows how to make it",
     )
 
 

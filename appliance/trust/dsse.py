@@ -93,7 +93,7 @@ def decode_envelope(data: bytes, payload_type: str) -> Envelope:
         raise ValueError(f"payloadType is not {payload_type}")
     entries = value["signatures"]
     if not isinstance(entries, list) or len(entries) > MAX_SIGNATURES:
-        raise ValueError(f"signatures are no list, or more than {MAX_SIGNATURES}")
+        raise ValueError(f"signatures are not a list, or more than {MAX_SIGNATURES}")
     signatures = []
     for entry in entries:
         fields = _fields(entry, "keyid", "sig")

@@ -90,7 +90,7 @@ def open_evidence(data: bytes, key: PublicKey, where: str) -> ReceiptStatement |
             "evidence-unknown-key", "it is signed by another key", where=where, expected=key.keyid, found=keyid
         )
     if not key.verifies(signature, envelope.pae()):
-        raise NotTrusted("evidence-invalid", "its signature does not hold", where=where)
+        raise NotTrusted("evidence-invalid", "its signature is not valid", where=where)
     try:
         parse_canonical(envelope.payload, limit=MAX_SIGNATURE_FILE)
         return _EVIDENCE.validate_json(envelope.payload)
@@ -104,7 +104,7 @@ def open_receipt(data: bytes, key: PublicKey, where: str) -> ReceiptStatement:
     """Read a receipt.  Raises as ``open_evidence``, also for a head."""
     statement = open_evidence(data, key, where)
     if not isinstance(statement, ReceiptStatement):
-        raise _malformed("it is the head of a log and no receipt", where)
+        raise _malformed("it is the head of a log, not a receipt", where)
     return statement
 
 
@@ -116,4 +116,4 @@ def _sign(predicate_type: str, subject: dict[str, Any], predicate: dict[str, Any
 
 
 def _malformed(problem: str, where: str) -> NotTrusted:
-    return NotTrusted("evidence-malformed", f"this is of no form that we know: {problem}", where=where)
+    return NotTrusted("evidence-malformed", f"this is not in a known form: {problem}", where=where)

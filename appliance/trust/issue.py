@@ -125,9 +125,9 @@ def _entries(known: Mapping[str, RootKey], added: Mapping[Duty, Sequence[NewKey]
         if labels.count(entry.label) > 1:
             raise BadInput(
                 "root-label-twice",
-                "two keys have one label, which is the name of the key's file",
+                "two keys have the same label, which comes from the name of the key's file",
                 where=f"key {keyid}  {entry.label}",
-                hint="give the file of the key another name",
+                hint="rename the file of one key",
             )
     return entries
 
@@ -143,15 +143,15 @@ def _document(
     used = {name: (sorted(keyids), least) for name, (keyids, least) in roles.items() if keyids or name in DUTIES}
     for name, (keyids, threshold) in used.items():
         if len(set(keyids)) < len(keyids):
-            raise BadInput("root-key-twice", f"the {name} role has one of the keys already", where=_name(version))
+            raise BadInput("root-key-twice", f"the {name} role already has one of the keys", where=_name(version))
         if len(keyids) < threshold:
             raise BadInput(
                 "root-threshold-unreachable",
-                f"fewer keys in the {name.replace('_', ' ')} role than have to sign",
+                f"the {name.replace('_', ' ')} role has fewer keys than must sign",
                 where=_name(version),
                 expected=f"at least {threshold} keys",
                 found=str(len(keyids)),
-                hint="give a key for everybody who is to sign, or a lower threshold",
+                hint="give a key for everybody who must sign, or lower the threshold",
             )
     try:
         return RootDocument(

@@ -125,7 +125,7 @@ class PrivateKey:
                     "key-passphrase-missing",
                     "the key is encrypted and no passphrase was given",
                     where=where,
-                    hint="give --passphrase-file FILE, set APPLIANCE_KEY_PASSPHRASE, or run it on a terminal",
+                    hint="give --passphrase-file FILE, set APPLIANCE_KEY_PASSPHRASE, or run the command in a terminal",
                 ) from None
             # A passphrase for a key that has none: the key is readable all the same.
             return cls.from_pem(pem, None, where=where)
@@ -139,7 +139,7 @@ class PrivateKey:
                 ) from None
             raise BadInput(
                 "key-unreadable",
-                f"the file is no private key in PEM that can be read: {error}",
+                f"the file is not a private key in PEM that can be read: {error}",
                 where=where,
                 # https://docs.openssl.org/3.5/man7/EVP_PKEY-ML-DSA/: its default form holds the expanded key too
                 hint="ML-DSA-87 by openssl: openssl pkey -provparam ml-dsa.output_formats=seed-only -in KEY -out NEW",

@@ -94,4 +94,4 @@ def read_override(data: bytes, where: str) -> SignedOverride:
 
 
 def _malformed(problem: str, where: str) -> NotTrusted:
-    return NotTrusted("override-malformed", f"this is no override: {problem}", where=where)
+    return NotTrusted("override-malformed", f"this is not an override: {problem}", where=where)

@@ -114,8 +114,8 @@ class Policy:
                 where=where,
                 expected=f"at most {CLOCK_TOLERANCE.total_seconds() / 3600:.0f} hours after {self._clock}",
                 found=created,
-                hint="check this machine's clock (date --utc), and set it if it is wrong; otherwise whoever made "
-                f"the {what} had a wrong one, and has to make it again",
+                hint="check this machine's clock (date --utc) and set it if it is wrong; otherwise whoever made "
+                f"the {what} had a wrong clock and must make it again",
             )
 
     def _check_lowest(self, head: Predicate) -> None:
@@ -123,11 +123,11 @@ class Policy:
         if lowest is not None and version_key(head.version) < version_key(lowest):
             raise NotTrusted(
                 "version-below-lowest",
-                "the site's policy does not take so old a version",
+                "the site's policy does not accept a version this old",
                 where="statement.json",
                 expected=f"at least {head.name} {lowest}",
                 found=head.version,
-                hint="take a newer bundle; what is the lowest version, the policy's lowest_versions says",
+                hint="take a newer bundle; lowest_versions in the policy sets the lowest version",
             )
 
     def _allow(
@@ -158,7 +158,7 @@ def _check_root_expiry(root: RootDocument, time: str) -> None:
             where=f"trust/{root.version}.root.json",
             expected=f"a time before {root.expires}",
             found=time,
-            hint="check this machine's clock; otherwise the signers have to issue a new root",
+            hint="check this machine's clock; otherwise the signers must issue a new root",
         )
 
 
@@ -168,8 +168,8 @@ def _check_no_demo_key(root: RootDocument) -> None:
             if root.keys[keyid].use == "demo":
                 raise NotTrusted(
                     "demo-key-refused",
-                    f"a key of the {name.replace('_', ' ')} role was made to try things out, and the site's policy "
-                    "refuses such keys",
+                    f"a key of the {name.replace('_', ' ')} role is a demo key, and the site's policy refuses "
+                    "demo keys",
                     where=f"trust/{root.version}.root.json",
                     found=f"key {keyid}",
                     hint="use a bundle and a root document of the signers' production keys",
@@ -180,7 +180,7 @@ def _check_root_version(head: Predicate, root: RootDocument) -> None:
     if head.minimum_root_version > root.version:
         raise NotTrusted(
             "root-too-old",
-            "the bundle demands a newer root than its chain leads to",
+            "the bundle demands a newer root than its chain holds",
             where="trust/",
             expected=f"at least version {head.minimum_root_version}",
             found=f"version {root.version}",
@@ -196,5 +196,5 @@ def _expiry(head: Predicate, time: str) -> NotTrusted | None:
         where="statement.json",
         expected=f"a time before {head.expires}",
         found=time,
-        hint="check this machine's clock; otherwise ask for a newer bundle, or the signers for an override",
+        hint="check this machine's clock; otherwise ask the signers for a newer bundle or an override",
     )

@@ -31,7 +31,7 @@ def check_co_signed(root: Root, signers: Iterable[str]) -> None:
             "release-not-co-signed",
             f"the root document has no keys that co-sign bundles with {CO_SIGNING}, which the profile demands",
             where=f"trust/{root.document.version}.root.json",
-            hint="the signers have to add them: appliance root rotate CHAIN --add KEY.pub.pem",
+            hint="the signers must add them: appliance root rotate CHAIN --add KEY.pub.pem",
         )
     signed = tally("release post quantum role", role, frozenset(signers))
     if not signed.met:
@@ -41,7 +41,7 @@ def check_co_signed(root: Root, signers: Iterable[str]) -> None:
             where=f"{SIGNATURES}/",
             expected=f"{signed.threshold} signatures",
             found=str(len(signed.signed)),
-            hint="ask the missing co-signers; appliance inspect tells who they are",
+            hint="ask the missing co-signers; appliance inspect BUNDLE shows who they are",
         )
 
 
@@ -56,11 +56,11 @@ def list_path(paths: Iterable[str]) -> str:
     if len(found) != 1:
         raise NotTrusted(
             "sha384-list-missing",
-            "the bundle does not have one list of SHA-384, which the profile demands",
+            "the bundle does not have exactly one SHA-384 list, which the profile demands",
             where=f"{SHA384_LIST}.*",
             expected="1 list",
             found=str(len(found)),
-            hint="the definition has to say: profile: cnsa-2.0",
+            hint="the definition must have: profile: cnsa-2.0",
         )
     return found[0]
 

@@ -47,7 +47,7 @@ def check_reuse(state: SiteState, lineage: Lineage, statement: Statement) -> Non
         if _order(accepted) == version_key(head.version) and accepted.sha256sums != found:
             raise NotTrusted(
                 "version-reused",
-                "the site has accepted other content under the same name and version",
+                "the site has accepted different content under the same name and version",
                 where="SHA256SUMS",
                 expected=f"SHA-256 {accepted.sha256sums}",
                 found=found,

@@ -165,7 +165,7 @@ def _check_amount(what: str, found: int, most: int) -> None:
     if found > most:
         raise NotTrusted(
             "root-chain",
-            f"the root documents have too many {what} together",
+            f"the root documents have too many {what} in total",
             where="trust/",
             expected=f"at most {most}",
             found=str(found),
@@ -184,7 +184,7 @@ def _check_trusted(chain: Sequence[bytes], anchor: int, trusted: bytes) -> None:
             "root-unknown",
             "the bundle's root chain does not hold the trusted root",
             where=_name(anchor),
-            hint="use the root document that you got from the signers by another way, not the bundle's",
+            hint="use the root document that you got from the signers by another route, not the bundle's",
         )
 
 
@@ -199,7 +199,7 @@ def check_accepted(documents: Sequence[str], accepted: Mapping[int, str]) -> Non
         if version <= len(documents) and documents[version - 1] != digest:
             raise NotTrusted(
                 "root-forked",
-                "the bundle's root chain holds another document than the one that was accepted before",
+                "the bundle's root chain holds a different document from the one that was accepted before",
                 where=_name(version),
                 expected=f"a payload with SHA-256 {digest}",
                 found=documents[version - 1],
@@ -235,7 +235,7 @@ def _follow(before: Root | None, data: bytes, number: int) -> Root:
             where=where,
             expected=f"version {number}",
             found=f"version {version}",
-            hint="the chain was put together wrongly: carry it again from where the roots are kept",
+            hint="the chain was put together wrongly: copy it again from where the root documents are kept",
         )
     require(count_link(before, root, where).signing, subject="root", where=where)
     if before is None:
@@ -243,9 +243,9 @@ def _follow(before: Root | None, data: bytes, number: int) -> Root:
     if forgotten := sorted(set(before.document.revoked) - set(root.document.revoked)):
         raise NotTrusted(
             "root-unrevoked",
-            f"key {forgotten[0]} was revoked before and is not any more",
+            f"key {forgotten[0]} was revoked before and no longer is",
             where=where,
-            hint="a key that was revoked stays revoked: ask the signers for a right document",
+            hint="a key that was revoked stays revoked: ask the signers for a correct document",
         )
     return replace(root, lineage=_lineage(before, root))
 
@@ -286,7 +286,7 @@ def _check_co_signed(links: Sequence[Root]) -> None:
             "root-not-co-signed",
             f"the root document has no keys that co-sign root documents with {CO_SIGNING}",
             where=where,
-            hint="trust a root document that has them; if it is the signers' newest, they have to add them",
+            hint="trust a root document that has them; if it is the signers' newest, they must add them",
         )
     quorums = [quorum for link in links for quorum in link.quorums("root_post_quantum")]
     signers = valid_signers(root.envelope, {**links[0].keys, **root.keys})
@@ -308,4 +308,4 @@ def _check_keys(document: RootDocument, keys: Mapping[str, PublicKey]) -> None:
 
 
 def _malformed(problem: str, where: str) -> NotTrusted:
-    return NotTrusted("root-malformed", f"this is no root document: {problem}", where=where)
+    return NotTrusted("root-malformed", f"this is not a root document: {problem}", where=where)

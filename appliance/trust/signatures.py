@@ -39,7 +39,7 @@ def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *,
     try:
         envelope = decode_signature_file(content)
     except ValueError as error:
-        raise NotTrusted("signature-malformed", f"this is no signature file: {error}", where=where) from None
+        raise NotTrusted("signature-malformed", f"this is not a signature file: {error}", where=where) from None
     hint, signature = envelope.signatures[0]
     if hint != keyid:
         raise NotTrusted(
@@ -51,9 +51,9 @@ def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *,
     if not roles:
         raise NotTrusted("signature-unknown-key", "its key may not sign bundles", where=where)
     if envelope.payload != statement:
-        raise NotTrusted("signature-other-statement", "it signs another statement than statement.json", where=where)
+        raise NotTrusted("signature-other-statement", "it signs a different statement than statement.json", where=where)
     if not root.keys[keyid].verifies(signature, envelope.pae()):
-        raise NotTrusted("signature-invalid", "the signature does not hold", where=where)
+        raise NotTrusted("signature-invalid", "the signature is not valid", where=where)
     entry = root.document.keys[keyid]
     return Signer(keyid, entry.label, entry.use, roles[0])
 

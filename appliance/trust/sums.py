@@ -40,7 +40,7 @@ def parse_sums(data: bytes, *, digits: Literal[64, 96] = 64) -> dict[str, str]:
     for number, line in enumerate(data[:-1].split(b"\n"), start=1):
         digest, separator, raw = line[:digits], line[digits : digits + 2], line[digits + 2 :]
         if separator != b"  " or raw <= last:
-            reason = "is not '<digest>  <path>'" if separator != b"  " else "is not sorted, or a path is there twice"
+            reason = "is not '<digest>  <path>'" if separator != b"  " else "is not sorted, or a path appears twice"
             raise ValueError(f"line {number} {reason}")
         try:
             digests[raw.decode()] = _check_digest(digest.decode("ascii", "replace"), digits)
@@ -53,7 +53,7 @@ def parse_sums(data: bytes, *, digits: Literal[64, 96] = 64) -> dict[str, str]:
 
 def _check_digest(text: str, digits: int) -> str:
     if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", text):
-        raise ValueError(f"{text!r} is no digest: {digits} lower-case hexadecimal digits")
+        raise ValueError(f"{text!r} is not a digest: {digits} lower-case hexadecimal digits")
     return text
 
 
@@ -65,7 +65,7 @@ def _check_paths(paths: Iterable[str]) -> None:
         if problem := path_problem(path):
             raise ValueError(f"path {path!r} {problem}")
         if collision_key(path.split("/", 1)[0]) in _RESERVED:
-            raise ValueError(f"path {path!r} lies where signed lists cannot reach")
+            raise ValueError(f"path {path!r} is where signed lists do not reach")
         if (other := seen.setdefault(collision_key(path), path)) != path:
             raise ValueError(f"paths {other!r} and {path!r} are one file on some file systems")
         folder = path.rpartition("/")[0]

@@ -64,7 +64,7 @@ def count(envelope: Envelope, quorums: Sequence[Quorum], *, subject: str, where:
         if keyid not in keys:
             raise NotTrusted(f"{subject}-signature", f"key {keyid} may not sign this", where=where)
         if keyid not in signers:
-            raise NotTrusted(f"{subject}-signature", f"the signature of key {keyid} does not hold", where=where)
+            raise NotTrusted(f"{subject}-signature", f"the signature of key {keyid} is not valid", where=where)
     return tuple(tally(quorum.name, quorum.role, signers) for quorum in quorums)
 
 
@@ -78,5 +78,5 @@ def require(tallies: Sequence[Tally], *, subject: str, where: str) -> None:
                 where=where,
                 expected=f"{role.threshold} valid signatures",
                 found=str(len(role.signed)),
-                hint=f"still to sign, as many as are needed of: {', '.join(role.missing)}",
+                hint=f"signatures are missing from as many as are needed of: {', '.join(role.missing)}",
             )

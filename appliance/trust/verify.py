@@ -181,11 +181,11 @@ def _count_roots(names: set[str]) -> int:
             "root-skipped",
             "a document of the root chain is missing",
             where=f"{ROOTS}/{min(wanted - names)}",
-            hint="the chain was put together wrongly: carry it again from where the roots are kept",
+            hint="the chain was put together wrongly: copy it again from where the root documents are kept",
         )
     raise NotTrusted(
         "root-chain",
-        "trust/ does not hold the root chain 1.root.json, 2.root.json ... and nothing else",
+        "trust/ must hold the root chain 1.root.json, 2.root.json ... and nothing else",
         where=f"{ROOTS}/{stray[0] if stray else ''}",
     )
 
@@ -215,7 +215,7 @@ def _verify_statement(
         statement = parse_statement(data)
     except ValueError as error:
         raise NotTrusted(
-            "statement-malformed", f"this is no statement that we know: {error}", where=STATEMENT
+            "statement-malformed", f"this is not a statement of a known form: {error}", where=STATEMENT
         ) from None
     return statement, tuple(signers), policy.check_statement(statement, root)
 
@@ -265,7 +265,7 @@ def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statem
     if predicate.files != len(digests):
         raise NotTrusted(
             "statement-mismatch",
-            "SHA256SUMS lists another number of files than the statement",
+            "SHA256SUMS lists a different number of files than the statement",
             where=SUMS,
             expected=str(predicate.files),
             found=str(len(digests)),
@@ -281,7 +281,7 @@ def _verify_size(listing: Mapping[str, Entry], digests: Mapping[str, str], state
     if (size := _size(listing, digests)) != signed:
         raise NotTrusted(
             "size-mismatch",
-            "the bundle has another number of bytes than were signed",
+            "the bundle has a different number of bytes than were signed",
             where=".",
             expected=str(signed),
             found=str(size),
@@ -341,7 +341,7 @@ def _read_index(
     except ValueError as error:
         raise NotTrusted("index-malformed", f"bundle.json: {error}", where=INDEX) from None
     if (index.name, index.version) != (statement.predicate.name, statement.predicate.version):
-        raise NotTrusted("index-mismatch", "bundle.json names another bundle than the statement", where=INDEX)
+        raise NotTrusted("index-mismatch", "bundle.json names a different bundle than the statement", where=INDEX)
     _check_meaning(index, digests, listing)
     return index
 

@@ -116,7 +116,7 @@ def test_a_depot_without_room_refuses_the_bundle(operator: Operator, site: Site)
         refused = operator.attempt_bootstrap(f"{MEDIUM}/good")
     assert refused.returncode == 2, refused.stderr
     assert "error: there is not enough space for the bundle\n  where:    /srv/appliance/bundles\n" in refused.stderr
-    assert "  do:       remove a bundle that is not needed any more, or enlarge the file system\n" in refused.stderr
+    assert "  do:       remove a bundle that is no longer needed, or enlarge the file system\n" in refused.stderr
 
 
 def test_a_disk_that_was_not_mounted_is_told(ready: Operator, site: Site) -> None:

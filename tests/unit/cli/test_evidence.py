@@ -138,7 +138,7 @@ def test_a_refusal_is_exit_code_3_even_without_its_receipt(
     receipt = tmp_path / "no folder/receipt.json"
     verify = ["verify", str(carried.path), "--root", str(carried.trusted), "--receipt", str(receipt), "--key", str(key)]
     assert run(verify) == 3
-    assert "there is no receipt of this refusal" in capsys.readouterr().err
+    assert "no receipt of this refusal was written" in capsys.readouterr().err
 
 
 def test_a_site_verifies_again_what_it_holds(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

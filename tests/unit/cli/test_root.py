@@ -288,12 +288,12 @@ def test_what_a_document_changes_is_said_in_words(desk: Desk, roots: Path, peopl
     assert told == [
         f"{fourth} may now sign root documents",
         f"{fourth} may now sign bundles",
-        "to sign root documents takes 2 of 4 keys, before 2 of 3 keys",
-        "to sign bundles takes 3 of 4 keys, before 2 of 3 keys",
+        "to sign root documents takes 2 of 4 keys, previously 2 of 3 keys",
+        "to sign bundles takes 3 of 4 keys, previously 2 of 3 keys",
     ]
     out, _ = desk.run("root", "diff", second, third)
     lost = f"third ({people['third']})"
-    for line in (f"{lost} may no longer sign bundles", f"{lost} is revoked for good", "before 3 of 4 keys"):
+    for line in (f"{lost} may no longer sign bundles", f"{lost} is revoked for good", "previously 3 of 4 keys"):
         assert line in out
     assert desk.refusal("root", "diff", second, first, code=2) == "root-order"
     assert desk.refusal("root", "diff", first, third, code=2) == "root-order"

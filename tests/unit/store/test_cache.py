@@ -92,7 +92,7 @@ def test_other_bytes_are_never_kept(cache: Cache) -> None:
 
 def test_more_bytes_than_promised_stop_at_once(cache: Cache) -> None:
     content = _content(_DATA)
-    with pytest.raises(NotTrusted, match="other bytes"):
+    with pytest.raises(NotTrusted, match="different bytes"):
         _receive(cache, content, _DATA, b"x")
     assert not cache.holds(content)
 

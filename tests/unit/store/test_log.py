@@ -190,7 +190,7 @@ def test_a_device_in_its_place_is_told(log: Log) -> None:
     os.mkfifo(log.path)
     with pytest.raises(NotTrusted) as caught:
         append(log)
-    assert "no ordinary file" in caught.value.what
+    assert "not an ordinary file" in caught.value.what
 
 
 def test_any_part_of_it_can_be_hashed(log: Log) -> None:

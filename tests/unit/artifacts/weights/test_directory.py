@@ -111,7 +111,7 @@ def test_a_link_on_the_way_to_the_directory_is_not_followed(base: Path, path: st
         lock(context(base), path)
     assert caught.value.reference == "weights-directory-link"
     with (
-        pytest.raises(BadInput, match="it is a link, or lies behind one"),
+        pytest.raises(BadInput, match="it is a link, or is behind one"),
         context(base).sink.open_local(base, Silent(), path),
     ):
         pass
