@@ -72,7 +72,7 @@ def build(
     definition = read_definition(definition_path)
     created = _creation_time(definition.head)
     if created > datetime.now(UTC):
-        progress.step(f"warning: the bundle will say that it was made {format_time(created)}, which is yet to come")
+        progress.step(f"warning: the bundle will say that it was made {format_time(created)}, which is in the future")
     _check_roots(definition.head, roots, key)
     renewed: list[str] = []
     context = Context(definition_path.parent, cache, progress, weights)
@@ -111,7 +111,7 @@ def _check_roots(head: Head, roots: Sequence[bytes], key: Signer | None) -> None
     if profile and root.document.roles.release_post_quantum is None:
         raise BadInput(
             "release-not-co-signed",
-            "the definition asks for the profile cnsa-2.0, and the root has no keys that co-sign bundles",
+            "the definition asks for the profile cnsa-2.0, but the root has no keys that co-sign bundles",
             hint="make them (appliance keys new --type ml-dsa-87) and add them: appliance root rotate CHAIN --add ...",
         )
     if key is not None:
@@ -155,7 +155,7 @@ def _check_space(locked: Lock, cache: Cache) -> None:
     if needed > free:
         raise BadInput(
             "disk-full",
-            "there is not enough space for what has to be fetched",
+            "there is not enough space for what must be fetched",
             where=str(cache.root),
             expected=f"{needed} bytes free",
             found=f"{free} bytes",

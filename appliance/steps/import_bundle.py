@@ -188,7 +188,7 @@ def _check_same(path: Path, listed: VerifiedList, progress: Progress) -> None:
     if found != signed:
         raise NotTrusted(
             "version-reused",
-            "the site holds other content under the same name and version",
+            "the site holds different content under the same name and version",
             where=str(path),
             expected=f"SHA256SUMS {found}",
             found=signed,
@@ -209,7 +209,7 @@ def _held(path: Path, progress: Progress) -> Iterator[Tree]:
             where=str(path / error.where),
             expected=error.expected,
             found=error.found,
-            hint=f"switch to another version, remove {path} and import the bundle again",
+            hint=f"switch to another version, then remove {path} and import the bundle again",
             problems=error.problems,
         ) from None
 

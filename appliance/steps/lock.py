@@ -40,7 +40,7 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
     """
     path = lock_path(definition.path)
     if not definition.sections:
-        context.progress.step("warning: the definition names no artifact: its bundle holds nothing but itself")
+        context.progress.step("warning: the definition names no artifacts: its bundle will hold none")
     chosen = set(only)
     _check_known(chosen, definition)
     entries = {artifact.id: artifact for artifact in read_lock(path).artifacts} if path.exists() else {}

@@ -82,7 +82,7 @@ def check_head(signed: SignedHead, held: str | None, reached: Head) -> None:
     if held is None:
         raise NotTrusted(
             "log-truncated",
-            "the log ends before a line that the site has signed for",
+            "the log ends before a line that the site has signed",
             where=str(signed.path),
             expected=f"line {signed.head.seq}, written by {signed.time}",
             found=f"{reached.seq} lines",
@@ -90,7 +90,7 @@ def check_head(signed: SignedHead, held: str | None, reached: Head) -> None:
     if held != signed.head.sha256:
         raise NotTrusted(
             "log-rewritten",
-            "the log has another line than the site has signed for",
+            "the log has a different line from the one that the site has signed",
             where=str(signed.path),
             expected=f"line {signed.head.seq} with the SHA-256 {signed.head.sha256}",
             found=held,
@@ -131,7 +131,7 @@ def add_install(site: Site, source: Path | None, *, host: str, bundle: str) -> b
     try:
         install = Install(host=host, bundle=version, **dict(observed))
     except ValidationError:
-        raise BadInput("install-malformed", "no name of a host", where=host) from None
+        raise BadInput("install-malformed", "not the name of a host", where=host) from None
     return record_install(site, install)
 
 
@@ -144,7 +144,7 @@ def add_removal(site: Site, source: Path | None, *, host: str) -> bool:
     try:
         removed = Removed(host=host, **dict(wiped))
     except ValidationError:
-        raise BadInput("removal-malformed", "no name of a host", where=host) from None
+        raise BadInput("removal-malformed", "not the name of a host", where=host) from None
     return record_removal(site, removed)
 
 
@@ -168,6 +168,6 @@ def _existing(site: Site) -> Log:
     log = Log(site.root)
     if not log.path.exists():
         raise BadInput(
-            "log-missing", "there is no log", where=str(log.path), hint="the first import of a site begins one"
+            "log-missing", "the site has no log", where=str(log.path), hint="the first import into a site begins one"
         )
     return log

@@ -103,7 +103,7 @@ def sign(path: Path, signers: Sequence[Signer], additions: Mapping[str, bytes], 
     if additions and trusted is None:
         raise BadInput(
             "usage",
-            "whether a signature that was made elsewhere holds, the root document's keys tell",
+            "to check a signature made elsewhere, the root document is needed",
             hint="give the newest one, or the directory of the chain: --root CHAIN",
         )
     with changing(path.parent, glob.escape(path.name)):
@@ -123,10 +123,10 @@ def _signed(envelope: Envelope, signers: Sequence[Signer], root: Root | None, pa
         if root is not None and keyid not in _keys(root):
             raise BadInput(
                 "key-not-in-root",
-                "the root does not let this key release anything",
+                "the root document does not let this key sign bundles",
                 where=f"{path}, key {keyid}",
                 expected=f"one of {', '.join(_keys(root))}",
-                hint="if it is a newer root that does, give that: --root CHAIN",
+                hint="if a newer root document does, give that one: --root CHAIN",
             )
         envelope = sign_envelope(envelope, signer)
     return envelope
@@ -159,4 +159,6 @@ def _read_statement(bundle: Path) -> Statement:
     try:
         return parse_statement(data)
     except ValueError as error:
-        raise BadInput("statement-malformed", f"this is no statement that we know: {error}", where=str(path)) from None
+        raise BadInput(
+            "statement-malformed", f"this is not a statement of a known form: {error}", where=str(path)
+        ) from None

@@ -41,7 +41,7 @@ def with_receipt(
             with Tree(bundle, Silent()) as tree:
                 _write(receipt, refused(error, tree, trusted), key)
         except (ApplianceError, OSError) as second:
-            progress.step(f"there is no receipt of this refusal: {second}")
+            progress.step(f"no receipt of this refusal was written: {second}")
         raise
     _write(receipt, accepted(verified, trusted), key)
     return verified
@@ -55,7 +55,7 @@ def on_site(
     Raises BadInput (``log-missing``) where there is no site, and what ``verify`` raises.
     """
     if not site.exists():
-        raise BadInput("log-missing", "there is no site", where=str(site.root), hint="the first import makes one")
+        raise BadInput("log-missing", "there is no site", where=str(site.root), hint="the first import creates it")
     trusted = read_trusted(root)
     Log(site.root).check_end()
     with Tree(bundle, Silent()) as tree, refusals_recorded(site, tree, trusted, progress, event="verify"):
@@ -77,7 +77,7 @@ def read_receipt(path: Path, key: Path, bundle: Path | None = None) -> ReceiptSt
         if found != said.model_dump():
             raise NotTrusted(
                 "receipt-other-bundle",
-                "the receipt is of another bundle",
+                "the receipt is for another bundle",
                 where=str(bundle / SUMS),
                 expected=said.sha256,
                 found=found["sha256"],

@@ -159,9 +159,9 @@ def _complete_chain(source: Path) -> list[Link]:
     if not source.is_dir():
         raise BadInput(
             "root-chain-expected",
-            "a chain that goes on is a directory",
+            "a single file cannot be continued: a chain must be a directory",
             where=str(source),
-            hint="mkdir roots; cp ROOT.json roots/1.root.json; then give roots, also to make bundle ROOT=roots",
+            hint="mkdir roots; cp ROOT.json roots/1.root.json; then give roots, and ROOT=roots to make bundle",
         )
     links = read_links(source)
     for link in links:
@@ -170,7 +170,7 @@ def _complete_chain(source: Path) -> list[Link]:
                 "root-incomplete",
                 "the document lacks signatures, so none can follow it yet",
                 where=str(link.path),
-                hint=f"see appliance root show {source}; to begin it anew, remove the file",
+                hint=f"see appliance root show {source}; to start over, remove the file",
             )
     chain = [link.root.data for link in links]
     walk_chain(chain[0], chain)
@@ -197,7 +197,7 @@ def _find_key(name: str, links: Sequence[Link]) -> str:
         "no key has this id or label",
         where=name,
         expected="one of " + ", ".join(entry.label for entry in known.values()),
-        hint="appliance root show tells the keys",
+        hint="appliance root show lists the keys",
     )
 
 
@@ -223,10 +223,10 @@ def _signed(envelope: Envelope, keys: Mapping[str, PublicKey], signers: Sequence
         if signer.public.keyid not in keys:
             raise BadInput(
                 "key-not-in-root",
-                "the root role does not hold this key, before the change nor after it",
+                "the root role does not hold this key, neither before nor after the change",
                 where=f"{path}, key {signer.public.keyid}",
                 expected=f"one of {', '.join(sorted(keys))}",
-                hint="if the document before has it, put that one beside it",
+                hint="if the previous document has it, put that one beside this one",
             )
         envelope = sign_envelope(envelope, signer)
     return envelope
@@ -247,7 +247,7 @@ def _threshold(duty: Duty, keys: int, given: int | None) -> int:
         option = "--root-threshold" if duty == "root" else "--threshold"
         raise BadInput(
             "root-threshold-missing",
-            f"several keys, and nothing says how many of them have to sign for the {duty} role",
+            f"several keys are given, but not how many of them must sign for the {duty} role",
             expected=f"{option} K, at least 2 so that nobody signs alone",
             found=f"{keys} keys",
         )

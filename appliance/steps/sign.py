@@ -160,7 +160,7 @@ def _checked(content: bytes, statement: bytes, root: Root, name: str) -> tuple[s
     try:
         keyid = decode_signature_file(content).signatures[0][0]
     except ValueError as error:
-        raise NotTrusted("signature-malformed", f"this is no signature file: {error}", where=name) from None
+        raise NotTrusted("signature-malformed", f"this is not a signature file: {error}", where=name) from None
     check_signature(content, statement, keyid, root, where=name)
     return keyid, content
 
@@ -191,4 +191,6 @@ def _parse(data: bytes, path: Path) -> Statement:
     try:
         return parse_statement(data)
     except ValueError as error:
-        raise BadInput("statement-malformed", f"this is no statement that we know: {error}", where=str(path)) from None
+        raise BadInput(
+            "statement-malformed", f"this is not a statement of a known form: {error}", where=str(path)
+        ) from None

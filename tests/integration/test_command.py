@@ -166,7 +166,7 @@ def test_a_verification_by_an_odd_clock_says_why_it_has_no_receipt(year: int, pr
     verify = ("verify", "dist/small-1.0.0", "--root", "key.root.json", "--receipt", "odd.json", "--key", "key.pem")
     refused = at_a_clock_of(year, project, *verify)
     assert refused.returncode == 3, refused.stderr
-    assert f"no receipt of this refusal: this host's clock says {year}-" in refused.stderr
+    assert f"no receipt of this refusal was written: this host's clock says {year}-" in refused.stderr
     assert "check this machine's clock" in refused.stderr
     assert not (project.folder / "odd.json").exists()
 
@@ -179,7 +179,7 @@ def test_a_sites_log_says_no_time_that_there_is_not(year: int, project: Project)
     before = (project.folder / "a site/log/log.jsonl").read_bytes()
     refused = at_a_clock_of(year, project, "import", "dist/small-1.0.0", "--root", "key.root.json", *site)
     assert refused.returncode == 3, refused.stderr
-    assert f"could not tell of this refusal: this host's clock says {year}-" in refused.stderr
+    assert f"this refusal could not be written to the site's log: this host's clock says {year}-" in refused.stderr
     odd = ("log", "head", *site, "--out", "odd.json")
     assert at_a_clock_of(year, project, *odd).returncode == 2
     assert (project.folder / "a site/log/log.jsonl").read_bytes() == before

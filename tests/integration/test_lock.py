@@ -147,7 +147,7 @@ def test_what_is_newest_is_taken_when_asked_for(project: Project, index: SimpleI
 @pytest.mark.parametrize(
     ("head", "more", "said"),
     [
-        (DEFINITION.replace("1.0.0", "1.0.1"), {}, "what it says of the bundle as a whole"),
+        (DEFINITION.replace("1.0.0", "1.0.1"), {}, "what it says about the bundle as a whole"),
         (DEFINITION, {"wheels": {}}, "wheels/tools"),
         (DEFINITION.replace("CC0-1.0", "MIT"), {}, "weights/tiny"),
     ],

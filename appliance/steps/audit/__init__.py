@@ -111,7 +111,7 @@ def _audit_bundles(materials: Materials, trusted: bytes, progress: Progress) -> 
                 raise
             findings.append(refusal(path, error))
     if not held and not materials.bundles:
-        findings.append(note("no-bundle", "there was no bundle to look at", str(site.root) if site else ""))
+        findings.append(note("no-bundle", "there was no bundle to check", str(site.root) if site else ""))
     return verified, findings
 
 
@@ -132,7 +132,7 @@ def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -
             problem("site-key-missing", "what the site has signed cannot be checked without its key", str(own))
         )
     if materials.key is None and keyid:
-        what = "the site's key was taken from the site itself: bring the copy of the day it was set up"
+        what = "the site's key was taken from the site itself: bring the copy from the day it was set up"
         findings.append(note("site-key-own", what, str(own)))
     findings += compare(site, story, bundles, told)
     base = read_base(materials.base) if materials.base else {}

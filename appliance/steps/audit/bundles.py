@@ -120,7 +120,7 @@ def _against(bundle: Verified, longest: Sequence[Root]) -> Iterator[Finding]:
     where = bundle.told.path
     for number, (its, other) in enumerate(zip(bundle.chain, longest, strict=False), start=1):
         if its.document != other.document:
-            yield problem("root-forked", f"its root document {number} is another than elsewhere", where)
+            yield problem("root-forked", f"its root document {number} differs from the one elsewhere", where)
     newest = longest[-1].document
     for signer in bundle.told.signers:
         if signer.keyid in newest.revoked:

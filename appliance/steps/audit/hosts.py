@@ -86,7 +86,7 @@ def findings_of(
         yield problem("host-unknown-bundle", f"{installed}, which is not here", where)
     current = switches.get(source.name)
     if current is not None and current.sha256sums != source.sha256sums:
-        what = f"{installed}, and {current.version} is current: the playbook has not been run since"
+        what = f"{installed}, but {current.version} is current: the playbook has not been run since"
         yield problem("host-not-current", what, where)
     for model in host.models:
         yield from _model(model, bundles, where)
@@ -94,9 +94,9 @@ def findings_of(
         what = f"every boot starts {', '.join(host.install.idle)}, which did not run: see `systemctl status` there"
         yield problem("host-unit-idle", what, where)
     yield from _system(host.install, bundles, where)
-    finding, hint = (problem, "") if base_known else (note, " (--base tells those of the base system)")
+    finding, hint = (problem, "") if base_known else (note, " (--base lists those of the base system)")
     if host.other_version:
-        what = f"it has OS packages in another version than its bundle{hint}: {', '.join(host.other_version)}"
+        what = f"it has OS packages in other versions than its bundle{hint}: {', '.join(host.other_version)}"
         yield finding("host-package-differs", what, where)
     if host.unknown:
         what = f"it has OS packages that its bundle does not have{hint}: {', '.join(host.unknown)}"
@@ -109,7 +109,7 @@ def _system(install: Install, bundles: Sequence[Verified], where: str) -> Iterat
     suites = sorted({source.get("archive-suite", "stable") for source in sources} - _MOVING)
     # "Debian GNU/Linux 13 (trixie)": what stands in os-release
     if suites and not set(re.findall(r"[a-z]+", install.system)) & set(suites):
-        what = f"its system is {install.system}, and its bundle has OS packages for {', '.join(suites)}"
+        what = f"its system is {install.system}, but its bundle has OS packages for {', '.join(suites)}"
         yield problem("host-other-system", what, where)
 
 
@@ -118,10 +118,10 @@ def _model(model: AuditedModel, bundles: Sequence[Verified], where: str) -> Iter
         what = f"{model.name} runs in an image that no bundle here has, {model.image}"
         yield problem("host-unknown-image", what, where)
     elif not any(model.weights in bundle.weights for bundle in bundles):
-        what = f"the weights of {model.name} are those of no bundle here, by a list with the SHA-256 {model.weights}"
+        what = f"no bundle here has the weights of {model.name}, whose list has the SHA-256 {model.weights}"
         yield problem("host-unknown-weights", what, where)
     elif not model.bundles:
-        yield problem("host-mixed-bundles", f"image and weights of {model.name} are in no one bundle together", where)
+        yield problem("host-mixed-bundles", f"no bundle here has both the image and the weights of {model.name}", where)
 
 
 def _own(install: Install, bundles: Sequence[Verified]) -> Verified | None:

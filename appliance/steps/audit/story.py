@@ -63,7 +63,7 @@ def read_story(site: Site) -> Story:
     torn = log.size() - lines[-1].end if whole else 0
     if torn:
         findings.append(
-            note("log-torn", f"the last {torn} bytes are no whole line: it was never finished", str(log.path))
+            note("log-torn", f"the last {torn} bytes are not a whole line: it was never finished", str(log.path))
         )
     findings += _clock(lines)
     details = [(line, details_of(line.entry)) for line in lines]
@@ -135,7 +135,7 @@ def compare(
     for seq, verification in story.verifications.items():
         where = _where(seq)
         if seq not in of_lines:
-            yield note("receipt-missing", "no receipt of this verification is there", where)
+            yield note("receipt-missing", "there is no receipt of this verification", where)
         yield from _compare_verification(verification, bundles, where)
     for line, used in story.overrides:
         yield from _compare_override(line, used, bundles)
@@ -145,7 +145,7 @@ def compare(
     held = {str(path) for path in site.bundles()}
     for bundle in bundles:
         if bundle.told.path in held and bundle.told.sums.sha256 not in accepted:
-            yield problem("bundle-not-in-log", "the log tells of no import of this bundle", bundle.told.path)
+            yield problem("bundle-not-in-log", "the log has no import of this bundle", bundle.told.path)
     for name in sorted({*story.switches, *_current(site)}):
         yield from _compare_current(site, name, story.switches.get(name))
 
@@ -163,9 +163,9 @@ def _compare_verification(verification: Verification, bundles: Sequence[Verified
         yield problem("root-not-here", what, where)
     same = [bundle for bundle in bundles if bundle.told.sums.sha256 == said.sha256sums]
     if not same:
-        yield note("bundle-not-here", f"{said.name} {said.version} was accepted and is not here any more", where)
+        yield note("bundle-not-here", f"{said.name} {said.version} was accepted but is no longer here", where)
     elif all(bundle.told.root != verification.root for bundle in same):
-        yield problem("root-differs", "it was accepted by another newest root document than it has here", where)
+        yield problem("root-differs", "it was accepted under a different newest root document than it has here", where)
 
 
 def _compare_override(line: Line, used: Overridden, bundles: Sequence[Verified]) -> Iterator[Finding]:
@@ -194,7 +194,7 @@ def _compare_current(site: Site, name: str, told: Switch | None) -> Iterator[Fin
         return
     said = told.version if told else None
     if found != said:
-        what = f"{found or 'no version'} of {name} is current, and the log says that {said or 'none'} is"
+        what = f"{found or 'no version'} of {name} is current, but the log says that {said or 'none'} is"
         yield problem("current-not-in-log", what, where)
 
 
@@ -208,7 +208,7 @@ def _check_same(receipt: Receipt, story: Story, path: Path) -> None:
     if receipt.log is not None and story.verifications.get(receipt.log.seq) != receipt.verification:
         raise NotTrusted(
             "receipt-differs",
-            f"the receipt says something else than line {receipt.log.seq} of the log",
+            f"the receipt differs from line {receipt.log.seq} of the log",
             where=str(path),
         )
 

@@ -76,7 +76,7 @@ class Changes:
         return bool(self.sections or self.dropped or self.included or self.head)
 
     def __str__(self) -> str:
-        return ", ".join((*self.sections, *self.dropped, *self.included)) or "what it says of the bundle as a whole"
+        return ", ".join((*self.sections, *self.dropped, *self.included)) or "what it says about the bundle as a whole"
 
 
 def lock_path(definition: Path) -> Path:
@@ -95,9 +95,9 @@ def read_definition(path: Path) -> Definition:
     """Read and type a definition and what it includes.  Raises BadInput (``definition-*``, ``include-*``)."""
     file = YamlFile.read(path, "definition", hint="give a definition, a lock or a bundle that exists")
     if not isinstance(file.data, dict):
-        raise file.error("type", "a definition is a mapping of keys", ())
+        raise file.error("type", "a definition must be a mapping of keys", ())
     if file.data.get("schema") == INCLUDE_SCHEMA:
-        what = "this is a file that definitions include, and not a definition"
+        what = "this is a file that definitions include, not a definition"
         raise file.error("is-include", what, ("schema",), hint="give a definition that lists it under include:")
     beside = {*Includes.model_fields, *(kind.name for kind in KINDS)}
     known = [*(field.alias or name for name, field in Head.model_fields.items()), *beside]
@@ -134,7 +134,7 @@ def read_lock(path: Path) -> Lock:
         if artifact.kind not in kinds:
             raise file.error("kind", f"there is no kind {artifact.kind!r}", ("artifacts", number))
         if artifact.id in seen:
-            raise file.error("duplicate", f"{artifact.id} is there twice", ("artifacts", number))
+            raise file.error("duplicate", f"{artifact.id} appears twice", ("artifacts", number))
         seen.add(artifact.id)
     return lock
 
@@ -182,7 +182,7 @@ def _all_sections(files: Iterable[YamlFile]) -> tuple[Section, ...]:
     for section in (section for file in files for section in _sections(file)):
         other = first.setdefault(section.id, section)
         if other is not section:
-            what = f"{section.id} is in {other.file.path}:{other.line} already"
+            what = f"{section.id} is already in {other.file.path}:{other.line}"
             hint = "keep one of them, or give this one a name of its own"
             raise section.file.error("duplicate", what, (section.kind.name, section.name), hint=hint)
     return tuple(section for kind in KINDS for section in first.values() if section.kind is kind)
@@ -192,7 +192,7 @@ def _sections(file: YamlFile) -> Iterator[Section]:
     for kind in KINDS:
         entries = file.data.get(kind.name, {})
         if not isinstance(entries, dict):
-            raise file.error("type", f"{kind.name} holds names with what belongs to each", (kind.name,))
+            raise file.error("type", f"{kind.name} must map each name to its section", (kind.name,))
         for name, content in entries.items():
             try:
                 check_name(name)

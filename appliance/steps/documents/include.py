@@ -15,7 +15,7 @@ from appliance.model.progress import Silent
 from appliance.steps.documents.yaml_file import YamlFile
 from appliance.store.tree import Tree
 
-_ORDINARY = "it has to be an ordinary file below the definition's directory, behind no link"
+_ORDINARY = "it must be an ordinary file below the definition's directory, behind no link"
 
 
 def read_included(definition: YamlFile) -> dict[IncludedFile, YamlFile]:
@@ -48,15 +48,15 @@ def _read(definition: YamlFile, tree: Tree, number: int, path: str) -> tuple[Inc
 
 def _check_head(file: YamlFile) -> None:
     if not isinstance(file.data, dict):
-        raise file.error("type", "an included file is a mapping of keys", ())
+        raise file.error("type", "an included file must be a mapping of keys", ())
     kinds = [kind.name for kind in KINDS]
     if "include" in file.data:
         what = "an included file cannot include another one"
         raise file.error("nested", what, ("include",), hint="list that file in the definition too")
     for key in file.data:
         if key in Head.model_fields:
-            what = f"an included file holds artifacts and nothing else, so it cannot have {key!r}"
-            raise file.error("unknown-key", what, (key,), hint="write that into the definition")
+            what = f"an included file can hold only artifacts, so it cannot have {key!r}"
+            raise file.error("unknown-key", what, (key,), hint="write it in the definition")
         if key not in ("schema", *kinds):
             raise file.unknown_key((key,), ["schema", *kinds])
     file.typed(IncludedHead, {key: value for key, value in file.data.items() if key not in kinds}, ())

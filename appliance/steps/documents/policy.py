@@ -33,7 +33,7 @@ def read_site_policy(path: Path | None) -> SitePolicy:
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise BadInput(
             "policy-unsafe",
-            "somebody else may write the policy",
+            "another user can write the policy",
             where=str(path),
             found=f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}",
             hint="read what it says, then: chown root and chmod go-w",

@@ -30,20 +30,20 @@ def compare(before: Path, after: Path) -> list[str]:
             where=str(after),
             expected=f"version {old.version + 1}",
             found=f"version {new.version}",
-            hint="give the document before first: appliance root diff 1.root.json 2.root.json",
+            hint="give the previous document first: appliance root diff 1.root.json 2.root.json",
         )
     return in_words(old, new)
 
 
 def in_words(before: RootDocument, after: RootDocument) -> list[str]:
     """All that is different; what is not said is as it was."""
-    told = [f"valid until {after.expires}, before until {before.expires}"]
+    told = [f"valid until {after.expires}, previously until {before.expires}"]
     for keyid in sorted({*before.keys, *after.keys, *before.revoked, *after.revoked}):
         told += _of_key(keyid, before, after)
     for name, act in _ACTS.items():
         had, has = _counts(_roles(before).get(name)), _counts(_roles(after).get(name))
         if had != has:
-            told.append(f"to {act} takes {has}, before {had}")
+            told.append(f"to {act} takes {has}, previously {had}")
     return told
 
 
@@ -57,7 +57,7 @@ def _roles(document: RootDocument) -> dict[RoleName, Role]:
 
 def _of_key(keyid: str, before: RootDocument, after: RootDocument) -> Iterator[str]:
     old, new = before.keys.get(keyid), after.keys.get(keyid)
-    label = new.label if new else old.label if old else "a key of earlier"
+    label = new.label if new else old.label if old else "an earlier key"
     who = f"{label} ({keyid})"
     for name, act in _ACTS.items():
         had, has = (name in _roles(one) and keyid in _roles(one)[name].keyids for one in (before, after))
@@ -66,8 +66,8 @@ def _of_key(keyid: str, before: RootDocument, after: RootDocument) -> Iterator[s
     if keyid in after.revoked and keyid not in before.revoked:
         yield f"{who} is revoked for good"
     if keyid in before.revoked and keyid not in after.revoked:
-        yield f"{who} is revoked no longer, which no verifier accepts: do not sign"
+        yield f"{who} is no longer revoked, which no verifier accepts: do not sign"
     if old and new and old.label != new.label:
         yield f"{who} was called {old.label}"
     if old and new and old.use != new.use:
-        yield f"{who} is a {new.use} key, before a {old.use} key"
+        yield f"{who} is a {new.use} key, previously a {old.use} key"

@@ -27,6 +27,6 @@ def end_of(begin: datetime, days: int, reference: str, what: str, hint: str) -> 
     """``days`` after ``begin``.  Raises BadInput that begins with ``what`` where documents cannot say one of both."""
     end = begin + timedelta(days=days)
     if begin.year < _FIRST_YEAR or end.year > _LAST_YEAR:
-        problem = f"{what}: what is made and when it ends has to lie from {_FIRST_YEAR} to {_LAST_YEAR}"
+        problem = f"{what}: what is made and when it ends must lie between {_FIRST_YEAR} and {_LAST_YEAR}"
         raise BadInput(reference, problem, hint=hint)
     return end

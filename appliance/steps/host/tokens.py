@@ -37,7 +37,7 @@ class TokenSigner:
         if not self.public.verifies(signature, message):
             raise Failed(
                 "token-signature",
-                "what the token signed does not hold under the public key that it shows",
+                "the token's signature is not valid for the public key that it shows",
                 where=self.key.uri.shown,
                 hint="compare the public key on the token with the private key's; nothing was written",
             )
@@ -68,7 +68,7 @@ def _module(uri: Pkcs11Uri) -> Path:
     if not path.is_absolute():
         raise BadInput(
             "pkcs11-module",
-            "nothing says which PKCS#11 module speaks to the token",
+            "no PKCS#11 module is given for the token",
             where=uri.shown,
             hint=f"add ?module-path=/path/module.so to the URI, or set {MODULE_VARIABLE} to an absolute path",
         )

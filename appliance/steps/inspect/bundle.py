@@ -48,7 +48,9 @@ def inspect(bundle: Path) -> Claim:
             predicate = parse_statement(statement).predicate
             index = parse_index(tree.read(INDEX, MAX_INDEX))
         except ValueError as error:
-            raise BadInput("bundle-unreadable", f"this is no bundle that we know: {error}", where=str(bundle)) from None
+            raise BadInput(
+                "bundle-unreadable", f"this is not a bundle of a known form: {error}", where=str(bundle)
+            ) from None
         signers, strays = _signatures(tree, statement, root)
     return Claim(
         index=index,

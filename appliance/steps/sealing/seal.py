@@ -104,7 +104,7 @@ def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
     ):
         content = Content(sha256=file.sha256, size=file.size)
         if files.setdefault(file.path, content) != content:
-            raise Failed("layout-conflict", "two artifacts lay different files at one path", where=file.path)
+            raise Failed("layout-conflict", "two artifacts put different files at one path", where=file.path)
     if lock.bundle.profile == "cnsa-2.0":
         path, data = sha384_list(files, cache, context.progress)
         files[path] = cache.put(data)
@@ -198,7 +198,10 @@ def _lock(staging: Path, target: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)  # and nothing else: the directory is another build's
         raise BadInput(
-            "build-running", "another build of this bundle is running", where=str(target), hint="wait for it to end"
+            "build-running",
+            "another build of this bundle is running",
+            where=str(target),
+            hint="wait until it has ended",
         ) from None
     return descriptor
 
@@ -224,7 +227,7 @@ def _check_room(staging: Path, planned: Plan, cache: Cache) -> None:
     if staging.stat().st_dev != cache.root.stat().st_dev and planned.size > free:
         raise BadInput(
             "disk-full",
-            "there is not enough space for the bundle, which has to be copied from another file system",
+            "there is not enough space for the bundle, which must be copied from another file system",
             where=str(staging.parent),
             expected=f"{planned.size} bytes free",
             found=f"{free} bytes",

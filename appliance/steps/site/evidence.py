@@ -127,7 +127,7 @@ def refusals_recorded(
             try:
                 record(site, event, refused(error, bundle, trusted_root))
             except (ApplianceError, OSError) as second:
-                progress.step(f"the site's log could not tell of this refusal: {second}")
+                progress.step(f"this refusal could not be written to the site's log: {second}")
         raise
 
 

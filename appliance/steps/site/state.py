@@ -88,7 +88,7 @@ class Memory:
                 return root
         raise BadInput(
             "root-unreadable",
-            "no bundle of the site has the newest root document any more",
+            "no bundle of the site still has the newest root document",
             where=str(self._site.root),
             hint="import the newest bundle again",
         )
@@ -118,9 +118,9 @@ class Memory:
         if held := self._site.bundles():
             raise NotTrusted(
                 "state-missing",
-                "the site holds bundles, and what it remembers of them is gone",
+                "the site holds bundles, but its state is gone",
                 where=str(self._file.folder),
                 found=", ".join(path.name for path in held),
-                hint="find out who removed it, then make it anew: appliance state rebuild --root ROOT.json",
+                hint="find out who removed it, then rebuild it: appliance state rebuild --root ROOT.json",
             )
         return SiteState()

@@ -119,7 +119,7 @@ def _folder(file: Path) -> None:
     [
         (Path.unlink, "is missing"),
         (_link, "not an ordinary file"),
-        (_link_folder, "is a link, or lies behind one"),
+        (_link_folder, "is a link, or is behind one"),
         (_fifo, "not an ordinary file"),
         (_folder, "not an ordinary file"),
         (lambda file: os.truncate(file, MAX_YAML + 1), f"larger than {MAX_YAML} bytes"),
@@ -195,7 +195,7 @@ MISTAKES = {
         "name: other\nweights:",
         "include-unknown-key",
         "shared parts/more/models.yaml:2: name",
-        "artifacts and nothing else",
+        "can hold only artifacts",
     ),
     "serving": (
         "shared parts/more/models.yaml",
@@ -203,7 +203,7 @@ MISTAKES = {
         "serving: {}\nweights:",
         "include-unknown-key",
         "shared parts/more/models.yaml:2: serving",
-        "artifacts and nothing else",
+        "can hold only artifacts",
     ),
     "another kind of file": (
         "shared parts/more/models.yaml",
@@ -267,7 +267,7 @@ MISTAKES = {
         "tiny:",
         "include-duplicate",
         "shared parts/more/models.yaml:3: weights.tiny",
-        "weights/tiny is in {folder}/small.yaml:9 already",
+        "weights/tiny is already in {folder}/small.yaml:9",
     ),
     "one artifact in two included files": (
         "shared parts/more/models.yaml",
@@ -275,7 +275,7 @@ MISTAKES = {
         "images:\n  engine: {registry: {image: registry.example/other:1}, licence: MIT}\nweights:",
         "include-duplicate",
         "shared parts/more/models.yaml:3: images.engine",
-        "images/engine is in {folder}/shared parts/engine.yaml:4 already",
+        "images/engine is already in {folder}/shared parts/engine.yaml:4",
     ),
 }
 
