@@ -129,7 +129,7 @@ def _check_size(response: httpx2.Response, content: Content) -> None:
     if announced.isdecimal() and int(announced) != content.size:
         raise NotTrusted(
             "content-mismatch",
-            "the source has another file than the lock names",
+            "the source has a different file than the lock names",
             expected=f"{content.size} bytes",
             found=f"{announced} bytes",
         )

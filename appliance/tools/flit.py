@@ -87,7 +87,7 @@ def _check_backend(settings: dict[str, Any], project: Path) -> None:
         if installed == "none" or not requirement.specifier.contains(installed, prereleases=True):
             raise BadInput(
                 "project-backend",
-                "the wheel has to be built by what its source tree asks for",
+                "the wheel must be built with what its source tree requires",
                 where=where,
                 expected=text,
                 found=installed,
@@ -112,7 +112,7 @@ def _needed(project: Path, settings: dict[str, Any]) -> Iterator[Path]:
 
 def _tree(path: Path) -> Iterator[Path]:
     if path.is_symlink():
-        raise BadInput("project-link", "a source tree for a wheel holds no links", where=str(path))
+        raise BadInput("project-link", "a source tree for a wheel must not hold links", where=str(path))
     if path.is_file():
         yield path
     elif path.is_dir():

@@ -141,7 +141,7 @@ def refused(response: httpx2.Response, url: str) -> BadInput:
     """The error for an answer that is of no use."""
     hints = {
         401: "log in: the source asks for a token or a password",
-        403: "the source knows you and refuses: ask for access",
+        403: "the source knows you but refuses: ask for access",
         429: "the source limits requests: wait, or use a token",
     }
     return BadInput(

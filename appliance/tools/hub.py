@@ -126,7 +126,7 @@ class Hub:
         """
         for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
             if os.environ.get(name, "").upper() in constants.ENV_VARS_TRUE_VALUES:
-                raise BadInput("hub-offline", f"{name} forbids to ask the hub", where=name, hint=f"unset {name}")
+                raise BadInput("hub-offline", f"{name} forbids access to the hub", where=name, hint=f"unset {name}")
         try:
             endpoint = check_server(_endpoint())
         except ValueError as error:
@@ -159,7 +159,7 @@ class Hub:
         if COMMIT_PATTERN.fullmatch(revision) and revision != commit:
             raise NotTrusted(
                 "hub-commit-mismatch",
-                "the hub answers with another commit than it was asked for",
+                "the hub answers with a different commit than it was asked for",
                 where=f"{self.endpoint}/{repo}",
                 expected=revision,
                 found=commit,
@@ -200,7 +200,7 @@ class Hub:
         if found != file.blob_id:
             raise NotTrusted(
                 "hub-file-mismatch",
-                "the hub sent other bytes than it lists",
+                "the hub sent different bytes than it lists",
                 where=url,
                 expected=f"git blob {file.blob_id}",
                 found=f"git blob {found} ({len(data)} bytes)",
@@ -299,7 +299,7 @@ class Hub:
         page = f"{self.endpoint}/{repo}"
         status = error.response.status_code
         if isinstance(error, GatedRepoError):
-            what = f"the repository {repo} is gated and this user has not been let in (HTTP {status})"
+            what = f"the repository {repo} is gated and this user has no access (HTTP {status})"
             hint = f"accept its conditions at {page}, then log in: hf auth login, or set HF_TOKEN"
             return BadInput("hub-gated", what, where=page, hint=hint)
         if isinstance(error, DisabledRepoError):
@@ -314,7 +314,7 @@ class Hub:
             hint = "check the name; for a private one log in: hf auth login, or set HF_TOKEN"
             return BadInput("hub-repository-missing", what, where=page, hint=hint)
         if status == 401:
-            sent = "does not accept the token" if "authorization" in self.headers else "wants a token and got none"
+            sent = "does not accept the token" if "authorization" in self.headers else "needs a token and got none"
             hint = "log in: hf auth login, or set HF_TOKEN; check the name of the repository too"
             return BadInput("hub-unauthorized", f"the hub {sent} (HTTP 401)", where=page, hint=hint)
         if status == 403:
@@ -326,7 +326,7 @@ class Hub:
     def _unreadable(self, repo: str, problem: str) -> BadInput:
         return BadInput(
             "hub-unreadable",
-            f"the answer is not what a hub says: {' '.join(problem.split())[:300]}",
+            f"the answer is not a hub's: {' '.join(problem.split())[:300]}",
             where=f"{self.endpoint}/{repo}",
             hint="check that HF_ENDPOINT is the address of a hub and that no proxy answers in its place",
         )

@@ -39,7 +39,7 @@ def check() -> None:
     except Failed as failed:
         raise BadInput(
             "namespaces-denied",
-            f"images are built in namespaces, which this user may not make: {failed.what}",
+            f"images are built in namespaces, which this user may not create: {failed.what}",
             hint="run it as root (in a container: with CAP_SYS_ADMIN), or give the user subordinate ids: "
             "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
         ) from None

@@ -132,15 +132,15 @@ def _find_token(library: Any, uri: Pkcs11Uri) -> Any:
     if not found:
         raise BadInput(
             "token-missing",
-            "no token fits the URI",
+            "no token matches the URI",
             where=uri.shown,
             expected="one token",
-            found=labels or "no token at all",
-            hint="put the token in, or correct token=, serial= or slot-id=",
+            found=labels or "no token",
+            hint="insert the token, or correct token=, serial= or slot-id=",
         )
     raise BadInput(
         "token-ambiguous",
-        "several tokens fit the URI",
+        "several tokens match the URI",
         where=uri.shown,
         expected="one token",
         found=labels,
@@ -173,7 +173,7 @@ def _objects(session: Any, object_class: ObjectClass, *, label: str | None, iden
 def _private_key(session: Any, uri: Pkcs11Uri) -> Any:
     found = _objects(session, ObjectClass.PRIVATE_KEY, label=uri.label, identity=uri.id)
     if len(found) != 1:
-        what = "several private keys fit the URI" if found else "no private key on the token fits the URI"
+        what = "several private keys match the URI" if found else "no private key on the token matches the URI"
         shown = found or _objects(session, ObjectClass.PRIVATE_KEY, label=None, identity=None)
         raise BadInput(
             "token-key-ambiguous" if found else "token-key-missing",
@@ -181,7 +181,7 @@ def _private_key(session: Any, uri: Pkcs11Uri) -> Any:
             where=uri.shown,
             expected="one private key",
             found=", ".join(sorted(map(_name, shown))),
-            hint="name one by object= and id= as they stand there",
+            hint="name one with object= and id=, as listed",
         )
     key = found[0]
     if key.key_type is not KeyType.EC or _attribute(key, Attribute.EC_PARAMS) != _P256:
@@ -198,7 +198,7 @@ def _public_half(session: Any, key: Any, uri: Pkcs11Uri) -> bytes:
             return _one_spki(found, uri)
     raise BadInput(
         "token-public-key-missing",
-        "the token holds neither the public key nor a certificate of the private key",
+        "the token holds neither the public key nor a certificate for the private key",
         where=uri.shown,
         hint="write the public key to the token under the same id",
     )
@@ -209,11 +209,11 @@ def _one_spki(found: list[Any], uri: Pkcs11Uri) -> bytes:
     if len(spkis) > 1:
         raise BadInput(
             "token-key-ambiguous",
-            "several public keys fit the URI",
+            "several public keys match the URI",
             where=uri.shown,
             expected="one public key",
             found=", ".join(sorted(map(_name, found))),
-            hint="name one by object= and id= as they stand there",
+            hint="name one with object= and id=, as listed",
         )
     return spkis.pop()
 

@@ -28,7 +28,7 @@ def links_of(index: str, name: str, tell: Tell) -> tuple[WheelLink, ...]:
     try:
         return parse_page(page, page_url, name)
     except (ValueError, RecursionError) as error:
-        raise BadInput("index-unreadable", f"the answer is no page of an index: {error}", where=page_url) from None
+        raise BadInput("index-unreadable", f"the answer is not a page of an index: {error}", where=page_url) from None
 
 
 def find_wheel(index: str, requirement: str, tell: Tell) -> tuple[LockedFile, str | None]:

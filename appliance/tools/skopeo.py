@@ -85,7 +85,7 @@ def login_file() -> str:
 def explain(reference: str, error: Failed) -> ApplianceError:
     """What skopeo's words mean; ``error`` itself where they are not known.
 
-    NotTrusted ``content-mismatch``: the registry serves other bytes than the digest says.
+    NotTrusted ``content-mismatch``: the registry serves bytes that do not match the digest.
     Missing ``image-missing``.  BadInput ``registry-login``, ``source-refused`` (too many
     requests), ``registry-certificate``, ``source-unreachable``.
     """
@@ -127,7 +127,7 @@ _MEANINGS = (
         re.compile(r"unauthorized|authentication required|denied|invalid username/password|" + _status("401|403")),
         "registry-login",
         "the registry asks for a login, or the login may not read this image",
-        "log in with 'skopeo login', or name the file in REGISTRY_AUTH_FILE; skopeo looked into LOGIN_FILE. "
+        "log in with 'skopeo login', or name the file in REGISTRY_AUTH_FILE; skopeo looked in LOGIN_FILE. "
         "Some registries answer like this when there is no such repository",
     ),
     _Meaning(
@@ -139,7 +139,7 @@ _MEANINGS = (
     _Meaning(
         re.compile(r"x509:|certificate|server gave HTTP response"),
         "registry-certificate",
-        "the registry does not prove who it is by a certificate that is trusted here",
+        "the registry has no certificate that is trusted here",
         "put its authority's certificate into /etc/containers/certs.d/REGISTRY/ca.crt, or name it in SSL_CERT_FILE",
     ),
     _Meaning(
@@ -165,7 +165,7 @@ def _mismatch(reference: str, words: str) -> NotTrusted | None:
         if match := pattern.search(words):
             return NotTrusted(
                 "content-mismatch",
-                "the registry serves other bytes than the digest says",
+                "the registry serves bytes that do not match the digest",
                 where=reference,
                 expected=match["expected"],
                 found=match["found"] or "another manifest",

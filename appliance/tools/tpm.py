@@ -87,7 +87,7 @@ class TpmCounter:
         answer = self._command(_READ, struct.pack(">II", _OWNER, self._index), struct.pack(">HH", _COUNTER_SIZE, 0))
         _, size, value = self._unpack(">IHQ", answer)  # the size of all parameters, then of this one
         if size != _COUNTER_SIZE or value > MAX_JSON_INTEGER:
-            raise self._unusable("its answer has another form")
+            raise self._unusable("its answer has an unexpected form")
         return value
 
     def _attributes(self, index: int) -> int | None:
@@ -98,7 +98,7 @@ class TpmCounter:
             raise self._refused(_READ_PUBLIC, code)
         _, found, _, attributes = self._unpack(">HIHI", answer)
         if found != index:
-            raise self._unusable("its answer has another form")
+            raise self._unusable("its answer has an unexpected form")
         return attributes
 
     def _command(self, code: int, handles: bytes, parameters: bytes, accepted: tuple[int, ...] = (_OK,)) -> bytes:
@@ -115,7 +115,7 @@ class TpmCounter:
             answer = self._talk(struct.pack(">HII", tag, _HEADER + len(body), code) + body)
             _, size, result = self._unpack(">HII", answer)
             if size != len(answer):
-                raise self._unusable("its answer has another form")
+                raise self._unusable("its answer has an unexpected form")
             if result not in _WAIT or time.monotonic() > deadline:
                 return result, answer[_HEADER:]
             time.sleep(pause)
@@ -148,7 +148,7 @@ class TpmCounter:
             "tpm-unusable",
             f"the TPM cannot be used: {problem}",
             where=str(self._device),
-            hint="set it up for its owner with an empty password; or say in the policy: tpm: off",
+            hint="set it up for its owner with an empty password; or write in the policy: tpm: off",
         )
 
 

@@ -228,7 +228,7 @@ def _explained(error: Failed, question: Resolution) -> ApplianceError:
     if "No solution found" in said:
         hint = "change 'requirements', 'python' or 'platform' of the definition"
         if question.stand_ins:
-            hint += f"; of {', '.join(sorted(question.stand_ins))} only pip's find-links were asked"
+            hint += f"; of {', '.join(sorted(question.stand_ins))} only pip's find-links were searched"
         return BadInput("wheels-unresolvable", said, where=question.artifact, hint=hint)
     return error
 
