@@ -73,7 +73,7 @@ for tool in jq sha256sum split; do command -v "$tool" >/dev/null || fail "$tool 
 lines=$(wc -l <"$work/all")
 head -n "$lines" <"$work/all" >"$work/log"
 torn=$(($(wc -c <"$work/all") - $(wc -c <"$work/log")))
-[ "$torn" -eq 0 ] || tell 'note: the last %d bytes are no whole line: it was never finished\n' "$torn"
+[ "$torn" -eq 0 ] || tell 'note: the last %d bytes are not a whole line: it was never finished\n' "$torn"
 [ "$(tr -d '\n -~' <"$work/log" | wc -c)" -eq 0 ] || refuse 'there is more than printable ASCII in it' "$log"
 jq --compact-output --sort-keys . "$work/log" >"$work/canonical" 2>/dev/null &&
     cmp -s "$work/log" "$work/canonical" || refuse 'a line is not canonical JSON' "$log"
@@ -121,19 +121,19 @@ while [ "$heads" -gt 0 ]; do
     jq --join-output '.dsseEnvelope.payload' "$head" 2>/dev/null | base64 --decode >"$work/payload" 2>/dev/null &&
         jq --join-output '.dsseEnvelope.signatures[0].sig' "$head" 2>/dev/null |
         base64 --decode >"$work/signature" 2>/dev/null &&
-        form "$work/payload" "$work/signature" | cmp -s - "$head" || refuse "it is nothing that $key signs" "$name"
+        form "$work/payload" "$work/signature" | cmp -s - "$head" || refuse "it is not a signature file of $key" "$name"
     { printf 'DSSEv1 28 %s %d ' "$TYPE" "$(wc -c <"$work/payload")"; cat "$work/payload"; } >"$work/pae"
     [ "$(wc -c <"$work/signature")" -le 72 ] &&
         openssl dgst -sha256 -verify "$key" -signature "$work/signature" "$work/pae" >/dev/null 2>&1 ||
-        refuse "its signature by $key does not hold" "$name"
+        refuse "its signature by $key is not valid" "$name"
     wanted=$(jq --raw-output 'select(.predicateType == "urn:appliance:log-head:v1" or
         .predicateType == "urn:appliance:receipt:v1") | .predicate.log | select(. != null) | "\(.seq) \(.sha256)"' \
-        "$work/payload" 2>/dev/null) && [ -n "$wanted" ] || refuse 'it names no line of a log' "$name"
+        "$work/payload" 2>/dev/null) && [ -n "$wanted" ] || refuse 'it does not name a line of a log' "$name"
     line=${wanted% *}
-    case $line in *[!0-9]* | '') refuse 'it names no line of a log' "$name" ;; esac
-    [ "$line" -le "$lines" ] || refuse "the log ends with line $lines, and had line $line when this was signed" "$name"
+    case $line in *[!0-9]* | '') refuse 'it does not name a line of a log' "$name" ;; esac
+    [ "$line" -le "$lines" ] || refuse "the log ends with line $lines, but had line $line when this was signed" "$name"
     [ "$(tail -n "+$((line + 1))" "$work/hashes" | head -n 1)" = "${wanted#* }" ] ||
-        refuse "line $line is another than when this was signed" "$name"
+        refuse "line $line is not the line that it was when this was signed" "$name"
     tell 'holds what was signed: line %d, %s\n' "$line" "$name"
 done
 printf 'the chain holds: %d lines, the last has the SHA-256 %s\n' "$lines" "$last"

@@ -136,9 +136,9 @@ def co_signed($previous; $envelope): ($envelope.signatures | map(.keyid)) as $si
 # one that is trusted: who trusts it asks no older ones for co-signatures.
 def broken($envelopes; $anchor; $latest; $profile): . as $roots | [range(length)
     | . as $at | $roots[$at] as $root | $envelopes[$at] as $envelope
-    | (if $root.version != $at + 1 then "it has another version than its name"
+    | (if $root.version != $at + 1 then "it has a different version than its name"
        elif $root | follows($roots[[$at - 1, 0] | max]; $envelope) | not then
-           "too few keys of the root role have signed, or another key, or a key is revoked no longer"
+           "too few keys of the root role have signed, or another key, or a key is no longer revoked"
        elif $root.created > $latest then "it says that it was made in the future"
        elif $profile and $anchor > 0 and $at + 1 >= $anchor
            and ($root | co_signed($roots[[$at - 1, $anchor - 1] | max]; $envelope) | not) then
@@ -293,7 +293,7 @@ holds() {
     else
         openssl dgst -sha256 -keyform DER -verify "$work/$1.der" -signature "$work/signature" "$work/message" \
             >/dev/null 2>&1
-    fi || refuse "the signature of key $1 does not hold" "$3"
+    fi || refuse "the signature of key $1 is not valid" "$3"
 }
 # unreadable KEYID: whether the key is of a type that this openssl does not know
 unreadable() {
@@ -320,7 +320,7 @@ while name=trust/$((newest + 1)).root.json && [ -e "$name" ]; do
     [ "$newest" -le 1000 ] || refuse 'the root chain is longer than 1000 documents' "$name"
     copy "$name" 1048576 "$work/file"
     bytes=$((bytes + length))
-    [ "$bytes" -le 67108864 ] || refuse 'the root documents have more than 67108864 bytes together' "$name"
+    [ "$bytes" -le 67108864 ] || refuse 'the root documents have more than 67108864 bytes in total' "$name"
     { cat "$work/file" && echo; } >>"$work/envelopes"
 done
 [ "$newest" -ge 1 ] || refuse 'there is no root document' trust/
@@ -346,24 +346,24 @@ roots "$work/roots" root '(index($trusted[0]) // -1 | . + 1) as $anchor
     refuse 'the root chain is too old for the root document that you trust, or does not hold it' trust/
 sed -n 's/^use //p' "$work/lines" >"$work/labels"
 sed -n 's/^key //p' "$work/lines" >"$work/keys"
-[ "$(wc -l <"$work/keys")" -le 2048 ] || refuse 'the root documents have more than 2048 keys together' trust/
+[ "$(wc -l <"$work/keys")" -le 2048 ] || refuse 'the root documents have more than 2048 keys in total' trust/
 [ "$(wc -l <"$work/signatures")" -le 8192 ] ||
-    refuse 'the root documents have more than 8192 signatures together' trust/
+    refuse 'the root documents have more than 8192 signatures in total' trust/
 while read -r id spki; do
     decode "$spki" "$work/$id.der"
     [ "${#spki}" -le 124 ] || : >"$work/$id.mldsa" # longer than P-256
     openssl pkey -pubin -inform DER -in "$work/$id.der" -noout 2>/dev/null ||
-        unreadable "$id" || refuse "key $id is no key" trust/
+        unreadable "$id" || refuse "key $id is not a key" trust/
 done <"$work/keys"
 (cd -- "$work" && sha256sum -- *.der) | sed 's/\.der$//' | grep --invert-match --line-regexp '\([0-9a-f]*\)  \1' \
     >"$work/misnamed" || :
-[ ! -s "$work/misnamed" ] || refuse "a key is not the one of its id: $(head -n 1 "$work/misnamed")" trust/
+[ ! -s "$work/misnamed" ] || refuse "a key does not match its id: $(head -n 1 "$work/misnamed")" trust/
 split --lines 1 --numeric-suffixes=1 --suffix-length 4 "$work/roots" "$work/root."
 last=0
 while read -r number padded length id signature; do
     if [ "$number" -ne "$last" ]; then
         last=$number
-        [ $((number % 100)) -ne 0 ] || say "signatures of $number of $newest root documents hold"
+        [ $((number % 100)) -ne 0 ] || say "signatures of $number of $newest root documents are valid"
         { printf 'DSSEv1 %d %s %d ' "${#ROOT_TYPE}" "$ROOT_TYPE" "$length" &&
             head -c "$length" "$work/root.$padded"; } >"$work/message"
     fi
@@ -394,7 +394,7 @@ for name in sigs/*; do
         '.[0].dsseEnvelope | .payload, .signatures[0].sig' --arg signer "$id" --arg media "$STATEMENT_TYPE"
     { read -r payload && read -r signature; } <"$work/lines"
     decode "$payload" "$work/payload"
-    same "$work/payload" "$statement" || refuse 'it signs another statement than statement.json' "$name"
+    same "$work/payload" "$statement" || refuse 'it signs a different statement than statement.json' "$name"
     holds "$id" "$signature" "$name"
     printf '%s\n' "$name" >>"$work/signed"
     [ -e "$work/$id.unreadable" ] || signers="$signers $id"
@@ -409,7 +409,7 @@ one "$statement" statement.json statement '.[0] | .subject[0].digest as $digest 
     "\($digest.sha256) \($digest.sha384)"'
 read -r bundle_name version created expires minimum files bytes sha256 sha384 <"$work/lines"
 [ "$newest" -ge "$minimum" ] ||
-    refuse 'the bundle demands a newer root than its chain leads to' trust/ "version $minimum or higher" "$newest"
+    refuse 'the bundle demands a newer root than its chain holds' trust/ "version $minimum or higher" "$newest"
 [ "$(printf '%s' "$created" | tr -cd 0-9)" -le "$(printf '%s' "$latest" | tr -cd 0-9)" ] ||
     refuse 'the bundle says that it was made in the future' statement.json "a time before $latest" "$created"
 before "$expires" || refuse 'the bundle has expired' statement.json "a time before $expires" "$(date -u)"
@@ -423,19 +423,19 @@ found=$(sha384sum <"$sums")
 [ "$found" = "$sha384  -" ] || refuse 'it is not the list that was signed' SHA256SUMS "$sha384" "${found%  -}"
 jq --raw-input --raw-output "$FORMS select(sums_line)" "$sums" >"$work/good"
 same "$sums" "$work/good" ||
-    refuse "no UTF-8 text, or a line that may not be: $(
+    refuse "not UTF-8 text, or a line that is not allowed: $(
         jq --raw-input --null-input --ascii-output "$FORMS first(inputs | select(sums_line | not))" "$sums")" SHA256SUMS
 cut --bytes 67- "$sums" >"$work/files"
 jq --raw-input --raw-output 'split("/") | range(1; length) as $depth | .[:$depth] | join("/")' "$work/files" |
     sort --unique >"$work/folders"
-sort --check=quiet --unique "$work/files" || refuse 'it is not sorted, or a path is there twice' SHA256SUMS
+sort --check=quiet --unique "$work/files" || refuse 'it is not sorted, or a path appears twice' SHA256SUMS
 cat "$work/files" "$work/folders" | jq --raw-input --raw-output "$FORMS key" | sort >"$work/caseless"
 [ "$(uniq "$work/caseless" | wc -l)" -eq "$(cat "$work/files" "$work/folders" | wc -l)" ] ||
     refuse "paths that some file systems take for one: $(uniq --repeated "$work/caseless" | quoted)" SHA256SUMS
 
 # 5. The files that are there, and nothing beside them -----------------------------------
 # A line break in a name becomes a control character, which no listed name has.
-du --all --bytes --count-links --null . >"$work/walk" || refuse 'it cannot be read whole' .
+du --all --bytes --count-links --null . >"$work/walk" || refuse 'it cannot be read completely' .
 tr '\000\n' '\n\001' <"$work/walk" >"$work/sizes"
 cut --fields 2- "$work/sizes" | cut --bytes 3- | sort | tail -n +2 >"$work/present"
 printf '%s\n' sigs trust | sort - "$work/folders" >"$work/all-folders"
@@ -469,7 +469,8 @@ cat "$work/sizes" "$sums" | jq --raw-input --null-input --compact-output --raw-o
     | "\(length) \(map(.size) | add)", .' >"$work/lines"
 read -r listed size <"$work/lines"
 tail -n +2 "$work/lines" >"$work/facts"
-[ "$listed" -eq "$files" ] || refuse 'it lists another number of files than the statement' SHA256SUMS "$files" "$listed"
+[ "$listed" -eq "$files" ] ||
+    refuse 'it lists a different number of files than the statement' SHA256SUMS "$files" "$listed"
 # A file that was blown up is not worth reading to its end; one that only grew is named below.
 [ "$size" -le $((2 * bytes)) ] || refuse 'there are far more bytes than were signed' . "$bytes" "$size"
 [ "$size" -lt 1000000000 ] || say "reading $listed files, $size bytes"
@@ -484,13 +485,13 @@ sha256sum --check --strict --quiet "$sums" >"$work/failed" || {
     done
     refuse "files that are not the ones that were signed: $(wc -l <"$work/failed")" .
 }
-[ "$size" -eq "$bytes" ] || refuse 'there is another number of bytes than was signed' . "$bytes" "$size"
+[ "$size" -eq "$bytes" ] || refuse 'there is a different number of bytes than was signed' . "$bytes" "$size"
 
 # The profile: a list of SHA-384, whose own SHA-384 is in its name, which was signed with SHA256SUMS.
 grep --extended-regexp --line-regexp 'evidence/SHA384SUMS\.[0-9a-f]{96}' "$work/files" >"$work/lists" || :
 if "$profile"; then
     [ "$(wc -l <"$work/lists")" -eq 1 ] ||
-        refuse 'there is not one list of SHA-384, which the profile demands' 'evidence/SHA384SUMS.*'
+        refuse 'there is not exactly one SHA-384 list, which the profile demands' 'evidence/SHA384SUMS.*'
     read -r list <"$work/lists"
     copy "$list" 301989888 "$work/sha384"
     found=$(sha384sum <"$work/sha384")
@@ -501,7 +502,7 @@ if "$profile"; then
     same "$work/expected" "$work/listed" || refuse 'it and SHA256SUMS do not list the same files' "$list"
     cut --bytes -98 "$work/sha384" |
         grep --quiet --text --invert-match --extended-regexp --line-regexp '[0-9a-f]{96}  ' ||
-        [ -n "$(tail --bytes 1 "$work/sha384")" ] && refuse 'it has a line that may not be' "$list"
+        [ -n "$(tail --bytes 1 "$work/sha384")" ] && refuse 'it has a line that is not allowed' "$list"
     sha384sum --check --strict --quiet "$work/sha384" >"$work/failed" || {
         head -n 20 "$work/failed" | quoted >&2 || :
         refuse "files that do not have the SHA-384 that was signed: $(wc -l <"$work/failed")" .
@@ -523,13 +524,13 @@ sed --regexp-extended 's/"([^"\\]|\\.)*"//g' "$index" >"$work/bare"
 fraction='-?(0|[1-9][0-9]{0,15})\.[0-9]{0,20}[1-9]|-?[1-9](\.[0-9]{0,20}[1-9])?e-(0[1-9]|[1-9][0-9])'
 tr -s '][}{,: \t\r' '\n' <"$work/bare" | sort --unique | grep --quiet --invert-match --line-regexp --extended-regexp \
     "|true|false|null|0|-?[1-9][0-9]{0,15}|$fraction" &&
-    refuse 'it has a number that readers read differently, or is no JSON' bundle.json
+    refuse 'it has a number that readers read differently, or is not JSON' bundle.json
 sed 's/\\\\//g; s/\\u[dD][89abAB]..\\u[dD][c-fC-F]..//g' "$index" | grep --quiet '\\u[dD][89a-fA-F]' &&
     refuse 'it has half of a surrogate pair in it' bundle.json
 # The two ways to read it differ where a key is there twice.
 jq --compact-output --stream 'select(length == 2)[0]' "$index" >"$work/once" 2>/dev/null &&
     jq --compact-output 'tostream | select(length == 2)[0]' "$index" >"$work/again" 2>/dev/null &&
-    same "$work/once" "$work/again" || refuse 'it is no JSON, or has a key twice' bundle.json
+    same "$work/once" "$work/again" || refuse 'it is not JSON, or has a key twice' bundle.json
 problem=$(jq --slurp --ascii-output --arg sha256 "$(sha256sum <"$index" | cut --bytes -64)" \
     --slurpfile statement "$statement" --slurpfile facts "$work/facts" --rawfile list "$work/list" "$FORMS"'
     ($facts[0] | sort) as $files | ($files | map(select(.path | IN("bundle.json", "verify.sh", $list)))) as $ours
@@ -541,7 +542,7 @@ problem=$(jq --slurp --ascii-output --arg sha256 "$(sha256sum <"$index" | cut --
     else ([.[0] | .artifacts[].files[], .shared[]?] + $ours | unique) as $told
         | first(range([$told, $files | length] | max) | select($told[.] != $files[.])
         | "it does not explain \([$told[.], $files[.] | .path // empty] | min)") end' "$index" 2>/dev/null) ||
-    refuse 'it is of no form that this script knows' bundle.json
+    refuse 'it is not of a form that this script knows' bundle.json
 [ -z "$problem" ] || refuse "$problem" bundle.json
 
 # The verdict ----------------------------------------------------------------------------

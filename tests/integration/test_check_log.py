@@ -51,7 +51,7 @@ def both(site: Site, *heads: Path) -> str:
     assert script.returncode == 0, script.stderr
     assert script.stdout.split()[-1] == checked.head.sha256
     assert f"{checked.head.seq} lines" in script.stdout
-    assert ("no whole line" in script.stderr) == bool(checked.torn)
+    assert ("not a whole line" in script.stderr) == bool(checked.torn)
     return ""
 
 

@@ -159,7 +159,7 @@ def test_a_newer_openssl_is_named_and_not_found(bundle: Written, tmp_path: Path)
     (tools / "openssl").chmod(0o755)
     arguments = [str(bundle.path), "--root", str(bundle.trusted)]
     told = run_script([*arguments, "--tools", str(tools)])
-    assert (told.returncode, "is no key" in told.stderr) == (3, True)
+    assert (told.returncode, "is not a key" in told.stderr) == (3, True)
     assert run_script(arguments, env={"PATH": f"{tools}:{os.environ['PATH']}"}).returncode == 0
     assert run_script([*arguments, "--tools", "tools"], cwd=tmp_path).returncode == 2
 
