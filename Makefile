@@ -36,20 +36,20 @@ docs: .venv/ready ## Make the manual, which bundles carry: bundles/manual/index.
 	@.venv/bin/python docs/build.py bundles/manual >&2
 
 .PHONY: lock
-lock: .venv/ready docs ## Resolve what has changed in BUNDLE and write its lock
+lock: .venv/ready docs ## Resolve what has changed in BUNDLE, and write its lock
 	@.venv/bin/python bundles/tiny-chat/make.py bundles/tiny-chat/model >&2
 	@.venv/bin/appliance lock "$$BUNDLE"
 
 .PHONY: test
-test: .venv/ready test-tools ## Run the tests that this machine can run, but for the longest
+test: .venv/ready test-tools ## Run the tests that this machine can run, except the longest
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup $(TESTS)
 
 .PHONY: site-test
-site-test: .venv/ready test-tools ## Run the tests of the real offline site alone, the long ones too
+site-test: .venv/ready test-tools ## Run only the tests of the real offline site, the long ones too
 	@.venv/bin/python -m pytest -m 'long or not long' tests/site
 
 .PHONY: demo
-demo: root .venv/ready test-tools ## Show the whole path in a local site, which stays up until Ctrl-C
+demo: root .venv/ready test-tools ## Show the whole path on a local site, which stays up until Ctrl-C
 	@.venv/bin/python -m tests.site.demo
 
 .PHONY: root
@@ -58,12 +58,12 @@ root:
 	    printf 'error: this needs root: it boots hosts in namespaces of their own\n  do: sudo make demo\n' >&2; exit 2; }
 
 .PHONY: coverage
-coverage: .venv/ready ## Check that the unit tests cover what trust rests on
+coverage: .venv/ready ## Check that unit tests cover the code that trust depends on
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --quiet --cov=appliance/trust --cov=appliance/store --cov=appliance/model \
 	    --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95 tests/unit
 
 .PHONY: fuzz
-fuzz: .venv/ready ## Look for input that nobody has thought of, FUZZ_SECONDS=60 for each parser
+fuzz: .venv/ready ## Fuzz each parser for FUZZ_SECONDS=60
 	@.venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 .PHONY: lint
@@ -73,21 +73,21 @@ lint: .venv/ready ## Check style and types
 	@.venv/bin/mypy
 
 .PHONY: format
-format: .venv/ready ## Bring the code into its form
+format: .venv/ready ## Format the code
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
 .PHONY: bench
-bench: .venv/ready ## Measure build and verification beside other tools, and the gateway beside a socket, as ratios
+bench: .venv/ready ## Measure build and verification against other tools, and the gateway against a socket, as ratios
 	@.venv/bin/python -m tests.bench
 	@.venv/bin/python -m tests.bench.gateway
 
 .PHONY: schemas
-schemas: .venv/ready ## Write the JSON Schemas of docs/schemas, after a type has changed
+schemas: .venv/ready ## Write the JSON Schemas in docs/schemas after a type has changed
 	@.venv/bin/python -m tests.support.schemas
 
 .PHONY: requirements
-requirements: .venv/ready ## Lock our own dependencies again
+requirements: .venv/ready ## Lock the newest versions of our own dependencies
 	@.venv/bin/uv pip compile pyproject.toml --extra hsm --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-config --no-annotate --no-header --quiet --upgrade --output-file requirements.txt
 

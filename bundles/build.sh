@@ -22,10 +22,10 @@ if [ "$KEY" = keys/demo.pem ] && [ ! -e "$KEY" ]; then
     mkdir -p keys
     "$appliance" keys new "$KEY" --no-passphrase >/dev/null
     "$appliance" root new "$root" --key "$KEY" --demo >/dev/null
-    printf 'made a DEMO key, %s: good for trying things out, not for production\n' "$KEY" >&2
+    printf 'made a DEMO key, %s: for trying things out, not for production\n' "$KEY" >&2
 fi
 if [ -n "$root" ] && [ ! -e "$root" ]; then
-    printf 'no root document %s: making one that trusts %s alone\n' "$root" "$KEY" >&2
+    printf 'no root document %s: making one that trusts only %s\n' "$root" "$KEY" >&2
     "$appliance" root new "$root" --key "$KEY" >/dev/null
 fi
 built=$("$appliance" build "$BUNDLE" --out "$OUT" --key "$KEY" ${root:+--root "$root"} $renew)

@@ -18,7 +18,7 @@ done
 
 command="apt-get install --yes --no-install-recommends$missing"
 if ! command -v apt-get >/dev/null; then
-    printf 'error: these are missing:%s\n  do: install them with your distribution; Debian calls them so\n' "$missing" >&2
+    printf 'error: these packages are missing:%s\n  do: install them with your distribution; these are the Debian names\n' "$missing" >&2
     exit 2
 fi
 if [ "$(id -u)" -ne 0 ]; then
