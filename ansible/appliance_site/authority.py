@@ -107,7 +107,7 @@ class Authority:
         if root_file.is_file():
             return load_pair(file.read_bytes(), file.with_suffix(".key").read_bytes())
         if any((self.top / "issued").glob("*.pem")):
-            raise ValueError(f"{root_file} is gone, but certificates were issued under it: bring it back")
+            raise ValueError(f"{root_file} is gone, but certificates were issued under it: restore it")
         wanted = self.wanted
         root = root_authority(wanted.site, self.now, wanted.authority_days)
         intermediate = intermediate_authority(root, wanted.site, self.now, wanted.authority_days)
@@ -221,7 +221,7 @@ def main() -> int:
         print(f"pki: {first_problem(error)} (found {error.errors()[0]['input']!r})", file=sys.stderr)
         return 2
     except (OSError, ValueError) as error:
-        print(f"the site's certificates could not be made: {error}", file=sys.stderr)
+        print(f"the site's certificates could not be issued: {error}", file=sys.stderr)
         return 2
     answer = {
         "changed": authority.converge.changed,

@@ -57,7 +57,7 @@ def load_pair(certificate: bytes, key: bytes) -> Pair:
     private = serialization.load_pem_private_key(key, password=None)
     first = x509.load_pem_x509_certificate(certificate)
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != first.public_key():
-        raise ValueError("the private key is not that of the certificate")
+        raise ValueError("the private key does not belong to the certificate")
     return Pair(first, private)
 
 

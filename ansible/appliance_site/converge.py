@@ -110,7 +110,7 @@ class Converge:
         if path.is_symlink() and str(path.readlink()) == target:
             return
         if path.exists() and not path.is_symlink():
-            raise FileExistsError(f"{path} is there and no link: it is not ours")
+            raise FileExistsError(f"{path} exists and is not a link: it is not ours")
         self._differs(path, "", f"link to {target}")
         if self.check:
             return
@@ -178,7 +178,7 @@ def _validate(command: str, path: Path, name: str) -> None:
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).replace(name, str(path)).strip()
-        raise ValueError(f"{path} was not replaced: {words[0]} refuses what it would hold\n{said}")
+        raise ValueError(f"{path} was not replaced: {words[0]} refuses its new content\n{said}")
 
 
 def bring(converge: Converge, wanted: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ def main() -> int:
     """Exit code 0, or 2 with one line on standard error."""
     parser = argparse.ArgumentParser(prog="appliance_site.depot", description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="directory with bundles/ and current/")
-    parser.add_argument("--bundle", required=True, help="name of the bundle whose indexes are served")
+    parser.add_argument("--bundle", required=True, help="name of the bundle whose indexes to serve")
     parser.add_argument("--check", action="store_true", help="change nothing")
     given = parser.parse_args()
     try:

@@ -157,7 +157,7 @@ def _fingerprint(path: Path) -> str:
 def main() -> int:
     """Exit code 0, 1 when something was not answered, or 2 with one line on standard error."""
     parser = argparse.ArgumentParser(prog="appliance_site.rehearsal", description=__doc__)
-    parser.add_argument("--while", type=Path, dest="file", metavar="FILE", help="ask as long as it is there")
+    parser.add_argument("--while", type=Path, dest="file", metavar="FILE", help="ask as long as this file exists")
     file = parser.parse_args().file
     try:
         rehearsal = Rehearsal(Wanted.model_validate_json(sys.stdin.buffer.read()))

@@ -114,7 +114,7 @@ def test_only_the_paths_that_are_listed_exist_in_one_spelling(world: World, targ
 @pytest.mark.parametrize(
     ("target", "body", "status", "reason"),
     [
-        (CHAT, b"no json", 400, "the body is no JSON document"),
+        (CHAT, b"no json", 400, "the body is not a JSON document"),
         (CHAT, b'{"model":"tiny-chat","deep":' + b"[" * 31 + b"]" * 31 + b"}", 400, "has more than 31 levels"),
         (CHAT, b"null", 400, "model: missing"),
         (CHAT, {"model": ["tiny-chat"]}, 400, "model: missing"),

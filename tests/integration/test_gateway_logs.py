@@ -77,7 +77,7 @@ def test_a_list_that_nginx_refuses_fails_the_reload_and_changes_nothing(life: Li
     refused = life.gateway.reload()
     assert refused.returncode == 1
     assert "crl.pem" in refused.stderr
-    assert "nginx was not reloaded and goes on with the files that it had" in refused.stderr
+    assert "nginx was not reloaded and keeps serving with the files that it had" in refused.stderr
     assert models(life.gateway, "dave") == 403
     assert models(life.gateway, "alice") == 200
 
@@ -93,7 +93,7 @@ def test_a_reload_that_nothing_comes_of_fails(life: Life) -> None:
     finally:
         os.kill(master, signal.SIGCONT)
     assert refused.returncode == 1
-    assert "goes on with the files that it had: no new worker came" in refused.stderr
+    assert "keeps serving with the files that it had: no new worker came" in refused.stderr
     life.reload()
     assert models(gateway, "dave") == 200
 

@@ -70,7 +70,7 @@ def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[Worl
         assert time.monotonic() - began < STATED
         line = world.gateway.audit(cut.headers["X-Request-Id"])
         assert (line["status"], line["client"]) == (200, "dave")
-        assert line["refusal"] == "this client was revoked, or may not ask any more"
+        assert line["refusal"] == "this client was revoked, or may no longer ask"
         wait_for(lambda: world.chat.cut == 1)  # the model is told, and stops
         assert world.gateway.ask("dave", CHAT, ASK).status == 403
         world.chat.go_on.set()

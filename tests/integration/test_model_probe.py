@@ -120,7 +120,7 @@ def test_an_engine_that_works_and_does_nothing_is_hung_whatever_clients_do(tmp_p
         fake.metrics = lambda: figures(requests=2, rejections=next(rejected))
         done = probe("watch", path, "chat", 2)
     assert (done.returncode, fake.arrived) == (HUNG, [])
-    assert "m does not answer: 2 requests run or wait, and no figure of the engine moves; for" in done.stderr
+    assert "m does not answer: 2 requests run or wait, but no figure of the engine moves; for" in done.stderr
 
 
 @pytest.mark.parametrize("moving", ["tokens", "use"])
@@ -147,7 +147,7 @@ def test_an_idle_engine_that_does_not_answer_is_hung(tmp_path: Path) -> None:
         done = probe("watch", path, "chat", 2)
         fake.go_on.set()
     assert (done.returncode, len(fake.arrived)) == (HUNG, 1)
-    assert "it has nothing to do, and a request is not answered" in done.stderr
+    assert "it has nothing to do, but a request is not answered" in done.stderr
 
 
 def test_a_server_that_does_not_answer_at_all_is_hung(tmp_path: Path) -> None:

@@ -63,17 +63,17 @@ TOLD = {
         error: a command ended with 3
           first
           second
-          do:       mend that, then run the same command again: it goes on from there
+          do:       fix that, then run the same command again: it continues from there
           where:    several, in the task [Ask a program]
         """,
     "one": """\
         error: it is not there
-          do:       mend that, then run the same command again: it goes on from there
+          do:       fix that, then run the same command again: it continues from there
           where:    one, in the task [Ask a program of ours]
         """,
     "unset": """\
         error: 'nobody_has_set' is undefined
-          do:       mend that, then run the same command again: it goes on from there
+          do:       fix that, then run the same command again: it continues from there
           where:    unset, in the task [Use what nobody has set]
         """,
     "item": """\
@@ -128,7 +128,7 @@ def test_nothing_but_blocks_is_on_standard_error(run: "subprocess.CompletedProce
 
 
 def test_what_does_not_matter_is_a_line_where_it_happened(run: "subprocess.CompletedProcess[str]") -> None:
-    assert "ignored: not needed; going on\n" in run.stdout
+    assert "ignored: not needed; continuing\n" in run.stdout
     assert "not needed" not in run.stderr
 
 

@@ -88,7 +88,7 @@ def test_ctrl_c_leaves_nothing(demo_process: "subprocess.Popen[str]", tmp_path: 
             break
     else:
         pytest.fail(f"ended before it said {said!r}:\n{''.join(heard)}")
-    assert said != "The site stays up" or "   All came back. 2 hosts, 1 gateways, 2 answers of models.\n" in heard
+    assert said != "The site stays up" or "   All came back. 2 hosts, 1 gateways, 2 answers from models.\n" in heard
     children = below(demo_process.pid)
     demo_process.send_signal(signal.SIGINT)
     assert "ended: nothing is left" in demo_process.stdout.read()

@@ -168,7 +168,7 @@ def test_a_misspelt_revocation_is_not_taken_for_none(ready: Operator, site: Site
     with nothing_changes(site):
         refused = ready.attempt_playbook(name="certificates.yml")
     assert (
-        "error: The inventory says pki_revoke, which no role knows; pki_revoked is meant perhaps.\n" in refused.stderr
+        "error: The inventory says pki_revoke, which no role knows; pki_revoked is perhaps meant.\n" in refused.stderr
     )
 
 
@@ -179,7 +179,7 @@ def test_nobody_locks_out_themselves(ready: Operator, site: Site) -> None:
             "You are logged in on the depot from 198.51.100.7, which egress_admin_networks does not contain: you could "
             "not log in again.",
             "add 198.51.100.7 or its network to egress_admin_networks",
-            "egress : Check that nobody locks out themselves",
+            "egress : Check that nobody locks themselves out",
             "depot1",
         )
     )
@@ -194,9 +194,9 @@ def test_a_disk_that_is_too_small_is_told_with_what_it_would_take(ready: Operato
         refusal = refused_inventory(ready, site)
     assert refusal == str(
         Refusal(
-            "gpu1: /srv has 0.1 GiB free, and 2.0 GiB are needed: weights 0.0 GiB + to spare 2.0 GiB. Nothing has been "
+            "gpu1: /srv has 0.1 GiB free, but 2.0 GiB are needed: weights 0.0 GiB + to spare 2.0 GiB. Nothing has been "
             "copied yet.",
-            "make room there, or mount a larger disk",
+            "free some space there, or mount a larger disk",
             "preflight : Demand disk space",
             "gpu1",
         )
@@ -216,8 +216,8 @@ def test_a_port_that_is_taken_is_told_with_who_has_it(ready: Operator, site: Sit
     assert refusal == str(
         Refusal(
             f"gpu1: TCP port 443 is taken by python3, process {number}.",
-            "stop what listens there, or choose another port in the inventory (depot_port, depot_token_port, "
-            "depot_registry_port, gateway_port)",
+            "stop the program that listens there, or choose another port in the inventory (depot_port, "
+            "depot_token_port, depot_registry_port, gateway_port)",
             "preflight : Demand free ports",
             "gpu1",
         )
@@ -233,7 +233,7 @@ def test_a_host_that_cannot_be_reached_is_told(ready: Operator, site: Site) -> N
         site.gpu1.plug_in()
     assert refusal.startswith("error: gpu1 cannot be reached\n")
     assert refusal.endswith(
-        "  do:       mend that, then run the same command again: it goes on from there\n"
+        "  do:       fix that, then run the same command again: it continues from there\n"
         "  where:    gpu1, in the task [preflight : Ask every host what it is]\n"
     )
 

@@ -89,7 +89,7 @@ def test_a_rehearsal_refuses_while_users_are_served(site: Site, operator: Operat
     with served(site.gpu1):
         refused = operator.attempt_playbook(name=REHEARSAL)
     assert refused.returncode != 0
-    assert "error: gpu1 has users, and a rehearsal boots it: search at 192.0.2.7 has asked 1 times" in refused.stderr
+    assert "error: gpu1 has users, and a rehearsal reboots it: search at 192.0.2.7 has asked 1 time" in refused.stderr
     assert "rehearsal_with_clients=true" in refused.stderr
 
 
@@ -115,7 +115,7 @@ def test_a_site_rehearses_and_so_does_its_depot(site: Site, operator: Operator) 
     found = operator.attempt_playbook("--extra-vars", "rehearsal_patience=1", "--tags", "check", name=REHEARSAL)
     site.gpu1.run(["systemctl", "start", "appliance-gateway.service"])
     assert found.returncode != 0
-    assert "error: gpu1 did not come back whole: appliance-gateway.service is inactive" in found.stderr
+    assert "error: gpu1 did not come back completely: appliance-gateway.service is inactive" in found.stderr
 
 
 def boot(site: Site, host: str) -> str:
@@ -221,7 +221,7 @@ def test_neither_another_machine_nor_one_with_users_is_wiped(site: Site, operato
     operator.depot.put(VALUES, json.dumps(before))
     assert tried.returncode == 0, tried.stdout
     assert {users.returncode, other.returncode, limited.returncode} == {2}
-    assert "error: gpu2 has users: search at 192.0.2.7 has asked 1 times" in users.stderr
+    assert "error: gpu2 has users: search at 192.0.2.7 has asked 1 time" in users.stderr
     assert "error: The machine at gpu1 is not gpu2: its certificate is that of CN=gpu1" in other.stderr
     assert "do:       run this playbook without --limit" in limited.stderr
     assert answers(operator, "gpu1", "gpu2") == {"good morning"}
@@ -238,7 +238,7 @@ def test_a_host_that_is_lost_opens_nothing(site: Site, operator: Operator) -> No
     said = operator.attempt_playbook("--extra-vars", lost, name="decommission.yml")
     gpu2.plug_in()
     assert said.returncode == 0, said.stdout
-    assert "gpu2 is out: 0 files overwritten" in said.stdout
+    assert "gpu2 is decommissioned: 0 files overwritten" in said.stdout
     assert "What overwriting has not reached: nothing on it could be wiped" in said.stdout
     assert (by_certificate(gpu2), by_token(gpu2)) == ("400", "401")
     operator.depot.put(VALUES, json.dumps(before))
@@ -259,7 +259,7 @@ def test_a_host_is_taken_out(site: Site, operator: Operator) -> None:
     assert len(holding(gpu2, secrets)) >= 7
     page = steps("decommission.md")
     said = follow_steps(site.depot, page[:3])
-    assert "What overwriting has not reached: / is overlay, which writes elsewhere" in said
+    assert "What overwriting has not reached: / is overlay, which does not overwrite" in said
     assert holding(gpu2, secrets) == []
     assert gpu2.run(["systemctl", "list-units", "--plain", "--no-legend", *GONE]) == ""
     assert "table inet appliance" in gpu2.run(["nft", "list", "tables"])

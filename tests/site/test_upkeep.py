@@ -105,7 +105,7 @@ def story(light: LightBundles) -> Iterator[Story]:
 def test_a_host_that_is_lost_in_the_middle_is_told(story: Story) -> None:
     *_, block = story.lost.strip().partition("PLAY RECAP")
     assert "error: gpu1 cannot be reached\n" in block
-    assert "  do:       mend that, then run the same command again: it goes on from there\n" in block
+    assert "  do:       fix that, then run the same command again: it continues from there\n" in block
     assert "  where:    gpu1, in the task [os_packages : " in block
 
 

@@ -30,7 +30,7 @@ ALL = "depot1, gpu1"
 FORM = "inventory_check : Check the form of every role's variables"
 DESCRIBED = "correct them in the inventory; roles/ROLE/meta/argument_specs.yml describes each of them"
 UNKNOWN = (
-    "correct the name, or leave the variable out: docs/site/inventory.md and roles/*/meta/argument_specs.yml have all "
+    "correct the name, or leave the variable out: docs/site/inventory.md and roles/*/meta/argument_specs.yml list all "
     "of them"
 )
 SERVES = "vllm : Read what this host serves"
@@ -79,7 +79,7 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
     "a misspelt variable": (
         {"gateway_client": []},
         Refusal(
-            "The inventory says gateway_client, which no role knows; gateway_clients is meant perhaps.",
+            "The inventory sets gateway_client, which no role knows; gateway_clients is perhaps meant.",
             UNKNOWN,
             "inventory_check : Refuse variables that no role knows",
             ALL,
@@ -88,7 +88,7 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
     "a misspelt key": (
         {"gateway_clients": [{"name": "operator", "roles": ["chat"], "finger_print": "AB"}]},
         Refusal(
-            "variables of the inventory are not as they have to be: gateway_clients.finger_print. Supported parameters "
+            "variables in the inventory are not valid: gateway_clients.finger_print. Supported parameters "
             "include: fingerprint, name, roles.",
             DESCRIBED,
             FORM,
@@ -98,7 +98,7 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
     "text for a list": (
         {"egress_client_networks": "192.0.2.0/24"},
         Refusal(
-            "The inventory says egress_client_networks as '192.0.2.0/24', which has to be a list.",
+            "The inventory sets egress_client_networks as '192.0.2.0/24', which must be a list.",
             "write it in brackets, as in [first, second]",
             "inventory_check : Demand lists where lists are meant",
             ALL,
@@ -109,7 +109,7 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
         Refusal(
             "gateway_clients gives reader no fingerprint, and the site's authority issues it no certificate "
             "(/etc/appliance/pki/clients/reader/client.pem is not there)",
-            "add reader to pki_clients, or say the fingerprint of the certificate that reader has",
+            "add reader to pki_clients, or give the fingerprint of the certificate that reader has",
             "gateway : Read which models and clients there are",
             "gpu1",
         ),
@@ -121,7 +121,7 @@ WRONG_GROUPS: dict[str, tuple[dict[str, Any], Refusal]] = {
         {"depot": {"hosts": {}}},
         Refusal(
             "The inventory /root/inventory names no host at all.",
-            "say another with --inventory, or correct this one",
+            "give another one with --inventory, or correct this one",
             "Demand hosts",
             "localhost",
         ),
@@ -130,7 +130,7 @@ WRONG_GROUPS: dict[str, tuple[dict[str, Any], Refusal]] = {
         {**GROUPS, "inference": {"hosts": {}}},
         Refusal(
             'The inventory\'s group "inference" has no hosts.',
-            "put at least one host into it, which may be the depot itself; the inventory's groups are depot, gateway, "
+            "add at least one host, which may be the depot itself; the inventory's groups are depot, gateway, "
             "inference",
             "inventory_check : Demand hosts that serve",
             "depot1",
@@ -140,7 +140,7 @@ WRONG_GROUPS: dict[str, tuple[dict[str, Any], Refusal]] = {
         {"depot": GROUPS["depot"], "inference": GROUPS["inference"], "gateways": GROUPS["gateway"]},
         Refusal(
             'The inventory\'s group "gateway" has no hosts.',
-            "put at least one host into it, which may be the depot itself; the inventory's groups are depot, gateways, "
+            "add at least one host, which may be the depot itself; the inventory's groups are depot, gateways, "
             "inference",
             "inventory_check : Demand hosts that serve",
             "depot1",
@@ -151,7 +151,7 @@ WRONG_GROUPS: dict[str, tuple[dict[str, Any], Refusal]] = {
         Refusal(
             'mail would be changed, but has no part in the site: it is in none of the groups "depot", "inference" and '
             '"gateway".',
-            "put it into one of them, or take it out of the inventory; the inventory's groups are depot, gateway, "
+            "add it to one of them, or remove it from the inventory; the inventory's groups are depot, gateway, "
             "inference, office",
             "inventory_check : Demand a part for every host",
             "depot1",

@@ -53,7 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible declares no typ
         done = run_program(self, Path(converge.__file__), [], json.dumps(given))
         if done["failed"]:
             what, _, more = done["stderr"].strip().partition("\n")
-            return result | {"failed": True, "msg": what or "no files were brought", "stderr": more}
+            return result | {"failed": True, "msg": what or "no files were written", "stderr": more}
         answer = json.loads(done["stdout_lines"][-1])
         changed = answer["changed"] + [entry["path"] for entry in entries if entry["content"] is None]
         return result | {"changed": bool(changed), "paths": changed, "diff": answer["diff"]}
@@ -62,12 +62,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible declares no typ
         """What the program on the host takes; ``content`` is None where a source is still to be made."""
         kinds = [kind for kind in _KINDS if entry.get(kind) not in (None, False)]
         if unknown := entry.keys() - _OTHERS - set(_KINDS):
-            raise AnsibleActionFail(f"files: {entry['path']} says {', '.join(sorted(unknown))}, which is not known")
+            raise AnsibleActionFail(f"files: {entry['path']} has unknown keys: {', '.join(sorted(unknown))}")
         if not kinds or (len(kinds) > 1 and kinds[0] != "absent"):
-            raise AnsibleActionFail(f"files: {entry['path']} has to be one of {', '.join(_KINDS)}")
+            raise AnsibleActionFail(f"files: {entry['path']} must be one of {', '.join(_KINDS)}")
         kind, mode = kinds[0], entry.get("mode", "0755" if kinds[0] == "directory" else "0644")
         if not isinstance(mode, str):
-            raise AnsibleActionFail(f"files: the mode of {entry['path']} has to be in quotes")
+            raise AnsibleActionFail(f"files: the mode of {entry['path']} must be in quotes")
         return {
             "path": str(entry["path"]),
             "kind": kind if kind in {"absent", "directory", "link"} else "file",

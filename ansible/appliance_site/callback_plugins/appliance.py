@@ -1,4 +1,4 @@
-"""What a run shows on a terminal: Ansible's own output, with failures told to a person.
+"""What a run shows on a terminal: Ansible's own output, with failures reported for people.
 
 A failure is one block of what failed, what to do and where, as the appliance's own
 commands tell theirs, instead of a result's fields.  All blocks come once more at the end,
@@ -29,16 +29,16 @@ for _needed in ("appliance.model.documents.bundle", "appliance.model.serving.sit
 DOCUMENTATION = """
     name: appliance
     type: stdout
-    short_description: Ansible's own output, with failures told to a person
+    short_description: Ansible's own output, with failures reported for people
     description:
-        - Each failure is one block of what failed, what to do and where, and is told once more at the end.
+        - Each failure is one block of what failed, what to do and where, and is shown once more at the end.
     extends_documentation_fragment: [default_callback, result_format_callback]
 """
 
 _PATIENCE = 30.0  # seconds until a task is told of again
 _LAST_LINES = 30  # of what a program said
-_AGAIN = "mend that, then run the same command again: it goes on from there"
-_NOT_AS_DESCRIBED = "variables of the inventory are not as they have to be"
+_AGAIN = "fix that, then run the same command again: it continues from there"
+_NOT_AS_DESCRIBED = "variables in the inventory are not valid"
 _CORRECT = "correct them in the inventory; roles/ROLE/meta/argument_specs.yml describes each of them"
 _DO = "do: "
 _SSH = "Failed to connect to the host via ssh: "
@@ -204,7 +204,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible declares no type
         problem = read_problem(result)
         if ignored:
             self._banner(result)
-            self._display.display(f"{problem.hosts[0]}: {problem.what}; going on", color=COLOR_SKIP)
+            self._display.display(f"{problem.hosts[0]}: {problem.what}; continuing", color=COLOR_SKIP)
         else:
             self._show(result, problem)
 

@@ -43,7 +43,7 @@ def _of_host(host: Mapping[str, Any], depot: str) -> list[str]:
     found = _resolve(name)
     if not found:
         raise _error(
-            f"{name}, the name of host {named}, has no address on the depot but its own loopback",
+            f"{name}, the name of host {named}, has no address on the depot except its own loopback",
             f"correct /etc/hosts of the depot or the site's name service, or set egress_addresses of {named} in the "
             "inventory",
         )
@@ -64,7 +64,7 @@ def _network(peer: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(str(peer))
     except ValueError as error:
         raise _error(
-            f"{peer!r} is no address and no prefix such as 192.0.2.0/24: {error}", "correct it in the inventory"
+            f"{peer!r} is neither an address nor a prefix such as 192.0.2.0/24: {error}", "correct it in the inventory"
         ) from None
 
 

@@ -44,7 +44,7 @@ def disk_complaints(report: str, needs: Sequence[Mapping[str, Any]], reserve_mib
         total = sum(int(part["bytes"]) for part in parts)
         if total > free[target]:
             told = " + ".join(f"{part['what']} {_gib(part['bytes'])}" for part in parts)
-            complaints.append(f"{target} has {_gib(free[target])} free, and {_gib(total)} are needed: {told}")
+            complaints.append(f"{target} has {_gib(free[target])} free, but {_gib(total)} are needed: {told}")
     return complaints
 
 

@@ -89,7 +89,7 @@ def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str
             continue
         if not re.fullmatch("[0-9a-f]{64}", fingerprint):
             raise _error(
-                f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r} and no SHA-256",
+                f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r}, which is not a SHA-256",
                 "write 64 hexadecimal digits; to see them: openssl x509 -in CERTIFICATE -noout -fingerprint -sha256",
             )
         found.append({"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)})
@@ -108,7 +108,7 @@ def _issued(folder: Path, name: str, awaited: tuple[str, ...]) -> str:
         raise _error(
             f"gateway_clients gives {name} no fingerprint, and the site's authority issues it no certificate "
             f"({path} is not there)",
-            f"add {name} to pki_clients, or say the fingerprint of the certificate that {name} has",
+            f"add {name} to pki_clients, or give the fingerprint of the certificate that {name} has",
         ) from None
     return certificate.fingerprint(hashes.SHA256()).hex()
 
@@ -120,8 +120,8 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         raise _error(f"vllm_limits, bundle {bundle.name} {bundle.version}: {error}", error.hint) from None
     if devices and len(devices) != profile.gpus:
         raise _error(
-            f"vllm_devices gives {name} {len(devices)} GPUs, and its signed profile takes {profile.gpus}",
-            f"list {profile.gpus} numbers of GPUs, or leave {name} out" if profile.gpus else f"leave {name} out",
+            f"vllm_devices gives {name} {len(devices)} GPUs, but its signed profile takes {profile.gpus}",
+            f"list {profile.gpus} GPU numbers, or leave {name} out" if profile.gpus else f"leave {name} out",
         )
     image, of_image = _artifact(bundle, ImageDetails, profile.image)
     weights, of_weights = _artifact(bundle, WeightsDetails, profile.weights)
@@ -146,9 +146,7 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
 def systemd_word(value: str) -> str:
     """One word of a command line as unit files have it: quoted, without specifiers and variables."""
     if "\n" in value:
-        raise _error(
-            f"{value!r} has more than one line, which no unit file can hold", "tell those who signed the bundle"
-        )
+        raise _error(f"{value!r} has more than one line, which no unit file can hold", "tell the signers of the bundle")
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if escaped != value or re.search(r"[\s';]", value) else value
 
@@ -170,7 +168,7 @@ def _artifact(bundle: BundleIndex, of_kind: type[D], name: str) -> tuple[BundleA
             return artifact, details
     raise _error(
         f"bundle {bundle.name} {bundle.version} has no {of_kind.kind} {name}, which one of its serving profiles names",
-        "serve other models (appliance_models), and tell those who signed the bundle",
+        "serve other models (appliance_models), and tell the signers of the bundle",
     )
 
 

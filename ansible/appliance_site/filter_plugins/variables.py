@@ -51,7 +51,7 @@ def unlisted_variables(values: Mapping[str, Any], roles: str) -> list[str]:
         if option["type"] == "list"
     }
     return [
-        f"{name} as {values[name]!r}, which has to be a list"
+        f"{name} as {values[name]!r}, which must be a list"
         for name in sorted(lists | {"appliance_models"})
         if name in values and isinstance(values[name], str)
     ]
@@ -61,7 +61,7 @@ def _complaints(strange: list[str], known: set[str], prefixes: tuple[str, ...]) 
     for name in strange:
         alike = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
         if alike:
-            yield f"{name}, which no role knows; {alike[0]} is meant perhaps"
+            yield f"{name}, which no role knows; {alike[0]} is perhaps meant"
         elif name.startswith(prefixes):
             yield f"{name}, which no role knows"
 

@@ -30,7 +30,7 @@ def test_peers_are_sorted_by_version_and_never_overlap() -> None:
 
 
 def test_half_a_prefix_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"'192\.0\.2\.1/24' is no address and no prefix"):
+    with pytest.raises(BadInput, match=r"'192\.0\.2\.1/24' is neither an address nor a prefix"):
         ADDRESSES.prefixes(["192.0.2.1/24"], 4)
 
 

@@ -101,7 +101,7 @@ def test_a_file_that_is_refused_does_not_take_its_place(place: Path) -> None:
     (place / "kept").write_text("good\n")
     done = bring(place, [{"path": "kept", "content": "bad\n", "validate": "grep --quiet good %s"}])
     assert done.returncode == 2
-    assert f"{place}/kept was not replaced: grep refuses what it would hold" in done.stderr
+    assert f"{place}/kept was not replaced: grep refuses its new content" in done.stderr
     assert (place / "kept").read_text() == "good\n"
     assert [path.name for path in place.iterdir()] == ["kept"]
 
@@ -109,11 +109,11 @@ def test_a_file_that_is_refused_does_not_take_its_place(place: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"link": "/dev/null"}, "is there and no link: it is not ours"),
-        ({"content": "", "own": "me"}, "says own, which is not known"),
-        ({"content": "", "mode": 0o600}, "has to be in quotes"),
-        ({"content": "", "template": "x.j2"}, "has to be one of"),
-        ({"mode": "0600"}, "has to be one of"),
+        ({"link": "/dev/null"}, "exists and is not a link: it is not ours"),
+        ({"content": "", "own": "me"}, "has unknown keys: own"),
+        ({"content": "", "mode": 0o600}, "must be in quotes"),
+        ({"content": "", "template": "x.j2"}, "must be one of"),
+        ({"mode": "0600"}, "must be one of"),
         ({"copy": "/nonexistent/file"}, "No such file or directory"),
     ],
 )

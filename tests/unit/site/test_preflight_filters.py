@@ -31,13 +31,13 @@ LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=9,fd=4)) cgroup:/system.sli
 
 def test_needs_on_one_file_system_add_up() -> None:
     assert PREFLIGHT.disk_complaints(DF, NEEDS, 1024) == [
-        "/ has 10.0 GiB free, and 12.0 GiB are needed: weights 6.0 GiB + images 5.0 GiB + to spare 1.0 GiB"
+        "/ has 10.0 GiB free, but 12.0 GiB are needed: weights 6.0 GiB + images 5.0 GiB + to spare 1.0 GiB"
     ]
 
 
 def test_each_need_is_counted_where_its_files_will_lie() -> None:
     assert PREFLIGHT.disk_complaints(DF_APART, NEEDS, 0) == [
-        "/var has 4.0 GiB free, and 5.0 GiB are needed: images 5.0 GiB"
+        "/var has 4.0 GiB free, but 5.0 GiB are needed: images 5.0 GiB"
     ]
 
 

@@ -93,7 +93,7 @@ def test_wrong_inventories_are_told_by_their_variable() -> None:
         SERVING.models, bundle(), [], {"tiny-chat": {"max_len": 1}}
     )
     said = refusal(SERVING.models, bundle(), [], None, {"tiny-chat": [0, 1]})
-    assert said == "vllm_devices gives tiny-chat 2 GPUs, and its signed profile takes 0\ndo: leave tiny-chat out"
+    assert said == "vllm_devices gives tiny-chat 2 GPUs, but its signed profile takes 0\ndo: leave tiny-chat out"
 
 
 def test_fingerprints_are_taken_as_openssl_prints_them() -> None:
@@ -128,7 +128,7 @@ def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path
 @pytest.mark.parametrize(
     ("client", "said"),
     [
-        ({"name": "a", "fingerprint": "AB:CD", "roles": []}, "no SHA-256"),
+        ({"name": "a", "fingerprint": "AB:CD", "roles": []}, "not a SHA-256"),
         ({"name": 'a"; inject', "fingerprint": HEX, "roles": []}, "gateway_clients[0].name"),
         ({"name": "a", "fingerprint": HEX, "roles": ["admin"]}, "gateway_clients[0].roles[0]"),
         ({"name": "a", "fingerprint": HEX}, "gateway_clients[0].roles"),

@@ -19,9 +19,9 @@ def test_every_variable_of_every_role_is_known() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("gateway_client", "gateway_client, which no role knows; gateway_clients is meant perhaps"),
-        ("gatway_clients", "gatway_clients, which no role knows; gateway_clients is meant perhaps"),
-        ("appliance_bundel", "appliance_bundel, which no role knows; appliance_bundle is meant perhaps"),
+        ("gateway_client", "gateway_client, which no role knows; gateway_clients is perhaps meant"),
+        ("gatway_clients", "gatway_clients, which no role knows; gateway_clients is perhaps meant"),
+        ("appliance_bundel", "appliance_bundel, which no role knows; appliance_bundle is perhaps meant"),
         ("egress_open_everything", "egress_open_everything, which no role knows"),
     ],
 )
@@ -44,7 +44,7 @@ def test_a_specification_leaves_defaults_to_the_role() -> None:
 def test_text_is_no_list() -> None:
     values = {"egress_client_networks": "192.0.2.0/24", "appliance_models": "tiny-chat", "pki_mode": "own", "x": "y"}
     assert VARIABLES.unlisted_variables(values, ROLES) == [
-        "appliance_models as 'tiny-chat', which has to be a list",
-        "egress_client_networks as '192.0.2.0/24', which has to be a list",
+        "appliance_models as 'tiny-chat', which must be a list",
+        "egress_client_networks as '192.0.2.0/24', which must be a list",
     ]
     assert VARIABLES.unlisted_variables({"egress_client_networks": ["192.0.2.0/24"]}, ROLES) == []

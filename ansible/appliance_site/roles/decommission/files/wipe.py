@@ -70,12 +70,12 @@ def doubts(folders: Iterable[Path]) -> Iterator[str]:
         if kind in _IN_MEMORY:
             continue
         if kind not in _IN_PLACE:
-            yield f"{place} is {kind}, which writes elsewhere than where the old content lies"
+            yield f"{place} is {kind}, which does not overwrite old content in place"
         disks = sorted(disk.name for disk in below(_SYS / fields[2]))
         if not disks:
-            yield f"{place} lies on a device that does not say what it is"
+            yield f"{place} is on a device that does not say what it is"
         yield from (
-            f"{place} lies on {disk}, which is no magnetic disk and keeps old blocks out of sight"
+            f"{place} is on {disk}, which is not a magnetic disk and keeps old blocks out of sight"
             for disk in disks
             if Path("/sys/block", disk, "queue/rotational").read_text().strip() != "1"
         )
@@ -102,7 +102,7 @@ def below(device: Path) -> Iterator[Path]:
 def swap() -> Iterator[str]:
     """Where memory was written to."""
     for line in Path("/proc/swaps").read_text().splitlines()[1:]:
-        yield f"{line.split()[0]} is swap, and has what was in memory"
+        yield f"{line.split()[0]} is swap, and holds what was in memory"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import audit from 'audit.js';
 const CLIENTS = '/etc/appliance/gateway/clients.conf';
 const UNKNOWN = 'model: not served here, or not on this path; GET /v1/models lists what is';
 const UNWRITTEN = 'the audit log cannot be written, so no model is asked until it can';
-const NO_LONGER = 'this client was revoked, or may not ask any more';
+const NO_LONGER = 'this client was revoked, or may no longer ask';
 const BEGIN_LIST = '-----BEGIN X509 CRL-----';
 const INTEGER = 0x02;
 const SEQUENCE = 0x30;
@@ -36,11 +36,11 @@ function route(r) {
     try {
         body = JSON.parse(r.requestText);
     } catch (error) {
-        refuse(r, 400, 'the body is no JSON document, or has more than 31 levels');
+        refuse(r, 400, 'the body is not a JSON document, or has more than 31 levels');
         return;
     }
     if (body === null || typeof body !== 'object' || typeof body.model !== 'string') {
-        refuse(r, 400, 'model: missing, or no string');
+        refuse(r, 400, 'model: missing, or not a string');
         return;
     }
     r.variables.appliance_model = body.model;

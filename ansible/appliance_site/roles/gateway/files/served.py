@@ -24,7 +24,10 @@ def main() -> None:
     minutes, port, *addresses = sys.argv[1:]
     own = {plain(address) for address in addresses}
     since = datetime.now(UTC) - timedelta(minutes=int(minutes))
-    told = [f"{who} has asked {count} times since {since:%H:%M} UTC" for who, count in asked(since, own).items()]
+    told = [
+        f"{who} has asked {count} {'time' if count == 1 else 'times'} since {since:%H:%M} UTC"
+        for who, count in asked(since, own).items()
+    ]
     told += [f"{who} is connected" for who in sorted(connected(port) - own)]
     print(json.dumps(told))
 

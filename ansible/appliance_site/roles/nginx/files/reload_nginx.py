@@ -39,7 +39,7 @@ def main() -> int:
         _check(options.configuration)
         _reload(options.master, time.monotonic() + options.within)
     except (NotTaken, OSError) as error:
-        print(f"nginx was not reloaded and goes on with the files that it had: {error}", file=sys.stderr)
+        print(f"nginx was not reloaded and keeps serving with the files that it had: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -47,7 +47,7 @@ def main() -> int:
 def _check(configuration: str) -> None:
     command = [_NGINX, "-t", "-q", "-e", "stderr", "-c", configuration]
     if subprocess.run(command, check=False).returncode != 0:
-        raise NotTaken(f"nginx refuses {configuration}, or what it names, as told above")
+        raise NotTaken(f"nginx refuses {configuration}, or a file that it names, as shown above")
 
 
 def _reload(master: int, deadline: float) -> None:
@@ -56,7 +56,7 @@ def _reload(master: int, deadline: float) -> None:
     before = _taking(master)
     os.kill(master, signal.SIGHUP)
     _await(lambda: bool(_taking(master) - before), deadline, "no new worker came")
-    _await(lambda: not _taking(master) & before, deadline, "workers from before still take connections")
+    _await(lambda: not _taking(master) & before, deadline, "old workers still take connections")
 
 
 def _await(condition: Callable[[], bool], deadline: float, problem: str) -> None:

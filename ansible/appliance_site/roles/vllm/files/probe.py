@@ -211,7 +211,7 @@ class Watch:
             return False
         moved = self._last is not None and figures.signs != self._last.signs
         self._last = figures
-        self.reason = f"{figures.requests:.0f} requests run or wait, and no figure of the engine moves"
+        self.reason = f"{figures.requests:.0f} requests run or wait, but no figure of the engine moves"
         return moved
 
     def _answered(self) -> bool:
@@ -223,7 +223,7 @@ class Watch:
             if self._question is None:
                 return False
             if not self._question.arrives():
-                self.reason = "it has nothing to do, and a request is not answered"
+                self.reason = "it has nothing to do, but a request is not answered"
                 return False
             question, self._question = self._question, None
             question.read()

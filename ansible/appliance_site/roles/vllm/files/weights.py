@@ -40,7 +40,7 @@ def read_list(path: Path) -> dict[str, str]:
     for line in path.read_text().splitlines():
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or name.startswith("/") or ".." in name.split("/"):
-            raise Wrong(f"{path}: {line!r} is no line of a list of hashes")
+            raise Wrong(f"{path}: {line!r} is not a line of a list of hashes")
         wanted[name] = digest
     if not wanted:
         raise Wrong(f"{path} lists no file")
