@@ -61,7 +61,7 @@ def _read_settings(project: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(
             "project-unreadable",
-            f"this is no source tree with a readable pyproject.toml: {error}",
+            f"this is not a source tree with a readable pyproject.toml: {error}",
             where=str(path),
             hint="'projects' are directories relative to the definition",
         ) from None

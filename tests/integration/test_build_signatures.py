@@ -64,7 +64,7 @@ def test_make_bundle_where_nobody_signs(project: Project) -> None:
     assert (missing.returncode, "root-not-given" in missing.stderr) == (2, True)
     made = make(str(project.folder / "roots"))
     assert (made.returncode, made.stdout) == (0, f"{project.bundle}\n")
-    assert "1 more of 1 have to sign" in made.stderr
+    assert "1 more of 1 must sign" in made.stderr
     project.run("sign", "dist/small-1.0.0", "--key", "key.pem").check_returncode()
     verified = project.run("verify", "dist/small-1.0.0", "--root", "key.root.json", "--json")
     assert json.loads(verified.stdout)["root_version"] == 2
