@@ -29,20 +29,20 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "verify:verify",
         "Verify a bundle: root chain, policy, signatures, list, every file, nothing beside them.",
     ),
-    "inspect": ("inspect:inspect", "Show what a bundle, a definition or a lock holds, without asking any source."),
+    "inspect": ("inspect:inspect", "Show what a bundle, a definition or a lock holds, without contacting any source."),
     "receipt": ("receipt:receipt", "Check a receipt's signature, and show what it says."),
-    "audit": ("audit:audit", "Put bundles, receipts and log of a site into one report, and say what does not fit."),
-    "import": ("site:import_", "Take a bundle into the site, verified while it is copied."),
-    "switch": ("site:switch", "Make a version that the site holds the current one: nothing is copied."),
+    "audit": ("audit:audit", "Put a site's bundles, receipts and log into one report, and say what does not fit."),
+    "import": ("site:import_", "Import a bundle into the site, verified while it is copied."),
+    "switch": ("site:switch", "Switch to a version that the site already holds; nothing is copied."),
     "keys": ("keys:keys_app", "Make and read keys."),
     "root": ("root:root_app", "Make, change and read root chains: who may sign what."),
     "log": ("log:log_app", "Read, check and export a site's log."),
     "override": (
         "override:override_app",
-        "Make and read overrides: signed leave for one site to take one bundle that it refuses.",
+        "Make and read overrides: signed permission for one site to use one bundle that it refuses.",
     ),
     "policy": ("site:policy_app", "Show what the site demands."),
-    "state": ("site:state_app", "Show or renew what the site remembers."),
+    "state": ("site:state_app", "Show or rebuild what the site remembers."),
 }
 
 
@@ -95,8 +95,8 @@ def run(arguments: list[str]) -> int:
     except ApplianceError as error:
         return _fail(error, as_json=as_json)
     except typer.TyperException as error:
-        command = getattr(getattr(error, "ctx", None), "command_path", "appliance")
-        usage = BadInput("usage", error.format_message() or "no command is given", hint=f"see {command} --help")
+        place = getattr(getattr(error, "ctx", None), "command_path", "appliance")
+        usage = BadInput("usage", error.format_message() or "no command is given", hint=f"see {place} --help")
         return _fail(usage, as_json=as_json)
     except BrokenPipeError:
         return Failed.exit_code  # whoever reads has had enough

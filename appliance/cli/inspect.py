@@ -13,7 +13,7 @@ from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.model.serving.memory import GIB, MemoryPlan
 from appliance.steps.inspect import bundle as inspect_step
 from appliance.steps.inspect.definition import (
-    Plan,
+    DefinitionPlan,
     PlannedArtifact,
     PlannedServing,
     plan_definition,
@@ -79,7 +79,7 @@ def _show_claim(claim: inspect_step.Claim) -> None:
     err().print("not verified: run appliance verify DIR --root ROOT.json")
 
 
-def _show_definition(plan: Plan) -> None:
+def _show_definition(plan: DefinitionPlan) -> None:
     console = _console()
     _show_head(console, plan)
     console.print(f"lock: {_state(plan.state)}")
@@ -90,7 +90,7 @@ def _show_definition(plan: Plan) -> None:
     _show_serving(console, plan.serving)
 
 
-def _show_lock(plan: Plan) -> None:
+def _show_lock(plan: DefinitionPlan) -> None:
     console = _console()
     _show_head(console, plan)
     for artifact in plan.artifacts:
@@ -120,7 +120,7 @@ def _state(state: str) -> str:
     return f"[{_STATE_STYLE[state]}]{state}[/]"
 
 
-def _show_head(console: Console, plan: Plan) -> None:
+def _show_head(console: Console, plan: DefinitionPlan) -> None:
     console.print(f"[bold]{plan.head.name} {plan.head.version}[/]")
     show_text(console, plan.head.description)
     for file in plan.included:
@@ -178,7 +178,7 @@ def _claim_as_json(claim: inspect_step.Claim) -> dict[str, object]:
     }
 
 
-def _plan_as_json(plan: Plan, what: str) -> dict[str, object]:
+def _plan_as_json(plan: DefinitionPlan, what: str) -> dict[str, object]:
     return {
         "ok": True,
         what: plan.head.model_dump(mode="json", by_alias=True),

@@ -24,7 +24,7 @@ class BundleFile(Content):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """A name that was found below a directory; ``size`` in bytes."""
 
     kind: Literal["file", "directory", "link", "special"]

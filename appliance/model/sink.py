@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from appliance.model.files import Content, Entry
+from appliance.model.files import Content, TreeEntry
 from appliance.model.progress import Progress
 
 
@@ -33,7 +33,7 @@ class LocalTree(Protocol):
 
     root: Path
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         """Everything below it by path, whatever it is; nothing has been opened."""
 
     def contents(self, paths: Sequence[str], label: str, keep: Collection[str] = ()) -> Iterator[tuple[str, Content]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from appliance.artifacts.base import Context
 from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput, Stale
-from appliance.model.documents.definition import Head
+from appliance.model.documents.definition import DefinitionHead
 from appliance.model.documents.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.model.times import format_time
@@ -104,7 +104,7 @@ def build(
     )
 
 
-def _check_roots(head: Head, roots: Sequence[bytes], key: Signer | None) -> None:
+def _check_roots(head: DefinitionHead, roots: Sequence[bytes], key: Signer | None) -> None:
     """Hours of fetching are not for a bundle that no verifier would follow to its signers."""
     profile = head.profile == "cnsa-2.0"
     root = walk_chain(roots[-1], roots, post_quantum=profile)
@@ -163,7 +163,7 @@ def _check_space(locked: Lock, cache: Cache) -> None:
         )
 
 
-def _creation_time(head: Head) -> datetime:
+def _creation_time(head: DefinitionHead) -> datetime:
     """Now, or what SOURCE_DATE_EPOCH (reproducible-builds.org) says, if a bundle can be of that time."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     created = datetime.now(UTC)

@@ -17,7 +17,7 @@ from appliance.errors import ApplianceError, NotTrusted
 from appliance.model.documents.bundle import SUMS
 from appliance.model.documents.override import Allowance
 from appliance.model.documents.policy import DEFAULT_POLICY, SitePolicy
-from appliance.model.files import Entry
+from appliance.model.files import TreeEntry
 from appliance.model.limits import MAX_SUMS
 from appliance.model.progress import Progress
 from appliance.model.taps import Tap, both
@@ -123,7 +123,7 @@ class _Recorder:
         self._tree = tree
         self.documents: dict[str, bytes] = {}
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         return self._tree.listing()
 
     def read(self, path: str, limit: int) -> bytes:
@@ -141,7 +141,7 @@ class _Copier:
         self._tree = tree
         self._staging = staging
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         return self._tree.listing()
 
     def read(self, path: str, limit: int) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.base import Strict
 from appliance.model.documents.events import ExportedHead, Install, Observed, Removed, Wiped
-from appliance.model.documents.log import NO_HEAD, Entry, Head
+from appliance.model.documents.log import NO_HEAD, Head, LogEntry
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_LOG_LINE, MAX_SIGNATURE_FILE
 from appliance.model.value_problem import first_problem
@@ -48,7 +48,7 @@ class CheckedLog:
     heads: tuple[SignedHead, ...]
 
 
-def entries(site: Site) -> tuple[Entry, ...]:
+def entries(site: Site) -> tuple[LogEntry, ...]:
     """The whole log.  Raises BadInput (``log-missing``) or NotTrusted (``log-broken``)."""
     return tuple(line.entry for line in _existing(site).lines())
 

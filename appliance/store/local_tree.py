@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.files import Content, Entry
+from appliance.model.files import Content, TreeEntry
 from appliance.store.tree import Tree
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ class LocalTree:
         self.root = root
         self._tree = tree
         self._cache = cache
-        self._listed: Mapping[str, Entry] = {}
+        self._listed: Mapping[str, TreeEntry] = {}
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         """Everything below it by path."""
         with self._is_bad_input():
             self._listed = self._tree.listing()

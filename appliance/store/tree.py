@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Literal
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.files import Entry
+from appliance.model.files import TreeEntry
 from appliance.model.limits import MAX_PATH_DEPTH, MAX_TREE_ENTRIES
 from appliance.model.progress import Progress
 from appliance.model.taps import Tap
@@ -40,7 +40,7 @@ class Tree:
         self.root = root
         self._progress = progress
         self._stop = threading.Event()
-        self._entries: Mapping[str, Entry] = {}
+        self._entries: Mapping[str, TreeEntry] = {}
         try:
             self._descriptor = _open_top(root, below)
         except OSError as error:
@@ -56,9 +56,9 @@ class Tree:
     ) -> None:
         os.close(self._descriptor)
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         """Everything below the tree by path.  Raises NotTrusted beyond any sane size."""
-        found: dict[str, Entry] = {}
+        found: dict[str, TreeEntry] = {}
         pending = [""]
         while pending:
             folder = pending.pop()
@@ -126,7 +126,7 @@ class Tree:
             raise _not_a_file(path)
         return entry.size
 
-    def _look(self, path: str) -> Entry:
+    def _look(self, path: str) -> TreeEntry:
         folder, _, name = path.rpartition("/")
         descriptor = self._open(folder or ".", _DIRECTORY)
         try:
@@ -136,8 +136,8 @@ class Tree:
         finally:
             os.close(descriptor)
 
-    def _list(self, folder: str, most: int) -> list[tuple[str, Entry]]:
-        found: list[tuple[str, Entry]] = []
+    def _list(self, folder: str, most: int) -> list[tuple[str, TreeEntry]]:
+        found: list[tuple[str, TreeEntry]] = []
         descriptor = self._open(folder, _DIRECTORY)
         try:
             with os.scandir(descriptor) as entries:
@@ -188,8 +188,8 @@ def _not_a_file(path: str) -> NotTrusted:
     return NotTrusted("file-type", "not an ordinary file", where=path)
 
 
-def _entry(status: os.stat_result) -> Entry:
-    return Entry(_kind(status.st_mode), status.st_size)
+def _entry(status: os.stat_result) -> TreeEntry:
+    return TreeEntry(_kind(status.st_mode), status.st_size)
 
 
 def _kind(mode: int) -> Literal["file", "directory", "link", "special"]:

@@ -43,7 +43,7 @@ class Policy:
 
     @property
     def post_quantum(self) -> bool:
-        """Whether the profile CNSA 2.0 is demanded (trust/profile.py)."""
+        """Whether the profile CNSA 2.0 is demanded (trust/cnsa.py)."""
         return "cnsa-2.0" in self.demands.profiles
 
     def check_root(self, root: Root) -> None:

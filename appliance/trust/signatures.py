@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from appliance.errors import NotTrusted
 from appliance.model.documents.bundle import SIGNATURES
 from appliance.model.documents.root import RELEASE_ROLES, RoleName
-from appliance.model.files import Entry
+from appliance.model.files import TreeEntry
 from appliance.model.limits import MAX_SIGNATURES
 from appliance.trust.dsse import decode_signature_file
 from appliance.trust.root import Root
@@ -16,7 +16,7 @@ _HEX = set("0123456789abcdef")
 
 
 @dataclass(frozen=True)
-class Signer:
+class BundleSigner:
     """A key of ``role`` whose signature over the statement holds.
 
     Only the role ``release`` counts towards its threshold; ``release_post_quantum`` co-signs.
@@ -28,7 +28,7 @@ class Signer:
     role: RoleName = "release"
 
 
-def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *, where: str = "") -> Signer:
+def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *, where: str = "") -> BundleSigner:
     """Check one signature file over ``statement`` by a key that may sign bundles.
 
     ``where`` names the file if it is not in its place.  Raises NotTrusted: ``signature-malformed``,
@@ -55,10 +55,10 @@ def check_signature(content: bytes, statement: bytes, keyid: str, root: Root, *,
     if not root.keys[keyid].verifies(signature, envelope.pae()):
         raise NotTrusted("signature-invalid", "the signature is not valid", where=where)
     entry = root.document.keys[keyid]
-    return Signer(keyid, entry.label, entry.use, roles[0])
+    return BundleSigner(keyid, entry.label, entry.use, roles[0])
 
 
-def signature_names(listing: Mapping[str, Entry]) -> list[str]:
+def signature_names(listing: Mapping[str, TreeEntry]) -> list[str]:
     """The files in ``sigs/``.  Raises NotTrusted for one that is none, and for a crowd of them."""
     names = sorted(path.split("/", 1)[1] for path in listing if path.startswith(f"{SIGNATURES}/"))
     if len(names) > MAX_SIGNATURES:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from appliance.model.documents.bundle import PREDICATE_TYPE, STATEMENT_TYPE, Predicate, Statement
-from appliance.model.documents.definition import Head
+from appliance.model.documents.definition import DefinitionHead
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_STATEMENT
 from appliance.model.times import format_time
@@ -13,7 +13,7 @@ from appliance.model.value_problem import first_problem
 from appliance.trust.sums import digest_of
 
 
-def build_statement(head: Head, sums: bytes, *, files: int, size: int, created: datetime) -> bytes:
+def build_statement(head: DefinitionHead, sums: bytes, *, files: int, size: int, created: datetime) -> bytes:
     """Canonical JSON of the statement over ``sums`` (the bytes of SHA256SUMS)."""
     value = {
         "_type": STATEMENT_TYPE,

@@ -24,7 +24,7 @@ from appliance.model.documents.bundle import (
     parse_index,
 )
 from appliance.model.documents.override import Allowance
-from appliance.model.files import Content, Entry
+from appliance.model.files import Content, TreeEntry
 from appliance.model.limits import (
     MAX_CHAIN,
     MAX_ENVELOPE,
@@ -35,10 +35,10 @@ from appliance.model.limits import (
     MAX_SUMS,
 )
 from appliance.model.taps import Sha384, Tap
+from appliance.trust.cnsa import check_co_signed, differing, list_path, list_paths, read_list
 from appliance.trust.policy import Policy
-from appliance.trust.profile import check_co_signed, differing, list_path, list_paths, read_list
 from appliance.trust.root import Root, walk_chain
-from appliance.trust.signatures import SIGNATURE_SUFFIX, Signer, check_signature, signature_names
+from appliance.trust.signatures import SIGNATURE_SUFFIX, BundleSigner, check_signature, signature_names
 from appliance.trust.statement import parse_statement
 from appliance.trust.sums import UNLISTED, digest_of, parse_sums
 from appliance.trust.threshold import tally
@@ -53,7 +53,7 @@ class BundleReader(Protocol):
     def read(self, path: str, limit: int) -> bytes:
         """The whole of a file of at most ``limit`` bytes.  Raises NotTrusted."""
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         """Everything below the bundle, directories too, by path."""
 
     def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterable[tuple[str, str]]:
@@ -63,7 +63,7 @@ class BundleReader(Protocol):
 class VerifiedBundle:
     """A bundle that passed.  Only this module can make one."""
 
-    def __init__(self, seal: object, statement: Statement, root: Root, signers: tuple[Signer, ...]) -> None:
+    def __init__(self, seal: object, statement: Statement, root: Root, signers: tuple[BundleSigner, ...]) -> None:
         if seal is not _SEAL:
             raise TypeError("a VerifiedBundle is made by appliance.trust.verify alone")
         self.statement = statement
@@ -101,10 +101,10 @@ class VerifiedList:
         seal: object,
         statement: Statement,
         root: Root,
-        signers: tuple[Signer, ...],
+        signers: tuple[BundleSigner, ...],
         overridden: tuple[Allowance, ...],
         digests: Mapping[str, str],
-        listing: Mapping[str, Entry],
+        listing: Mapping[str, TreeEntry],
         sha384: Mapping[str, str] | None = None,
     ) -> None:
         if seal is not _SEAL:
@@ -161,7 +161,7 @@ def verify_files(listed: VerifiedList, reader: BundleReader) -> VerifiedBundle:
     return bundle
 
 
-def verify_root(reader: BundleReader, listing: Mapping[str, Entry], trusted_root: bytes, policy: Policy) -> Root:
+def verify_root(reader: BundleReader, listing: Mapping[str, TreeEntry], trusted_root: bytes, policy: Policy) -> Root:
     """Walk the bundle's root chain from ``trusted_root`` to its newest document."""
     count = _count_roots({path.split("/", 1)[1] for path in listing if path.startswith(f"{ROOTS}/")})
     chain = [reader.read(f"{ROOTS}/{number}{_ROOT_SUFFIX}", MAX_ENVELOPE) for number in range(1, count + 1)]
@@ -191,8 +191,8 @@ def _count_roots(names: set[str]) -> int:
 
 
 def _verify_statement(
-    reader: BundleReader, listing: Mapping[str, Entry], root: Root, policy: Policy
-) -> tuple[Statement, tuple[Signer, ...], tuple[Allowance, ...]]:
+    reader: BundleReader, listing: Mapping[str, TreeEntry], root: Root, policy: Policy
+) -> tuple[Statement, tuple[BundleSigner, ...], tuple[Allowance, ...]]:
     data = reader.read(STATEMENT, MAX_STATEMENT)
     signers = []
     for name in signature_names(listing):
@@ -239,7 +239,7 @@ def _verify_sums(reader: BundleReader, statement: Statement) -> dict[str, str]:
         raise NotTrusted("sums-malformed", str(error), where=SUMS) from None
 
 
-def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statement: Statement) -> None:
+def _verify_set(listing: Mapping[str, TreeEntry], digests: Mapping[str, str], statement: Statement) -> None:
     folders = {
         "/".join(parts[:depth]) for path in digests for parts in [path.split("/")] for depth in range(1, len(parts))
     }
@@ -276,7 +276,7 @@ def _verify_set(listing: Mapping[str, Entry], digests: Mapping[str, str], statem
         _verify_size(listing, digests, statement)
 
 
-def _verify_size(listing: Mapping[str, Entry], digests: Mapping[str, str], statement: Statement) -> None:
+def _verify_size(listing: Mapping[str, TreeEntry], digests: Mapping[str, str], statement: Statement) -> None:
     signed = statement.predicate.bytes
     if (size := _size(listing, digests)) != signed:
         raise NotTrusted(
@@ -288,7 +288,7 @@ def _verify_size(listing: Mapping[str, Entry], digests: Mapping[str, str], state
         )
 
 
-def _size(listing: Mapping[str, Entry], digests: Mapping[str, str]) -> int:
+def _size(listing: Mapping[str, TreeEntry], digests: Mapping[str, str]) -> int:
     return sum(listing[path].size for path in digests)
 
 
@@ -327,7 +327,7 @@ def _raise_problems(problems: Sequence[ApplianceError]) -> None:
 
 
 def _read_index(
-    reader: BundleReader, digests: Mapping[str, str], listing: Mapping[str, Entry], statement: Statement
+    reader: BundleReader, digests: Mapping[str, str], listing: Mapping[str, TreeEntry], statement: Statement
 ) -> BundleIndex:
     if INDEX not in digests:
         raise NotTrusted("index-malformed", "the bundle has no bundle.json", where=INDEX)
@@ -346,7 +346,7 @@ def _read_index(
     return index
 
 
-def _check_meaning(index: BundleIndex, digests: Mapping[str, str], listing: Mapping[str, Entry]) -> None:
+def _check_meaning(index: BundleIndex, digests: Mapping[str, str], listing: Mapping[str, TreeEntry]) -> None:
     explained = {INDEX, VERIFY_SCRIPT}
     if len(lists := list_paths(digests)) == 1:
         explained.update(lists)  # it holds the SHA-384 of bundle.json, which so cannot hold its digest

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import NotTrusted
-from appliance.model.files import Entry
+from appliance.model.files import TreeEntry
 from appliance.trust.policy import Policy
 from appliance.trust.verify import VerifiedBundle, verify
 from tests.support.bundles import FILES, FIRST, PLAIN, RETIRED, SECOND, Recipe, keyid, root_chain, root_document
@@ -34,11 +34,11 @@ class _Memory:
             raise NotTrusted("file-missing", "not there, or too large", where=path)
         return self._files[path]
 
-    def listing(self) -> Mapping[str, Entry]:
-        found = {path: Entry("file", len(data)) for path, data in self._files.items()}
+    def listing(self) -> Mapping[str, TreeEntry]:
+        found = {path: TreeEntry("file", len(data)) for path, data in self._files.items()}
         for path in self._files:
             parts = path.split("/")
-            found |= {"/".join(parts[:depth]): Entry("directory", 0) for depth in range(1, len(parts))}
+            found |= {"/".join(parts[:depth]): TreeEntry("directory", 0) for depth in range(1, len(parts))}
         return found
 
     def digests(self, paths: Sequence[str], tap: object = None) -> Iterable[tuple[str, str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.documents.log import Entry
+from appliance.model.documents.log import LogEntry
 from appliance.model.documents.policy import DEFAULT_POLICY
 from appliance.model.documents.state import SiteState
 from appliance.model.progress import Silent
@@ -172,7 +172,7 @@ def state(site: Path) -> SiteState:
     return Memory(Site(site), DEFAULT_POLICY, Silent()).load()
 
 
-def entries(site: Path) -> tuple[Entry, ...]:
+def entries(site: Path) -> tuple[LogEntry, ...]:
     """The log, whose chain holds, and holds the line that every receipt names."""
     if not (site / "log/log.jsonl").exists():
         return ()
@@ -180,7 +180,7 @@ def entries(site: Path) -> tuple[Entry, ...]:
     return log.entries(Site(site))
 
 
-def last_of_each(told: Sequence[Entry]) -> dict[str, object]:
+def last_of_each(told: Sequence[LogEntry]) -> dict[str, object]:
     """What a log says at last of each event; an import that is done twice is told twice."""
     return {one.event: one.details for one in told}
 

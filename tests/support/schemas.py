@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleIndex, Statement
-from appliance.model.documents.log import Entry
+from appliance.model.documents.log import LogEntry
 from appliance.model.documents.override import Override
 from appliance.model.documents.policy import SitePolicy
 from appliance.model.documents.root import RootDocument
@@ -22,7 +22,7 @@ SCHEMAS = DOCS / "schemas"
 _FORMS: Mapping[str, type[Strict]] = {
     "bundle": BundleIndex,
     "head": HeadStatement,
-    "log": Entry,
+    "log": LogEntry,
     "override": Override,
     "policy": SitePolicy,
     "receipt": ReceiptStatement,

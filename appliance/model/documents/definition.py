@@ -18,7 +18,7 @@ DEFINITION_SCHEMA: Literal["appliance.definition/v1"] = "appliance.definition/v1
 INCLUDE_SCHEMA: Literal["appliance.include/v1"] = "appliance.include/v1"
 
 
-class Head(Strict):
+class DefinitionHead(Strict):
     """What a definition says about the bundle as a whole.
 
     ``expires_after_days`` counts from the day of sealing; ``previous`` is the version

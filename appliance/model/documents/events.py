@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import SumsDigest
-from appliance.model.documents.log import Entry, Head
+from appliance.model.documents.log import Head, LogEntry
 from appliance.model.documents.override import Allowance
 from appliance.model.jsonform import canonical_json
 from appliance.model.names import HostPath, Name, Sha256, Version
@@ -202,7 +202,7 @@ FORMS: Mapping[str, type[Details]] = {
 }
 
 
-def details_of(entry: Entry) -> Details | None:
+def details_of(entry: LogEntry) -> Details | None:
     """The details of an entry by its event; None for an event or a form that we do not know."""
     try:
         return FORMS[entry.event].model_validate_json(canonical_json(entry.details))

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from appliance.model.base import Strict
-from appliance.model.documents.definition import Head
+from appliance.model.documents.definition import DefinitionHead
 from appliance.model.files import Content
 from appliance.model.names import BundlePath, Name, Sha256
 
@@ -63,6 +63,6 @@ class Lock(Strict):
     """A whole lock file: ``bundle`` is the definition's head, word for word; ``included`` is sorted by path."""
 
     schema_: Literal["appliance.lock/v1"] = Field(alias="schema")
-    bundle: Head
+    bundle: DefinitionHead
     included: tuple[IncludedFile, ...] = ()
     artifacts: tuple[LockedArtifact, ...]

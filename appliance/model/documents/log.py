@@ -37,7 +37,7 @@ class Head(Strict):
 NO_HEAD = Head(seq=0, sha256="0" * 64)
 
 
-class Entry(Strict):
+class LogEntry(Strict):
     """One line.  ``previous`` is the SHA-256 of the line before, ``time`` this machine's clock then."""
 
     schema_: Literal["appliance.log/v1"] = Field(alias="schema")
@@ -52,21 +52,23 @@ class Entry(Strict):
 class Line:
     """An entry, and how far the log goes with it; ``end`` counts the log's bytes up to there."""
 
-    entry: Entry
+    entry: LogEntry
     head: Head
     end: int
 
 
 def format_line(head: Head, event: Event, details: dict[str, JsonValue], *, time: str) -> bytes:
     """The line that follows ``head``, with its newline.  Raises ValueError beyond ``MAX_LOG_LINE``."""
-    entry = Entry(schema_=LOG_SCHEMA, seq=head.seq + 1, time=time, event=event, previous=head.sha256, details=details)
+    entry = LogEntry(
+        schema_=LOG_SCHEMA, seq=head.seq + 1, time=time, event=event, previous=head.sha256, details=details
+    )
     line = canonical_json(entry.model_dump(mode="json", by_alias=True)) + b"\n"
     if len(line) > MAX_LOG_LINE:
         raise ValueError(f"is longer than {MAX_LOG_LINE} bytes")
     return line
 
 
-def read_line(line: bytes) -> tuple[Entry, Head]:
+def read_line(line: bytes) -> tuple[LogEntry, Head]:
     """Read a line, newline included, and say what head it makes.  Raises ValueError."""
     if len(line) > MAX_LOG_LINE:
         raise ValueError(f"is longer than {MAX_LOG_LINE} bytes")
@@ -74,13 +76,13 @@ def read_line(line: bytes) -> tuple[Entry, Head]:
         raise ValueError("does not end with a newline")
     parse_canonical(line[:-1], limit=MAX_LOG_LINE)
     try:
-        entry = Entry.model_validate_json(line[:-1])
+        entry = LogEntry.model_validate_json(line[:-1])
     except ValidationError as error:
         raise ValueError(first_problem(error)) from None
     return entry, Head(seq=entry.seq, sha256=hashlib.sha256(line).hexdigest())
 
 
-def follow(head: Head, line: bytes) -> tuple[Entry, Head]:
+def follow(head: Head, line: bytes) -> tuple[LogEntry, Head]:
     """Read the line that has to follow ``head``.  Raises ValueError when it does not."""
     entry, reached = read_line(line)
     if entry.seq != head.seq + 1:

@@ -11,10 +11,10 @@ from appliance.model.documents.events import (
     Verification,
     details_of,
 )
-from appliance.model.documents.log import Entry
+from appliance.model.documents.log import LogEntry
 
 
-def sentence(entry: Entry) -> str:
+def sentence(entry: LogEntry) -> str:
     """What an entry tells.  Of one that this version does not know, its event."""
     match details_of(entry):
         case Verification() as verification:

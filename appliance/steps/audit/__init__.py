@@ -71,7 +71,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
     findings += wrong
     time = now()
     for bundle in verified:
-        findings += bundle_findings(bundle.told, time)
+        findings += bundle_findings(bundle.audited, time)
     if roots and time >= roots[-1].expires:
         findings.append(problem("root-expired", f"the newest root document expired {roots[-1].expires}"))
     part = _audit_site(site, materials, verified) if site else None
@@ -88,7 +88,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
         fits=all(finding.severity != "problem" for finding in findings),
         findings=tuple(sorted(findings, key=lambda finding: finding.severity != "problem")),
         roots=tuple(roots),
-        bundles=tuple(bundle.told for bundle in verified),
+        bundles=tuple(bundle.audited for bundle in verified),
         log=part.log if part else None,
         receipts=part.receipts if part else (),
         hosts=part.hosts if part else (),
@@ -120,12 +120,12 @@ def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -
     findings = list(story.findings)
     own = public_key_path(site)
     files = [*sorted(receipts_folder(site).glob("*.sigstore.json")), *materials.heads]
-    told: list[AuditedReceipt] = []
+    receipts: list[AuditedReceipt] = []
     keyid = None
     if materials.key or own.exists():
         key = read_public_key(materials.key or own)
         keyid = key.keyid
-        told, wrong = audit_signed(files, key, story)
+        receipts, wrong = audit_signed(files, key, story)
         findings += wrong
     elif files:
         findings.append(
@@ -134,9 +134,9 @@ def _audit_site(site: Site, materials: Materials, bundles: Sequence[Verified]) -
     if materials.key is None and keyid:
         what = "the site's key was taken from the site itself: bring the copy from the day it was set up"
         findings.append(note("site-key-own", what, str(own)))
-    findings += compare(site, story, bundles, told)
+    findings += compare(site, story, bundles, receipts)
     base = read_base(materials.base) if materials.base else {}
     hosts = tuple(audit_host(line, install, bundles, base) for line, install in story.installs.values())
     for host in hosts:
         findings += host_findings(host, bundles, story.switches, base_known=bool(materials.base))
-    return _SitePart(story.told, tuple(told), hosts, tuple(findings), keyid)
+    return _SitePart(story.audited, tuple(receipts), hosts, tuple(findings), keyid)

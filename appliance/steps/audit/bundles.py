@@ -50,7 +50,7 @@ class Verified:
     versions of OS packages by name.
     """
 
-    told: AuditedBundle
+    audited: AuditedBundle
     statement: Statement
     chain: tuple[Root, ...]
     images: frozenset[str]
@@ -70,7 +70,7 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         sizes = {name: entry.size for name, entry in tree.listing().items()}
     artifacts = bundle.index.artifacts
     return Verified(
-        told=_told(path, bundle, lock, sizes, current=current),
+        audited=_audited(path, bundle, lock, sizes, current=current),
         statement=bundle.statement,
         chain=chain,
         images=frozenset(image.manifest_digest for one in artifacts if (image := ImageDetails.of(one))),
@@ -117,15 +117,15 @@ def audit_roots(own: Sequence[Root], bundles: Sequence[Verified]) -> tuple[list[
 
 
 def _against(bundle: Verified, longest: Sequence[Root]) -> Iterator[Finding]:
-    where = bundle.told.path
+    where = bundle.audited.path
     for number, (its, other) in enumerate(zip(bundle.chain, longest, strict=False), start=1):
         if its.document != other.document:
             yield problem("root-forked", f"its root document {number} differs from the one elsewhere", where)
     newest = longest[-1].document
-    for signer in bundle.told.signers:
+    for signer in bundle.audited.signers:
         if signer.keyid in newest.revoked:
             what = f"root document {newest.version} has revoked a key that signed it, {signer.label}"
-            yield (problem if bundle.told.current else note)("signer-revoked", what, where)
+            yield (problem if bundle.audited.current else note)("signer-revoked", what, where)
 
 
 def refusal(path: Path, error: ApplianceError) -> Finding:
@@ -136,7 +136,7 @@ def refusal(path: Path, error: ApplianceError) -> Finding:
     )
 
 
-def _told(
+def _audited(
     path: Path, bundle: VerifiedBundle, lock: Lock | None, sizes: Mapping[str, int], *, current: bool
 ) -> AuditedBundle:
     head, index = bundle.statement.predicate, bundle.index

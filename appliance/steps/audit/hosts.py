@@ -48,7 +48,7 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: 
                 image=model.image,
                 weights=model.weights,
                 bundles=tuple(
-                    f"{bundle.told.name} {bundle.told.version}"
+                    f"{bundle.audited.name} {bundle.audited.version}"
                     for bundle in bundles
                     if model.image in bundle.images and model.weights in bundle.weights
                 ),
@@ -105,7 +105,7 @@ def findings_of(
 
 def _system(install: Install, bundles: Sequence[Verified], where: str) -> Iterator[Finding]:
     own = _own(install, bundles)
-    sources = [artifact.source for artifact in own.told.artifacts if artifact.kind == "os-packages"] if own else []
+    sources = [artifact.source for artifact in own.audited.artifacts if artifact.kind == "os-packages"] if own else []
     suites = sorted({source.get("archive-suite", "stable") for source in sources} - _MOVING)
     # "Debian GNU/Linux 13 (trixie)": what stands in os-release
     if suites and not set(re.findall(r"[a-z]+", install.system)) & set(suites):
@@ -126,6 +126,6 @@ def _model(model: AuditedModel, bundles: Sequence[Verified], where: str) -> Iter
 
 def _own(install: Install, bundles: Sequence[Verified]) -> Verified | None:
     for bundle in bundles:
-        if bundle.told.sums.sha256 == install.bundle.sha256sums:
+        if bundle.audited.sums.sha256 == install.bundle.sha256sums:
             return bundle
     return None

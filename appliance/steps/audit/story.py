@@ -36,7 +36,7 @@ class Story:
     ``whole`` is False for a log that is missing, or broken somewhere: then it has no last word.
     """
 
-    told: AuditedLog
+    audited: AuditedLog
     whole: bool
     lines: Mapping[int, str]
     verifications: Mapping[int, Verification]
@@ -72,12 +72,12 @@ def read_story(site: Site) -> Story:
         for line, what in details
         if isinstance(what, Rebuilt)
     )
-    told = [
+    entries = [
         AuditedEntry(seq=one.entry.seq, time=one.entry.time, event=one.entry.event, tells=sentence(one.entry))
         for one in lines
     ]
     return Story(
-        told=AuditedLog(head=reached, torn_bytes=torn, entries=tuple(told)),
+        audited=AuditedLog(head=reached, torn_bytes=torn, entries=tuple(entries)),
         whole=whole,
         lines={line.head.seq: line.head.sha256 for line in lines},
         verifications={line.head.seq: what for line, what in details if isinstance(what, Verification)},
@@ -101,8 +101,8 @@ def _installs(details: Iterable[tuple[Line, object]]) -> dict[str, tuple[Line, I
 
 def audit_signed(files: Iterable[Path], key: PublicKey, story: Story) -> tuple[list[AuditedReceipt], list[Finding]]:
     """Receipts and exported heads: signed by the site, and of this log."""
-    told, findings = list[AuditedReceipt](), list[Finding]()
-    reached = story.told.head
+    receipts, findings = list[AuditedReceipt](), list[Finding]()
+    reached = story.audited.head
     for path in files:
         try:
             statement = open_evidence(read_evidence(path), key, str(path))
@@ -115,11 +115,11 @@ def audit_signed(files: Iterable[Path], key: PublicKey, story: Story) -> tuple[l
         except (NotTrusted, BadInput) as error:
             findings.append(of_error(error))
             continue
-        told.append(_told(path, statement, predicate.log))
-    return told, findings
+        receipts.append(_audited(path, statement, predicate.log))
+    return receipts, findings
 
 
-def _told(path: Path, statement: ReceiptStatement | HeadStatement, log: Head) -> AuditedReceipt:
+def _audited(path: Path, statement: ReceiptStatement | HeadStatement, log: Head) -> AuditedReceipt:
     if isinstance(statement, ReceiptStatement):
         tells = f"{statement.predicate.event}, {statement.predicate.verification.result}"
         return AuditedReceipt(kind="receipt", file=path.name, time=statement.predicate.time, seq=log.seq, tells=tells)
@@ -144,8 +144,8 @@ def compare(
     accepted = {one.bundle.sha256sums for one in story.verifications.values() if one.bundle is not None}
     held = {str(path) for path in site.bundles()}
     for bundle in bundles:
-        if bundle.told.path in held and bundle.told.sums.sha256 not in accepted:
-            yield problem("bundle-not-in-log", "the log has no import of this bundle", bundle.told.path)
+        if bundle.audited.path in held and bundle.audited.sums.sha256 not in accepted:
+            yield problem("bundle-not-in-log", "the log has no import of this bundle", bundle.audited.path)
     for name in sorted({*story.switches, *_current(site)}):
         yield from _compare_current(site, name, story.switches.get(name))
 
@@ -161,10 +161,10 @@ def _compare_verification(verification: Verification, bundles: Sequence[Verified
     if bundles and verification.trusted_root not in documents:
         what = f"the site trusted a root document that is in no chain here, {verification.trusted_root}"
         yield problem("root-not-here", what, where)
-    same = [bundle for bundle in bundles if bundle.told.sums.sha256 == said.sha256sums]
+    same = [bundle for bundle in bundles if bundle.audited.sums.sha256 == said.sha256sums]
     if not same:
         yield note("bundle-not-here", f"{said.name} {said.version} was accepted but is no longer here", where)
-    elif all(bundle.told.root != verification.root for bundle in same):
+    elif all(bundle.audited.root != verification.root for bundle in same):
         yield problem("root-differs", "it was accepted under a different newest root document than it has here", where)
 
 
@@ -172,7 +172,7 @@ def _compare_override(line: Line, used: Overridden, bundles: Sequence[Verified])
     """An override counts only if those have signed it who could have signed the bundle."""
     where = _where(line.entry.seq)
     yield note("override-used", sentence(line.entry), where)
-    same = [bundle for bundle in bundles if bundle.told.sums.sha256 == used.sha256sums]
+    same = [bundle for bundle in bundles if bundle.audited.sums.sha256 == used.sha256sums]
     if not same:
         yield note("override-not-checked", "its bundle is not here, so neither are the keys that could sign it", where)
         return

@@ -13,7 +13,7 @@ import yaml
 from appliance.artifacts.base import ArtifactSection, Kind
 from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput
-from appliance.model.documents.definition import INCLUDE_SCHEMA, Head, Includes
+from appliance.model.documents.definition import INCLUDE_SCHEMA, DefinitionHead, Includes
 from appliance.model.documents.lock import IncludedFile, Lock
 from appliance.model.names import check_name, is_seen
 from appliance.steps.documents.include import read_included
@@ -54,7 +54,7 @@ class Definition:
     """A whole definition, typed; ``included`` is sorted by path."""
 
     path: Path
-    head: Head
+    head: DefinitionHead
     sections: tuple[Section, ...]
     included: tuple[IncludedFile, ...]
 
@@ -100,11 +100,11 @@ def read_definition(path: Path) -> Definition:
         what = "this is a file that definitions include, not a definition"
         raise file.error("is-include", what, ("schema",), hint="give a definition that lists it under include:")
     beside = {*Includes.model_fields, *(kind.name for kind in KINDS)}
-    known = [*(field.alias or name for name, field in Head.model_fields.items()), *beside]
+    known = [*(field.alias or name for name, field in DefinitionHead.model_fields.items()), *beside]
     for key in file.data:
         if key not in known:
             raise file.unknown_key((key,), known)
-    head = file.typed(Head, {key: value for key, value in file.data.items() if key not in beside}, ())
+    head = file.typed(DefinitionHead, {key: value for key, value in file.data.items() if key not in beside}, ())
     included = read_included(file)
     sections = _all_sections((file, *included.values()))
     _check_serving(head, sections, file)
@@ -203,7 +203,7 @@ def _sections(file: YamlFile) -> Iterator[Section]:
             yield Section(kind, name, typed, hashlib.sha256(canonical.encode()).hexdigest(), file)
 
 
-def _check_serving(head: Head, sections: Iterable[Section], file: YamlFile) -> None:
+def _check_serving(head: DefinitionHead, sections: Iterable[Section], file: YamlFile) -> None:
     names: dict[str, list[str]] = {}
     for section in sections:
         names.setdefault(section.kind.name, []).append(section.name)

@@ -8,7 +8,7 @@ import hashlib
 
 from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.documents.definition import Head, IncludedHead, Includes
+from appliance.model.documents.definition import DefinitionHead, IncludedHead, Includes
 from appliance.model.documents.lock import IncludedFile
 from appliance.model.limits import MAX_YAML
 from appliance.model.progress import Silent
@@ -54,7 +54,7 @@ def _check_head(file: YamlFile) -> None:
         what = "an included file cannot include another one"
         raise file.error("nested", what, ("include",), hint="list that file in the definition too")
     for key in file.data:
-        if key in Head.model_fields:
+        if key in DefinitionHead.model_fields:
             what = f"an included file can hold only artifacts, so it cannot have {key!r}"
             raise file.error("unknown-key", what, (key,), hint="write it in the definition")
         if key not in ("schema", *kinds):

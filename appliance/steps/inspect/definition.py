@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from appliance.model.documents.definition import Head
+from appliance.model.documents.definition import DefinitionHead
 from appliance.model.documents.lock import IncludedFile, LockedArtifact
 from appliance.model.serving.memory import MemoryPlan
 from appliance.model.serving.profile import ServingProfile, arguments, memory_plan
@@ -47,14 +47,14 @@ class PlannedServing:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DefinitionPlan:
     """What a definition or a lock says.
 
     ``state`` tells how the lock as a whole stands to the definition; ``dropped`` are
     entries of the lock that the definition no longer has.
     """
 
-    head: Head
+    head: DefinitionHead
     included: tuple[IncludedFile, ...]
     state: State
     artifacts: tuple[PlannedArtifact, ...]
@@ -62,7 +62,7 @@ class Plan:
     dropped: tuple[str, ...] = ()
 
 
-def plan_definition(path: Path) -> Plan:
+def plan_definition(path: Path) -> DefinitionPlan:
     """Read a definition, and its lock if there is one.  Raises BadInput."""
     definition = read_definition(path)
     beside = lock_path(path)
@@ -70,7 +70,7 @@ def plan_definition(path: Path) -> Plan:
     locked = {artifact.id: artifact for artifact in lock.artifacts} if lock else {}
     artifacts = tuple(_planned(section, locked.get(section.id)) for section in definition.sections)
     changed = changes(definition, lock) if lock else None
-    return Plan(
+    return DefinitionPlan(
         head=definition.head,
         included=definition.included,
         state="absent" if changed is None else "stale" if changed else "current",
@@ -80,14 +80,14 @@ def plan_definition(path: Path) -> Plan:
     )
 
 
-def plan_lock(path: Path) -> Plan:
+def plan_lock(path: Path) -> DefinitionPlan:
     """Read a lock alone: every state is ``current``.  Raises BadInput."""
     lock = read_lock(path)
     artifacts = tuple(
         PlannedArtifact(artifact.id, artifact.licence, _text(artifact.source), "current", artifact)
         for artifact in lock.artifacts
     )
-    return Plan(
+    return DefinitionPlan(
         head=lock.bundle,
         included=lock.included,
         state="current",

@@ -49,7 +49,7 @@ _LOCK_EVIDENCE = "evidence/lock.yaml"
 
 
 @dataclass(frozen=True)
-class Plan:
+class BundlePlan:
     """Everything that SHA256SUMS will list, and its bytes; ``size`` counts bytes."""
 
     lock: Lock
@@ -62,7 +62,7 @@ class Plan:
         return sum(content.size for content in self.files.values())
 
 
-def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
+def plan(lock: Lock, cache: Cache, context: Context) -> BundlePlan:
     """Lay all fetched artifacts out.  The same lock gives the same plan everywhere."""
     artifacts: list[BundleArtifact] = []
     shared: list[BundleFile] = [
@@ -108,10 +108,10 @@ def plan(lock: Lock, cache: Cache, context: Context) -> Plan:
     if lock.bundle.profile == "cnsa-2.0":
         path, data = sha384_list(files, cache, context.progress)
         files[path] = cache.put(data)
-    return Plan(lock, files, format_sums({path: content.sha256 for path, content in files.items()}))
+    return BundlePlan(lock, files, format_sums({path: content.sha256 for path, content in files.items()}))
 
 
-def seal(target: Path, planned: Plan, roots: Sequence[bytes], cache: Cache, created: datetime) -> bool:
+def seal(target: Path, planned: BundlePlan, roots: Sequence[bytes], cache: Cache, created: datetime) -> bool:
     """Make ``target`` hold exactly ``planned``.  Returns whether anything was written.
 
     An equal bundle that is there already stays as it is, with its statement and its
@@ -221,7 +221,7 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
-def _check_room(staging: Path, planned: Plan, cache: Cache) -> None:
+def _check_room(staging: Path, planned: BundlePlan, cache: Cache) -> None:
     """Links take no room; on another file system everything is copied."""
     free = shutil.disk_usage(staging).free
     if staging.stat().st_dev != cache.root.stat().st_dev and planned.size > free:
@@ -273,7 +273,7 @@ def _copy(source: Path, target: Path, content: Content) -> None:
         os.fsync(writing.fileno())
 
 
-def _check_equal(target: Path, planned: Plan, cache: Cache) -> None:
+def _check_equal(target: Path, planned: BundlePlan, cache: Cache) -> None:
     """Raise unless ``target`` is a bundle with exactly the planned files."""
     other = BadInput(
         "bundle-exists",

@@ -29,7 +29,7 @@ from appliance.model.documents.events import (
     Verification,
     Verified,
 )
-from appliance.model.documents.log import Entry, Event, Line, ascii_text
+from appliance.model.documents.log import Event, Line, LogEntry, ascii_text
 from appliance.model.documents.override import Allowance
 from appliance.model.documents.state import SiteState
 from appliance.model.limits import MAX_SUMS
@@ -215,7 +215,7 @@ def record_removal(site: Site, removed: Removed) -> bool:
     return Log(site.root).append_made("remove", make, time=now()) is not None
 
 
-def _last_of_host(lines: Iterable[Line], host: str) -> Entry | None:
+def _last_of_host(lines: Iterable[Line], host: str) -> LogEntry | None:
     last = None
     for line in lines:
         if line.entry.details.get("host") == host:

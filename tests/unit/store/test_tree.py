@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.model.files import Entry
+from appliance.model.files import TreeEntry
 from appliance.model.progress import Silent
 from appliance.store import tree as module
 from appliance.store.beneath import open_beneath
@@ -47,8 +47,8 @@ def test_everything_is_listed_for_what_it_is(folder: Path) -> None:
     (folder / "rights").chmod(0o4755)
     with _opened(folder) as tree:
         listing = tree.listing()
-    assert listing["models/x/weights"] == Entry("file", 3_000_000)
-    assert listing["models/x/empty"] == Entry("file", 0)
+    assert listing["models/x/weights"] == TreeEntry("file", 3_000_000)
+    assert listing["models/x/empty"] == TreeEntry("file", 0)
     kinds = {path: entry.kind for path, entry in listing.items()}
     assert (kinds["models"], kinds["link"], kinds["folder-link"]) == ("directory", "link", "link")
     assert (kinds["pipe"], kinds["rights"]) == ("special", "special")

@@ -3,14 +3,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from appliance.model.documents.definition import Head
+from appliance.model.documents.definition import DefinitionHead
 from appliance.model.times import format_time
 from appliance.trust.statement import build_statement, parse_statement
 
 _CREATED = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 
-def _head(**changes: object) -> Head:
+def _head(**changes: object) -> DefinitionHead:
     fields: dict[str, object] = {
         "schema_": "appliance.definition/v1",
         "name": "demo",
@@ -20,7 +20,7 @@ def _head(**changes: object) -> Head:
         "previous": "1.1.0",
         "minimum_root_version": 2,
     }
-    return Head.model_validate(fields | changes)
+    return DefinitionHead.model_validate(fields | changes)
 
 
 def test_a_statement_says_what_the_signers_vouch_for() -> None:

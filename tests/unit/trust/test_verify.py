@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.model.files import Entry
+from appliance.model.files import TreeEntry
 from appliance.model.progress import Silent
 from appliance.model.taps import Tap
 from appliance.store.tree import Tree
@@ -116,7 +116,7 @@ class _Double:
     """A reader that stands in front of a real one and lies about single things."""
 
     def __init__(
-        self, tree: Tree, *, contents: Mapping[str, bytes] | None = None, entries: Mapping[str, Entry] | None = None
+        self, tree: Tree, *, contents: Mapping[str, bytes] | None = None, entries: Mapping[str, TreeEntry] | None = None
     ) -> None:
         self.tree = tree
         self.contents = contents or {}
@@ -125,7 +125,7 @@ class _Double:
     def read(self, path: str, limit: int) -> bytes:
         return self.contents[path] if path in self.contents else self.tree.read(path, limit)
 
-    def listing(self) -> Mapping[str, Entry]:
+    def listing(self) -> Mapping[str, TreeEntry]:
         return {**self.tree.listing(), **self.entries}
 
     def digests(self, paths: Sequence[str], tap: Tap | None = None) -> Iterable[tuple[str, str]]:
@@ -145,9 +145,9 @@ def test_a_bundle_json_that_changes_after_it_was_hashed_is_refused(tmp_path: Pat
 
 
 def test_no_crowd_of_signatures_or_roots_is_worked_through(tmp_path: Path) -> None:
-    crowd = {f"sigs/{number:064x}.sigstore.json": Entry("file", 1) for number in range(65)}
+    crowd = {f"sigs/{number:064x}.sigstore.json": TreeEntry("file", 1) for number in range(65)}
     assert _verify_double(tmp_path / "1", entries=crowd).reference == "signature-malformed"
-    crowd = {f"trust/{number}.root.json": Entry("file", 1) for number in range(1, 1002)}
+    crowd = {f"trust/{number}.root.json": TreeEntry("file", 1) for number in range(1, 1002)}
     assert _verify_double(tmp_path / "2", entries=crowd).reference == "root-chain"
 
 

@@ -7,7 +7,7 @@ import pytest
 from appliance.errors import BadInput
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
 from appliance.steps.documents.definition import lock_path, read_definition, write_lock
-from appliance.steps.inspect.definition import Plan, plan_definition, plan_lock
+from appliance.steps.inspect.definition import DefinitionPlan, plan_definition, plan_lock
 from tests.support.definition_text import ENGINE, MODEL, SERVED
 
 
@@ -41,7 +41,7 @@ def lock(path: Path, *, leave_out: str = "", also: str = "") -> None:
     )
 
 
-def states(plan: Plan) -> dict[str, str]:
+def states(plan: DefinitionPlan) -> dict[str, str]:
     return {artifact.id: artifact.state for artifact in plan.artifacts}
 
 
