@@ -13,7 +13,7 @@ from appliance.formats.pkcs11_uri import is_pkcs11_uri
 from appliance.steps import build as build_step
 from appliance.steps import lock as lock_step
 from appliance.steps.documents.chain import read_chain
-from appliance.steps.documents.definition import lock_path
+from appliance.steps.documents.lock import lock_path
 from appliance.steps.keys import root_path
 from appliance.store.cache import Cache
 

@@ -21,7 +21,8 @@ from appliance.model.documents.definition import DefinitionHead
 from appliance.model.documents.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.model.times import format_time
-from appliance.steps.documents.definition import Definition, changes, lock_path, read_definition, read_lock
+from appliance.steps.documents.definition import Definition, read_definition
+from appliance.steps.documents.lock import changes, lock_path, read_lock
 from appliance.steps.host.clock import end_of
 from appliance.steps.lock import resolve
 from appliance.steps.sealing.seal import plan, seal

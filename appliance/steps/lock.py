@@ -8,7 +8,8 @@ from appliance.artifacts.base import ArtifactSection, Context, Kind
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
 from appliance.model.progress import Progress
-from appliance.steps.documents.definition import Definition, Section, lock_path, read_definition, read_lock, write_lock
+from appliance.steps.documents.definition import Definition, Section, read_definition
+from appliance.steps.documents.lock import lock_path, read_lock, write_lock
 from appliance.store.cache import Cache
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.artifacts.kinds import KINDS
+from appliance.cli.app import VERBS
 from appliance.trust.algorithms import ALGORITHMS
 
 PACKAGE = Path(__file__).parents[2] / "appliance"
@@ -96,6 +97,17 @@ def test_one_table_tells_algorithms_apart(module: Path) -> None:
     texts = {node.value for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Constant)}
     assert not texts & names
     assert not {name for name in imports(module) if ".asymmetric." in name}
+
+
+def test_each_file_of_the_steps_is_a_verb() -> None:
+    """Or one of the folders with what several verbs share."""
+    rooms = {
+        path.stem for path in (PACKAGE / "steps").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    shared = {"__init__", "documents", "host", "sealing", "site"}
+    assert shared <= rooms
+    # "import" is a word of Python's own.
+    assert {name.partition("_")[0] for name in rooms - shared} <= set(VERBS)
 
 
 def test_every_kind_has_a_folder_of_one_form() -> None:

@@ -1,27 +1,19 @@
-"""Definitions and locks on disk: read strictly, written whole or not at all."""
+"""A definition with what it includes: read strictly, each section typed by its kind."""
 
 import difflib
 import hashlib
 import json
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from appliance.artifacts.base import ArtifactSection, Kind
 from appliance.artifacts.kinds import KINDS
-from appliance.errors import BadInput
 from appliance.model.documents.definition import INCLUDE_SCHEMA, DefinitionHead, Includes
-from appliance.model.documents.lock import IncludedFile, Lock
-from appliance.model.names import check_name, is_seen
+from appliance.model.documents.lock import IncludedFile
+from appliance.model.names import check_name
 from appliance.steps.documents.include import read_included
 from appliance.steps.documents.yaml_file import YamlFile
-from appliance.store.whole import write_whole
-
-_LOCK_SUFFIX = ".lock.yaml"
-_LOCK_HEADER = "# Written by `appliance lock`.  Do not edit: change the definition and lock again.\n"
 
 
 @dataclass(frozen=True)
@@ -59,38 +51,6 @@ class Definition:
     included: tuple[IncludedFile, ...]
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What has changed in a definition since it was locked.
-
-    ``sections`` are new or say something else, ``dropped`` are gone (both ``kind/name``); ``included`` are
-    paths of files that are other ones, new or gone.
-    """
-
-    sections: tuple[str, ...]
-    dropped: tuple[str, ...]
-    included: tuple[str, ...]
-    head: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.sections or self.dropped or self.included or self.head)
-
-    def __str__(self) -> str:
-        return ", ".join((*self.sections, *self.dropped, *self.included)) or "what it says about the bundle as a whole"
-
-
-def lock_path(definition: Path) -> Path:
-    """Where the lock of a definition lies: ``x.yaml`` has ``x.lock.yaml`` beside it."""
-    if definition.name.endswith(_LOCK_SUFFIX):
-        raise BadInput(
-            "definition-is-lock",
-            "this is a lock, not a definition",
-            where=str(definition),
-            hint=f"give {definition.name.removesuffix(_LOCK_SUFFIX)}.yaml",
-        )
-    return definition.with_name(definition.name.removesuffix(definition.suffix) + _LOCK_SUFFIX)
-
-
 def read_definition(path: Path) -> Definition:
     """Read and type a definition and what it includes.  Raises BadInput (``definition-*``, ``include-*``)."""
     file = YamlFile.read(path, "definition", hint="give a definition, a lock or a bundle that exists")
@@ -109,71 +69,6 @@ def read_definition(path: Path) -> Definition:
     sections = _all_sections((file, *included.values()))
     _check_serving(head, sections, file)
     return Definition(path, head, sections, tuple(sorted(included, key=lambda entry: entry.path)))
-
-
-def changes(definition: Definition, lock: Lock) -> Changes:
-    """What ``definition`` says now and ``lock`` was not made of."""
-    sections = {section.id: section.digest for section in definition.sections}
-    entries = {artifact.id: artifact.definition for artifact in lock.artifacts}
-    return Changes(
-        sections=tuple(sorted(name for name in sections if entries.get(name) != sections[name])),
-        dropped=tuple(sorted(entries.keys() - sections.keys())),
-        included=tuple(sorted({file.path for file in {*definition.included} ^ {*lock.included}})),
-        head=lock.bundle != definition.head,
-    )
-
-
-def read_lock(path: Path) -> Lock:
-    """Read a lock as strictly as a definition.  Raises BadInput (``lock-*``)."""
-    definition = path.with_name(path.name.removesuffix(_LOCK_SUFFIX) + ".yaml")
-    file = YamlFile.read(path, "lock", hint=f"make it: appliance lock {shlex.quote(str(definition))}")
-    lock = file.typed(Lock, file.data, ())
-    seen: set[str] = set()
-    kinds = {kind.name for kind in KINDS}
-    for number, artifact in enumerate(lock.artifacts):
-        if artifact.kind not in kinds:
-            raise file.error("kind", f"there is no kind {artifact.kind!r}", ("artifacts", number))
-        if artifact.id in seen:
-            raise file.error("duplicate", f"{artifact.id} appears twice", ("artifacts", number))
-        seen.add(artifact.id)
-    return lock
-
-
-def lock_text(lock: Lock) -> bytes:
-    """A lock as it is written: sorted, one fact a line, stable under ``git diff``."""
-    data = lock.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    for artifact in data["artifacts"]:
-        for key in ("inputs", "files"):
-            if key in artifact:  # the path first, which is what a reader looks for
-                artifact[key] = [{"path": file["path"], **file} for file in artifact[key]]
-    text = yaml.dump(
-        {"schema": lock.schema_, **data}, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True
-    )
-    # What a reviewer would not see stands between double quotes (``_text``), where these are its escapes.
-    return (_LOCK_HEADER + "".join(map(_written, text))).encode()
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes text that has an invisible character in double quotes."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if all(map(is_seen, text)) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def _written(character: str) -> str:
-    if character == "\n" or is_seen(character):
-        return character
-    return f"\\U{ord(character):08X}" if ord(character) > 0xFFFF else f"\\u{ord(character):04X}"
-
-
-def write_lock(path: Path, lock: Lock) -> None:
-    """Write a lock whole or not at all."""
-    write_whole(path, lock_text(lock), mode=0o644)
 
 
 def _all_sections(files: Iterable[YamlFile]) -> tuple[Section, ...]:

@@ -14,7 +14,8 @@ from appliance.model.documents.definition import DefinitionHead
 from appliance.model.documents.lock import IncludedFile, LockedArtifact
 from appliance.model.serving.memory import MemoryPlan
 from appliance.model.serving.profile import ServingProfile, arguments, memory_plan
-from appliance.steps.documents.definition import Section, changes, lock_path, read_definition, read_lock
+from appliance.steps.documents.definition import Section, read_definition
+from appliance.steps.documents.lock import changes, lock_path, read_lock
 
 State = Literal["current", "stale", "absent"]
 

@@ -36,7 +36,7 @@ from appliance.model.documents.bundle import (
 )
 from appliance.model.documents.lock import Lock
 from appliance.model.files import BundleFile, Content
-from appliance.steps.documents.definition import lock_text
+from appliance.steps.documents.lock import lock_text
 from appliance.steps.sealing.sha384 import sha384_list
 from appliance.store.cache import CHUNK, SEALED_MODE, Cache
 from appliance.store.disk import make_directories, make_directory, remove_tree, sync, sync_tree

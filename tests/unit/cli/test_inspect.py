@@ -10,7 +10,8 @@ import pytest
 
 from appliance.cli.main import run
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
-from appliance.steps.documents.definition import lock_path, read_definition, write_lock
+from appliance.steps.documents.definition import read_definition
+from appliance.steps.documents.lock import lock_path, write_lock
 from tests.support.bundles import FIRST, Recipe, keyid
 
 BUNDLES = Path(__file__).parents[3] / "bundles"

@@ -9,7 +9,8 @@ from appliance.cli.main import run
 from appliance.cli.output import TerminalProgress, printable, show_error
 from appliance.errors import Failed
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock
-from appliance.steps.documents.definition import lock_path, lock_text, read_definition, read_lock, write_lock
+from appliance.steps.documents.definition import read_definition
+from appliance.steps.documents.lock import lock_path, lock_text, read_lock, write_lock
 
 UNSEEN = {
     "newline": "\n",

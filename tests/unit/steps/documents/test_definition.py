@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput
-from appliance.steps.documents.definition import lock_path, read_definition
+from appliance.steps.documents.definition import read_definition
+from appliance.steps.documents.lock import lock_path
 from tests.support.definition_text import SERVED
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from appliance.errors import BadInput
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
-from appliance.steps.documents.definition import lock_path, read_definition, write_lock
+from appliance.steps.documents.definition import read_definition
+from appliance.steps.documents.lock import lock_path, write_lock
 from appliance.steps.inspect.definition import DefinitionPlan, plan_definition, plan_lock
 from tests.support.definition_text import ENGINE, MODEL, SERVED
 

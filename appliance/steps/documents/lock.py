@@ -1,0 +1,115 @@
+"""Locks on disk: read as strictly as definitions, written whole or not at all; and what they lack of a definition."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from appliance.artifacts.kinds import KINDS
+from appliance.errors import BadInput
+from appliance.model.documents.lock import Lock
+from appliance.model.names import is_seen
+from appliance.steps.documents.definition import Definition
+from appliance.steps.documents.yaml_file import YamlFile
+from appliance.store.whole import write_whole
+
+_LOCK_SUFFIX = ".lock.yaml"
+_LOCK_HEADER = "# Written by `appliance lock`.  Do not edit: change the definition and lock again.\n"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has changed in a definition since it was locked.
+
+    ``sections`` are new or say something else, ``dropped`` are gone (both ``kind/name``); ``included`` are
+    paths of files that are other ones, new or gone.
+    """
+
+    sections: tuple[str, ...]
+    dropped: tuple[str, ...]
+    included: tuple[str, ...]
+    head: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.sections or self.dropped or self.included or self.head)
+
+    def __str__(self) -> str:
+        return ", ".join((*self.sections, *self.dropped, *self.included)) or "what it says about the bundle as a whole"
+
+
+def lock_path(definition: Path) -> Path:
+    """Where the lock of a definition lies: ``x.yaml`` has ``x.lock.yaml`` beside it."""
+    if definition.name.endswith(_LOCK_SUFFIX):
+        raise BadInput(
+            "definition-is-lock",
+            "this is a lock, not a definition",
+            where=str(definition),
+            hint=f"give {definition.name.removesuffix(_LOCK_SUFFIX)}.yaml",
+        )
+    return definition.with_name(definition.name.removesuffix(definition.suffix) + _LOCK_SUFFIX)
+
+
+def changes(definition: Definition, lock: Lock) -> Changes:
+    """What ``definition`` says now and ``lock`` was not made of."""
+    sections = {section.id: section.digest for section in definition.sections}
+    entries = {artifact.id: artifact.definition for artifact in lock.artifacts}
+    return Changes(
+        sections=tuple(sorted(name for name in sections if entries.get(name) != sections[name])),
+        dropped=tuple(sorted(entries.keys() - sections.keys())),
+        included=tuple(sorted({file.path for file in {*definition.included} ^ {*lock.included}})),
+        head=lock.bundle != definition.head,
+    )
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock as strictly as a definition.  Raises BadInput (``lock-*``)."""
+    definition = path.with_name(path.name.removesuffix(_LOCK_SUFFIX) + ".yaml")
+    file = YamlFile.read(path, "lock", hint=f"make it: appliance lock {shlex.quote(str(definition))}")
+    lock = file.typed(Lock, file.data, ())
+    seen: set[str] = set()
+    kinds = {kind.name for kind in KINDS}
+    for number, artifact in enumerate(lock.artifacts):
+        if artifact.kind not in kinds:
+            raise file.error("kind", f"there is no kind {artifact.kind!r}", ("artifacts", number))
+        if artifact.id in seen:
+            raise file.error("duplicate", f"{artifact.id} appears twice", ("artifacts", number))
+        seen.add(artifact.id)
+    return lock
+
+
+def lock_text(lock: Lock) -> bytes:
+    """A lock as it is written: sorted, one fact a line, stable under ``git diff``."""
+    data = lock.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    for artifact in data["artifacts"]:
+        for key in ("inputs", "files"):
+            if key in artifact:  # the path first, which is what a reader looks for
+                artifact[key] = [{"path": file["path"], **file} for file in artifact[key]]
+    text = yaml.dump(
+        {"schema": lock.schema_, **data}, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True
+    )
+    # What a reviewer would not see stands between double quotes (``_text``), where these are its escapes.
+    return (_LOCK_HEADER + "".join(map(_written, text))).encode()
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes text that has an invisible character in double quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if all(map(is_seen, text)) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _written(character: str) -> str:
+    if character == "\n" or is_seen(character):
+        return character
+    return f"\\U{ord(character):08X}" if ord(character) > 0xFFFF else f"\\u{ord(character):04X}"
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock whole or not at all."""
+    write_whole(path, lock_text(lock), mode=0o644)
