@@ -202,10 +202,11 @@ def memory: fields("attention gpu_gib overhead_gib weights_bytes") and (.gpu_gib
 # The form of a serving profile; appliance verify also knows which profiles a GPU could hold.
 def serving: some(["enable_chunked_prefill", "enable_prefix_caching", "gpus", "image", "max_model_len",
         "max_num_queued_reqs", "max_num_seqs", "task", "weights"];
-        ["dtype", "engine", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "max_num_batched_tokens", "memory", "options",
-        "pipeline_parallel_size", "quantization", "tensor_parallel_size"])
+        ["dtype", "engine", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "max_num_batched_tokens", "memory",
+        "options", "pipeline_parallel_size", "quantization", "tensor_parallel_size"])
     and all(.image, .weights; name) and (.task | IN("chat", "embedding")) and (.gpus | number(0; 64))
-    and optional("engine"; IN("vllm")) and optional("gpu"; . == null or (type == "string" and length >= 1 and length <= 200))
+    and optional("engine"; IN("vllm"))
+    and optional("gpu"; . == null or (type == "string" and length >= 1 and length <= 200))
     and optional("tensor_parallel_size"; number(1; 64)) and optional("pipeline_parallel_size"; number(1; 16))
     and (.max_model_len | number(16; 16777216)) and optional("gpu_memory_utilization"; . == null or float(0.1; 0.99))
     and optional("dtype"; IN("auto", "bfloat16", "float16", "float32"))

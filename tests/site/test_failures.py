@@ -168,7 +168,7 @@ def test_a_misspelt_revocation_is_not_taken_for_none(ready: Operator, site: Site
     with nothing_changes(site):
         refused = ready.attempt_playbook(name="certificates.yml")
     assert (
-        "error: The inventory says pki_revoke, which no role knows; pki_revoked is perhaps meant.\n" in refused.stderr
+        "error: The inventory sets pki_revoke, which no role knows; pki_revoked is perhaps meant.\n" in refused.stderr
     )
 
 
