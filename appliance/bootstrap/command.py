@@ -100,8 +100,15 @@ def _parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the carried bundle; it may be read-only")
     parser.add_argument("--root", type=Path, required=True, help="the root document you trust; not the bundle's copy")
-    parser.add_argument("--prefix", type=Path, default=Path("/opt/appliance"), help="default: %(default)s")
-    parser.add_argument("--site", type=Path, default=Path("/srv/appliance"), help="default: %(default)s")
+    parser.add_argument(
+        "--prefix",
+        type=Path,
+        default=Path("/opt/appliance"),
+        help="where control environments are made; default: %(default)s",
+    )
+    parser.add_argument(
+        "--site", type=Path, default=Path("/srv/appliance"), help="the site's directory; default: %(default)s"
+    )
     for name, text in _IMPORT_OPTIONS.items():
         parser.add_argument(name, type=Path, help=text)
     found = parser.parse_args(arguments)
