@@ -39,17 +39,19 @@ def test_it_verifies_without_a_line_of_python(demo: Demo) -> None:
 def test_it_is_laid_out_as_documented(demo: Demo) -> None:
     assert {path.name for path in demo.path.iterdir()} == {
         *("SHA256SUMS", "statement.json", "sigs", "trust", "verify.sh", "bundle.json"),
-        *("models", "images", "wheels", "os", "evidence"),
+        *("models", "images", "wheels", "os", "docs", "evidence"),
     }
     for folder, names in (
         ("models", {"all-minilm-l6-v2", "tiny-chat"}),
         ("images", {"oci-layout", "index.json", "blobs"}),
         ("wheels", {"control"}),
         ("os", {"debian13"}),
+        ("docs", {"manual"}),
         ("trust", {"1.root.json"}),
     ):
         assert {path.name for path in (demo.path / folder).iterdir()} == names
     assert (demo.path / "evidence/lock.yaml").is_file()
+    assert (demo.path / "docs/manual/index.html").is_file()
     assert (demo.path / "trust/1.root.json").read_bytes() == demo.root.read_bytes()
     (signature,) = (demo.path / "sigs").iterdir()
     assert (
@@ -60,7 +62,7 @@ def test_it_is_laid_out_as_documented(demo: Demo) -> None:
 
 def test_every_artifact_has_a_licence_and_a_source(demo: Demo) -> None:
     artifacts = demo.artifacts()
-    assert {artifact["kind"] for artifact in artifacts} == {"weights", "images", "wheels", "os-packages"}
+    assert {artifact["kind"] for artifact in artifacts} == {"weights", "images", "wheels", "os-packages", "docs"}
     for artifact in artifacts:
         assert artifact["licence"].strip()
         assert artifact["source"]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,15 @@ NOBODY = 65534
 
 
 def test_an_ordinary_user_is_told_what_to_do() -> None:
-    said = subprocess.run(
-        ["make", "demo"], cwd=REPOSITORY, user=NOBODY, group=NOBODY, capture_output=True, text=True, check=False
-    )
+    """Who can read the Makefile: in a clone of somebody else, made with umask 077, there is nothing to see."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "Makefile").write_text((REPOSITORY / "Makefile").read_text())
+        (folder / "Makefile").chmod(0o644)
+        said = subprocess.run(
+            ["make", "demo"], cwd=folder, user=NOBODY, group=NOBODY, capture_output=True, text=True, check=False
+        )
     assert said.returncode == 2
     assert "this needs root" in said.stderr
     assert "do: sudo make demo" in said.stderr

@@ -323,8 +323,10 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     gateway.configure(**settings)
     (folder / "etc/logrotate.d/appliance-gateway").write_text(render("gateway", "logrotate.j2", **SETTINGS))
     programs = folder / "usr/local/lib/appliance"
-    shutil.copy(role_file("nginx", "reload_nginx.py"), programs)
-    shutil.copy(role_file("gateway", "check-gateway"), programs)
+    for program in (role_file("nginx", "reload_nginx.py"), role_file("gateway", "check-gateway")):
+        # Not with the mode that it has in a clone, which umask decides.
+        shutil.copyfile(program, programs / program.name)
+        (programs / program.name).chmod(0o755)
     return gateway
 
 
