@@ -5,7 +5,7 @@ says where they lie in the bundle.  It never writes to the bundle itself, never 
 key, and never decides whether bytes are right: the sink does, by digest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from appliance.artifacts.details import Details
 from appliance.errors import BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.lock import LockedArtifact, LockedFile
-from appliance.model.files import BundleFile
+from appliance.model.files import BundleFile, Content
 from appliance.model.names import shown
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink
@@ -54,6 +54,11 @@ def lock_source(artifact: str, error: ValueError | str) -> BadInput:
 def yanked_warning(release: str, reason: str) -> str:
     """What a lock says of a release that its publisher has taken back (PEP 592)."""
     return f"{release} was yanked by its publisher: {shown(reason) or 'no reason given'}"
+
+
+def below(folder: str, contents: Iterable[tuple[str, Content]]) -> tuple[BundleFile, ...]:
+    """Files of a bundle: each content at its path below ``folder``."""
+    return tuple(BundleFile(path=f"{folder}/{path}", sha256=file.sha256, size=file.size) for path, file in contents)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from appliance.cli.main import EXIT_INTERRUPTED
 from appliance.cli.output import err, out, show_error
 from appliance.errors import ApplianceError, BadInput, Failed
 
+_COMPLETION = "_APPLIANCE_COMPLETE"  # how Typer's completion is asked
+
 # Where each verb is, and what the overview says of it.  Only the verb that is asked for is imported: all of them
 # together take longer than many verifications.
 VERBS: Mapping[str, tuple[str, str]] = {
@@ -60,7 +62,7 @@ def command(*wanted: str) -> typer.Typer:
     app.callback(invoke_without_command=True)(_options)
     for verb, (place, summary) in VERBS.items():
         if verb not in wanted:
-            app.command(verb, help=summary)(_options)
+            app.command(verb, help=summary)(_only_named)
             continue
         module, _, name = place.partition(":")
         found = getattr(import_module(f"appliance.cli.{module}"), name)
@@ -69,6 +71,10 @@ def command(*wanted: str) -> typer.Typer:
         else:
             app.command(verb)(found)
     return app
+
+
+def _only_named() -> None:
+    raise Failed("verb-not-loaded", "nothing was done: this verb was not recognised in the arguments")
 
 
 def _options(
@@ -108,9 +114,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _wanted(arguments: Sequence[str]) -> Iterable[str]:
-    """The verb that ``arguments`` name; all of them where a shell asks what could follow."""
-    if "_APPLIANCE_COMPLETE" in os.environ:
-        return VERBS
+    """The verb that ``arguments`` name; all of them where a shell asks what could follow, which it does without any."""
+    if not arguments:
+        return VERBS if _COMPLETION in os.environ else ()
+    # It would end with 0 and have verified nothing.
+    os.environ.pop(_COMPLETION, None)
     return [word for word in arguments if not word.startswith("-")][:1]
 
 

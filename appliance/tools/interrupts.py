@@ -30,8 +30,8 @@ def held_back() -> Iterator[Callable[[], None]]:
     handlers = {number: signal.signal(number, note) for number in handled}
 
     def let_in() -> None:
-        while handlers:
-            signal.signal(*handlers.popitem())
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         while came:
             signal.raise_signal(came.pop())
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, lock_source
+from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, below, lock_source
 from appliance.artifacts.directory import LEAVE_OUT, DirectoryOrigin, LocalDirectory
 from appliance.artifacts.docs.details import DocsDetails
 from appliance.artifacts.docs.section import DocsSection
@@ -65,7 +65,4 @@ class Docs:
 
 def _lay_out(artifact: LockedArtifact) -> Layout:
     folder = f"docs/{artifact.name}"
-    files = tuple(
-        BundleFile(path=f"{folder}/{file.path}", sha256=file.sha256, size=file.size) for file in artifact.files
-    )
-    return Layout(artifact, files, DocsDetails(path=folder))
+    return Layout(artifact, below(folder, ((file.path, file) for file in artifact.files)), DocsDetails(path=folder))

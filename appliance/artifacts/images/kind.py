@@ -11,7 +11,7 @@ is the business of their sources, each in a file of its own.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import Context, Layout, Resolved
+from appliance.artifacts.base import Context, Layout, Resolved, below
 from appliance.artifacts.images.containerfile import ContainerfileImages
 from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.images.registry import RegistryImages
@@ -76,9 +76,8 @@ def _layout(artifact: LockedArtifact, image: ImageBlobs, sink: Sink) -> Layout:
     return Layout(artifact, files, image.details)
 
 
-def _blobs(folder: str, contents: Iterable[Content]) -> Iterable[BundleFile]:
-    for content in contents:
-        yield BundleFile(path=f"{folder}/{BLOBS}/{content.sha256}", sha256=content.sha256, size=content.size)
+def _blobs(folder: str, contents: Iterable[Content]) -> tuple[BundleFile, ...]:
+    return below(f"{folder}/{BLOBS}", ((content.sha256, content) for content in contents))
 
 
 def _heads(folder: str, entries: Mapping[str, Descriptor], sink: Sink) -> tuple[BundleFile, ...]:
@@ -86,8 +85,4 @@ def _heads(folder: str, entries: Mapping[str, Descriptor], sink: Sink) -> tuple[
     if not entries:
         return ()
     heads = {"index.json": layout_index(entries.items()), "oci-layout": OCI_LAYOUT}
-    contents = {name: sink.put(data) for name, data in heads.items()}
-    return tuple(
-        BundleFile(path=f"{folder}/{name}", sha256=content.sha256, size=content.size)
-        for name, content in contents.items()
-    )
+    return below(folder, ((name, sink.put(data)) for name, data in heads.items()))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved
+from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, below
 from appliance.artifacts.os_packages.details import OsPackagesDetails
 from appliance.artifacts.os_packages.repository import content_of, flat_repository
 from appliance.artifacts.os_packages.section import OsPackagesSection
@@ -43,8 +43,5 @@ def _lay_out(artifact: LockedArtifact, sink: Sink) -> Layout:
     packages, release = flat_repository(artifact.files, sink, label=artifact.name, suite=suite)
     made = {"Packages": sink.put(packages), "Release": sink.put(release)}
     contents = {**{file.path: content_of(file) for file in artifact.files}, **made}
-    files = tuple(
-        BundleFile(path=f"os/{artifact.name}/{path}", sha256=content.sha256, size=content.size)
-        for path, content in sorted(contents.items())
-    )
+    files = below(f"os/{artifact.name}", sorted(contents.items()))
     return Layout(artifact, files, OsPackagesDetails(repository=f"os/{artifact.name}", suite=suite))

@@ -8,7 +8,7 @@ gate, by name before they are fetched and by their bytes each time before they a
 from collections.abc import Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, lock_source
+from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, below, lock_source
 from appliance.artifacts.weights.details import WeightsDetails
 from appliance.artifacts.weights.directory import Directory
 from appliance.artifacts.weights.gate import Gate
@@ -65,9 +65,7 @@ class Weights:
         layouts = []
         for artifact in artifacts:
             folder = f"models/{artifact.name}"
-            files = tuple(
-                BundleFile(path=f"{folder}/{file.path}", sha256=file.sha256, size=file.size) for file in artifact.files
-            )
+            files = below(folder, ((file.path, file) for file in artifact.files))
             layouts.append(Layout(artifact, files, WeightsDetails(path=folder)))
         return tuple(layouts), ()
 

@@ -8,7 +8,7 @@ excluded pip also needs ``--no-deps``.
 from collections.abc import Sequence
 from typing import ClassVar
 
-from appliance.artifacts.base import Context, Layout, Resolved
+from appliance.artifacts.base import Context, Layout, Resolved, below
 from appliance.artifacts.wheels.details import WheelsDetails
 from appliance.artifacts.wheels.requirements import requirements_text
 from appliance.artifacts.wheels.section import WheelsSection
@@ -50,9 +50,6 @@ def _lay_out(artifact: LockedArtifact, context: Context) -> Layout:
     folder = f"{artifact.kind}/{artifact.name}"
     requirements = context.sink.put(requirements_text(artifact.files))
     contents = [(file.path, file) for file in artifact.files] + [(_REQUIREMENTS, requirements)]
-    files = [
-        BundleFile(path=f"{folder}/{path}", sha256=content.sha256, size=content.size)
-        for path, content in sorted(contents, key=lambda entry: entry[0])
-    ]
+    files = below(folder, sorted(contents, key=lambda entry: entry[0]))
     told = {key: artifact.source.get(f"wheels-{key}") for key in WheelsDetails.model_fields}
-    return Layout(artifact, tuple(files), WheelsDetails(**told))
+    return Layout(artifact, files, WheelsDetails(**told))

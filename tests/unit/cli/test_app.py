@@ -1,13 +1,14 @@
 """The verbs: each is there, says of itself what the overview says, and brings only what it needs."""
 
 import inspect
+import os
 import subprocess
 import sys
 
 import pytest
-import typer
 
 from appliance.cli.app import VERBS, command
+from appliance.errors import Failed
 
 # What takes long to import, and serves other verbs.
 HEAVY = {"jinja2", "httpx2", "huggingface_hub", "packaging", "appliance.artifacts.kinds", "pkcs11"}
@@ -27,10 +28,25 @@ def test_the_overview_says_of_a_verb_what_it_says_itself(verb: str) -> None:
         assert (each.name, " ".join(said.split())) == (verb, VERBS[verb][1])
 
 
-def test_all_verbs_at_once_are_those_of_the_overview() -> None:
-    every = typer.main.get_command(command(*VERBS))
-    assert isinstance(every, typer.core.TyperGroup)
-    assert set(every.commands) == set(VERBS)
+def test_a_verb_that_is_only_named_never_ends_well() -> None:
+    with pytest.raises(Failed):
+        command("lock")(["verify"], standalone_mode=False)
+
+
+def appliance(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "appliance", *arguments]
+    return subprocess.run(argv, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+
+
+def test_a_shell_is_told_what_could_follow() -> None:
+    asked = {"_APPLIANCE_COMPLETE": "complete_bash", "COMP_WORDS": "appliance verify --ro", "COMP_CWORD": "2"}
+    assert appliance(**asked).stdout == "--root\n"
+
+
+def test_the_environment_makes_no_verification_a_completion() -> None:
+    asked = {"_APPLIANCE_COMPLETE": "complete_bash", "COMP_WORDS": "appliance ver", "COMP_CWORD": "1"}
+    done = appliance("verify", "not there", "--root", "root.json", **asked)
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["--version"]])
