@@ -102,5 +102,5 @@ def test_ctrl_c_leaves_nothing(demo_process: "subprocess.Popen[str]", tmp_path: 
     assert demo_process.wait() == 130
     assert [child for child in children if child.alive] == []
     assert find_site(NAME) is None
-    assert Traces.of_name(NAME).left() == []
+    assert Traces(NAME).left() == []
     assert list((tmp_path / "temporary files").iterdir()) == []

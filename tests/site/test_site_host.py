@@ -171,8 +171,7 @@ def test_a_site_leaves_the_machine_as_it_was() -> None:
     before = machine()
     assert cgroup_mounts()
     with running_site(hosts=["gpu1"]) as running:
-        traces = Traces.of(running)
-        assert len(traces.namespaces) == 13  # of the first process and the host six each, and the keeper's mounts
+        traces = Traces(running.plan.name)
         assert any("systemd" in line for line in traces.left())
         assert {line.split()[0] for line in traces.left()} == {"process", "disk", "cgroup", "directory"}
         assert machine() == before
@@ -184,7 +183,7 @@ def test_a_site_that_cannot_boot_says_why_and_leaves_nothing(capsys: pytest.Capt
     with pytest.raises(SiteFailed), running_site(hosts=["a..b"], name=_NAME):
         pass
     assert "Invalid machine name: a..b" in capsys.readouterr().err
-    assert Traces.of_name(_NAME).left() == []
+    assert Traces(_NAME).left() == []
 
 
 @pytest.fixture
@@ -215,7 +214,8 @@ def _command_line(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_command_line_reaches_a_site_and_ends_it(up: "subprocess.Popen[str]") -> None:
-    traces = Traces.of(_ready(up))
+    _ready(up)
+    traces = Traces(_NAME)
     assert _command_line("run", "gpu1", "hostname").stdout == "gpu1\n"
     assert _command_line("run", "gpu1", "false").returncode == 1
     assert "there are: gpu1" in _command_line("run", "gpu2").stderr
@@ -227,20 +227,22 @@ def test_the_command_line_reaches_a_site_and_ends_it(up: "subprocess.Popen[str]"
 
 
 def test_ctrl_c_ends_a_site(up: "subprocess.Popen[str]") -> None:
-    traces = Traces.of(_ready(up))
+    _ready(up)
+    traces = Traces(_NAME)
     up.send_signal(signal.SIGINT)
     assert up.wait(timeout=20) == 130
     assert traces.left() == []
 
 
 def test_a_site_ends_with_a_process_that_is_killed(up: "subprocess.Popen[str]") -> None:
-    traces = Traces.of(_ready(up))
+    _ready(up)
+    traces = Traces(_NAME)
     up.kill()
     assert traces.left_in_the_end() == []
 
 
 def test_a_site_ends_with_a_process_that_is_killed_before_it_is_up(up: "subprocess.Popen[str]") -> None:
-    traces = Traces.of_name(_NAME)
+    traces = Traces(_NAME)
     while not any(mark.startswith("cgroup") for mark in traces.left()):
         assert up.poll() is None
     up.kill()
@@ -249,7 +251,7 @@ def test_a_site_ends_with_a_process_that_is_killed_before_it_is_up(up: "subproce
 
 def test_what_a_killed_keeper_leaves_goes_with_the_next_site(up: "subprocess.Popen[str]") -> None:
     site = _ready(up)
-    traces = Traces.of(site)
+    traces = Traces(_NAME)
     os.kill(site.keeper, signal.SIGKILL)
     assert up.wait(timeout=20) == 1
     assert traces.left_in_the_end("process", "mount") == []

@@ -6,30 +6,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.site.running import Site, scratch_of
+from tests.site.plan import cgroup_of
+from tests.site.running import scratch_of
 
-_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 _PATIENCE = 20.0  # seconds
 
 
 @dataclass(frozen=True)
 class Traces:
-    """The marks of one site; ``namespaces`` are those of its processes."""
+    """The marks of the site ``name``.
 
-    scratch: Path
-    namespaces: frozenset[str]
+    Its processes are known by their cgroup.  Not by their namespaces: the kernel gives the
+    number of one that has ended to the next, which may be a container's of another site.
+    """
 
-    @classmethod
-    def of(cls, site: Site) -> "Traces":
-        """What ``site`` can be known by, now that it is up."""
-        roots = [site.keeper, site.supervisor, *(host.init for host in site.hosts)]
-        found = {name for process in roots for name in _namespaces(Path("/proc", str(process)))}
-        return cls(site.plan.scratch, frozenset(found - _namespaces(Path("/proc/self"))))
+    name: str
 
-    @classmethod
-    def of_name(cls, name: str) -> "Traces":
-        """What a site of this name can be known by before it is up, which is less."""
-        return cls(scratch_of(name), frozenset())
+    @property
+    def scratch(self) -> Path:
+        """Where the site has its files."""
+        return scratch_of(self.name)
 
     def left(self) -> list[str]:
         """What is still there: each begins with ``process``, ``mount``, ``disk``, ``cgroup`` or ``directory``."""
@@ -58,9 +54,10 @@ class Traces:
             return False  # it was let go of meanwhile
 
     def _belongs(self, process: Path) -> bool:
-        if _namespaces(process) & self.namespaces:
-            return True
-        return f'"scratch": "{self.scratch}"' in _command(process)  # a keeper's or a supervisor's arguments
+        command = _command(process)
+        if f'"scratch": "{self.scratch}"' in command:
+            return True  # the keeper, which is in no cgroup of the site, or one that is not there yet
+        return bool(command) and cgroup_of(self.name).name in re.split("[/\n]", _cgroup(process))
 
 
 def machine() -> dict[str, str]:
@@ -89,14 +86,11 @@ def _processes() -> list[Path]:
     return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _namespaces(process: Path) -> set[str]:
-    found = set()
-    for name in _NAMESPACES:
-        try:
-            found.add(str((process / "ns" / name).readlink()))
-        except OSError:
-            continue  # it has ended
-    return found
+def _cgroup(process: Path) -> str:
+    try:
+        return (process / "cgroup").read_text()
+    except OSError:
+        return ""  # it has ended
 
 
 def _command(process: Path) -> str:
