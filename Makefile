@@ -101,6 +101,7 @@ clean: ## Remove the environment and built bundles; keys and the cache stay
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.txt >&2
 	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ansible >&2
+	@.venv/bin/python -m compileall -q appliance ansible/appliance_site  # each start would, where PYTHONDONTWRITEBYTECODE is set
 	@touch .venv/ready
 
 .PHONY: build-tools test-tools

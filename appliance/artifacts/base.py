@@ -17,10 +17,10 @@ from appliance.errors import BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.files import BundleFile, Content
-from appliance.model.names import shown
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink
 from appliance.model.value_problem import first_problem
+from appliance.model.visible import shown
 
 
 @dataclass(frozen=True)

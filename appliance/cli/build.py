@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.key_options import KEY_HELP, PassphraseFile
 from appliance.cli.output import JsonOption, TerminalProgress, err, out, out_json, printable, size
-from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
+from appliance.cli.signers import load_signer
 from appliance.errors import BadInput
 from appliance.formats.pkcs11_uri import is_pkcs11_uri
 from appliance.steps import build as build_step

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.key_options import PassphraseFile
 from appliance.cli.output import JsonOption, err, out, out_json, printable
-from appliance.cli.signers import PassphraseFile, load_public_key, new_passphrase
+from appliance.cli.signers import load_public_key, new_passphrase
 from appliance.steps import keys as keys_step
 from appliance.trust.algorithms import DEFAULT_TYPE, KeyType
 

@@ -15,6 +15,8 @@ _STREAMS = ("stdin", "stdout", "stderr")
 def main() -> None:
     """Run the command line and exit."""
     _open_streams()
+    # Others' plugins would change how documents are parsed; and each start would look for them.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     code = run(sys.argv[1:])

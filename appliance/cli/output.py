@@ -7,29 +7,16 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from appliance.errors import ApplianceError, Failed
-from appliance.model.names import shown
-from appliance.model.progress import Task
+from appliance.model.progress import Silent, Task
+from appliance.model.visible import shown
 
 _SHOWN_PROBLEMS = 20
 
@@ -118,30 +105,10 @@ class TerminalProgress:
         if not self._quiet:
             self._console.print(f"[cyan]>[/] {printable(text)}")
 
-    @contextmanager
-    def task(self, text: str, total: int | None) -> Iterator[Task]:
+    def task(self, text: str, total: int | None) -> AbstractContextManager[Task]:
         """A bar that goes away when the work is done; without a total, a clock."""
-        columns: tuple[ProgressColumn, ...] = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-        )
-        if total is not None:
-            columns += (
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-            )
-        with Progress(*columns, console=self._console, transient=True, disable=not self._live) as bar:
-            yield _BarTask(bar, bar.add_task(printable(text), total=total))
+        if not self._live:
+            return Silent().task(text, total)
+        from appliance.cli.bar import shown_bar  # noqa: PLC0415 - most runs are not on a terminal
 
-
-class _BarTask:
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self._bar = bar
-        self._task = task
-
-    def advance(self, amount: int) -> None:
-        self._bar.advance(self._task, amount)
+        return shown_bar(self._console, printable(text), total)

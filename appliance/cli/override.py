@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.key_options import KEY_HELP, PassphraseFile
 from appliance.cli.output import JsonOption, err, out, out_json, printable
-from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
+from appliance.cli.signers import load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.steps import override as override_step
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.key_options import KEY_HELP, PassphraseFile
 from appliance.cli.output import JsonOption, err, out, out_json
 from appliance.cli.override import show_standing
-from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
+from appliance.cli.signers import load_signer
 from appliance.cli.tallies import show_tallies, tallies_as_json
 from appliance.errors import BadInput
 from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE

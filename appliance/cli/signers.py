@@ -7,27 +7,16 @@ an argument, which every process on the host can read.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from pydantic import SecretStr
 
+from appliance.cli.key_options import PASSPHRASE_VARIABLE
 from appliance.errors import BadInput
 from appliance.formats.pkcs11_uri import Pkcs11Uri, is_pkcs11_uri, parse_pkcs11_uri
 from appliance.steps import keys as keys_step
 from appliance.steps.host.tokens import token_public_key, token_signer
 from appliance.trust.keys import PublicKey, Signer
-
-PASSPHRASE_VARIABLE = "APPLIANCE_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable, not a passphrase
-KEY_HELP = "Private key to sign with: a file, or a PKCS#11 URI of a key on a token."
-
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file",
-        help=f"File whose first line is the passphrase or PIN; without it, {PASSPHRASE_VARIABLE} or a prompt.",
-    ),
-]
 
 
 def load_signer(key: str, passphrase_file: Path | None) -> Signer:

@@ -1,4 +1,7 @@
-"""``appliance verify``."""
+"""``appliance verify``.
+
+Every site waits for it, so what only some options need is imported when they are given.
+"""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -7,15 +10,12 @@ from typing import Annotated
 
 import typer
 
+from appliance.cli.key_options import KEY_HELP, PassphraseFile
 from appliance.cli.output import JsonOption, TerminalProgress, err, out, out_json, printable, size
-from appliance.cli.signers import KEY_HELP, PassphraseFile, load_signer
 from appliance.errors import BadInput
 from appliance.model.documents.policy import DEFAULT_POLICY, Profile, SitePolicy
 from appliance.model.times import format_time
 from appliance.steps import verify as verify_step
-from appliance.steps.documents.policy import read_site_policy
-from appliance.steps.receipt import on_site, with_receipt
-from appliance.store.site import Site
 from appliance.trust.verify import VerifiedBundle
 
 
@@ -52,9 +52,15 @@ def verify(
     if (receipt is None) != (key is None):
         raise BadInput("usage", "a receipt is signed: --receipt and --key go together")
     if receipt and key:
+        from appliance.cli.signers import load_signer
+        from appliance.steps.receipt import with_receipt
+
         signer = load_signer(key, passphrase_file)
         check = partial(with_receipt, check, bundle, root, progress, receipt=receipt, key=signer)
     if site:
+        from appliance.steps.receipt import on_site
+        from appliance.store.site import Site
+
         check = partial(on_site, check, bundle, root, progress, site=Site(site))
     verified = check()
     if as_json:
@@ -64,7 +70,11 @@ def verify(
 
 
 def _demands(policy: Path | None, profile: Profile | None) -> SitePolicy:
-    demands = read_site_policy(policy) if policy else DEFAULT_POLICY
+    demands = DEFAULT_POLICY
+    if policy:
+        from appliance.steps.documents.policy import read_site_policy
+
+        demands = read_site_policy(policy)
     if profile and profile not in demands.profiles:
         return demands.model_copy(update={"profiles": (*demands.profiles, profile)})
     return demands

@@ -13,4 +13,5 @@ class Strict(BaseModel):
         populate_by_name=True,
         validate_default=True,
         ser_json_inf_nan="constants",
+        defer_build=True,  # most runs use a few of the types that they import
     )

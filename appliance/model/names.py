@@ -40,11 +40,6 @@ _CAPITALS = (
     *((0x14A, 0x176, 2, 1), (0x179, 0x17D, 2, 1), (0x1A0, 0x1A0, 2, 1), (0x1AF, 0x1AF, 2, 1)),
     *((0x218, 0x21A, 2, 1), (0x490, 0x490, 2, 1), (0x1EA0, 0x1EF8, 2, 1)),
 )
-# Nothing to see: the rest of Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt),
-# and a Braille pattern without dots.  For texts; no path may hold them.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 _SMALL = {code: code + far for first, last, every, far in _CAPITALS for code in range(first, last + 1, every)}
 
 
@@ -147,18 +142,6 @@ def check_host_path(value: str) -> str:
     if {"", ".", ".."} & set(value[1:].split("/")):
         raise ValueError(f"path {value!r} has an empty component, '.' or '..'")
     return value
-
-
-def is_seen(character: str) -> bool:
-    """Whether a reader sees a character, and it does nothing to those beside it: no control, format or filler."""
-    return character.isprintable() and not _INVISIBLE.match(character)
-
-
-def shown(text: str) -> str:
-    """``text`` in one line, with an escape for each character that is not seen."""
-    return "".join(
-        character if is_seen(character) else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def collision_key(path: str) -> str:

@@ -9,7 +9,7 @@ import yaml
 from appliance.artifacts.kinds import KINDS
 from appliance.errors import BadInput
 from appliance.model.documents.lock import Lock
-from appliance.model.names import is_seen
+from appliance.model.visible import is_seen
 from appliance.steps.documents.definition import Definition
 from appliance.steps.documents.yaml_file import YamlFile
 from appliance.store.whole import write_whole
