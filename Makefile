@@ -78,7 +78,7 @@ format: .venv/ready ## Format the code
 	@.venv/bin/ruff format .
 
 .PHONY: bench
-bench: .venv/ready ## Measure build and verification against other tools, and the gateway against a socket, as ratios
+bench: .venv/ready ## Measure build, verification and import against other tools, and the gateway against a socket, as ratios
 	@.venv/bin/python -m tests.bench
 	@.venv/bin/python -m tests.bench.gateway
 

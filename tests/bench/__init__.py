@@ -1,1 +1,1 @@
-"""``make bench``: what building and verifying cost beside other tools, as ratios from one run."""
+"""``make bench``: what building, verifying and importing cost beside other tools, as ratios from one run."""

@@ -81,6 +81,13 @@ def evict(files: Sequence[Path]) -> None:
             os.close(descriptor)
 
 
+def touch(folder: Path) -> None:
+    """Put the many small files below a folder into the page cache, as far as they are not there."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.read_bytes()
+
+
 def warm(files: Sequence[Path]) -> None:
     """Put files into the page cache by reading them from storage.
 
