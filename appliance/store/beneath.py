@@ -20,9 +20,11 @@ _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _SPECIAL = {b"", b".", b".."}
+_SPECIAL_NAMES = {os.fsdecode(name) for name in _SPECIAL}
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 PATH_MAX = 4096  # bytes, with a NUL at the end: <linux/limits.h>
+_PLAIN = PATH_MAX // 4  # characters that are fewer bytes, however they are encoded
 
 Way = Callable[[int, bytes, int], int]
 
@@ -56,6 +58,45 @@ def open_beneath(directory: int, path: str, flags: int) -> int:
     if raw != b"." and not _SPECIAL.isdisjoint(raw.split(b"/")):
         raise _error(errno.EXDEV, path)
     return _way()(directory, raw, flags | os.O_CLOEXEC)
+
+
+class Neighbours:
+    """``open_beneath`` for many files, one after the other; use it as a context.
+
+    The directory of the last one stays open: for its neighbours one component is left to look
+    up, where ``O_NOFOLLOW`` says all that has to be said.
+    """
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._folder = ""
+        self._descriptor = -1
+
+    def __enter__(self) -> "Neighbours":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a file; ``path``, ``flags`` and errors as those of ``open_beneath``."""
+        folder, slash, name = path.rpartition("/")
+        odd = name in _SPECIAL_NAMES or "\0" in name or (slash and folder in _SPECIAL_NAMES)
+        if odd or len(path) >= _PLAIN:
+            return open_beneath(self._top, path, flags)
+        if self._descriptor < 0 or folder != self._folder:
+            self._leave()
+            self._descriptor = open_beneath(self._top, folder or ".", _FOLDER)
+            self._folder = folder
+        try:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._descriptor)
+        except UnicodeEncodeError:
+            raise _error(errno.EINVAL, path) from None
+
+    def _leave(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 @cache

@@ -1,39 +1,33 @@
 """SHA-256 of many files, several read at once.
 
-The figures for threads, blocks and reading ahead are measured in docs/benchmarks.md.
-Which files there are, and how they are opened, is the caller's business.
+The figures for threads and blocks are measured in docs/benchmarks.md.  Which files there
+are, and how they are opened, is the caller's business.
 """
 
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
 from appliance.errors import NotTrusted
 from appliance.model.taps import Tap
+from appliance.store.relay import relay
 
 CHUNK = 1024 * 1024
-# How far the kernel is asked to read ahead.
-_WINDOW = 64 * 1024 * 1024
 # A file is hashed by one thread.  With no more threads than cores, five equal files on two
 # cores leave one core idle for a sixth of the time; with a thread each, they end together.
 _LEAST_THREADS = 16
-# Handing a file to a thread costs more than hashing a small one, so small ones are handed
-# over together: about as many as there are parts for each thread, within these bounds (bytes).
-_PARTS = 8
-_LEAST_BATCH, _LARGEST_BATCH = CHUNK, 4 * CHUNK
-# What a file costs beside its bytes (open, read the end, close), in bytes that are hashed in that time.
-_OPENING = 64 * 1024
+# Handing a file to a thread costs more than hashing a small one, so small ones are handed over together.
+_BATCH_BYTES, _BATCH_FILES = 4 * CHUNK, 512
+# So many files at most are read by one thread and hashed by another: each takes buffers of its own.
+_RELAYED = 4
 
-# Gives a descriptor of the file at a path, opened for reading.
-Opened = Callable[[str], AbstractContextManager[int]]
-
-
-def _no_tap(path: str) -> AbstractContextManager[Callable[[memoryview], None]]:
-    return nullcontext(lambda block: None)
+# Opens a file for reading; whoever asked closes it.  What opening needs stays while the context lasts.
+Opening = Callable[[], AbstractContextManager[Callable[[str], int]]]
 
 
 class Stopped(Exception):
@@ -44,9 +38,9 @@ class Stopped(Exception):
 class Hashing:
     """How files are opened, who gets their bytes too, and who is told how many passed."""
 
-    opened: Opened
+    opening: Opening
     advance: Callable[[int], None]
-    tap: Tap = _no_tap
+    tap: Tap | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def digests(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -54,59 +48,89 @@ class Hashing:
 
         Raises what opening raises, and NotTrusted (``file-unreadable``).
         """
-        workers = max(_LEAST_THREADS, len(os.sched_getaffinity(0)))
-        with ThreadPoolExecutor(workers) as pool:
+        cores = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(max(_LEAST_THREADS, cores)) as pool:
             try:
-                for batch in pool.map(self._batch, _batches(sizes, workers)):
+                digest = partial(self._batch, sizes, _longest(sizes, cores))
+                for batch in pool.map(digest, _batches(sizes)):
                     yield from batch
             finally:
                 # Ctrl-C: the threads end at their next block, not at the end of their file.
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _batch(self, paths: Iterable[str]) -> list[tuple[str, str]]:
-        buffer = memoryview(bytearray(CHUNK))
-        return [(path, self._digest(path, buffer)) for path in paths]
+    def _batch(self, sizes: Mapping[str, int], relayed: Collection[str], paths: Sequence[str]) -> list[tuple[str, str]]:
+        buffer = memoryview(bytearray(min(CHUNK, max(sizes[path] for path in paths) + 1)))
+        found = []
+        with self.opening() as open_file:
+            for path in paths:
+                descriptor = open_file(path)
+                try:
+                    if path in relayed:
+                        found.append((path, self._relayed(path, descriptor)))
+                    else:
+                        found.append((path, self._digest(path, descriptor, buffer)))
+                finally:
+                    os.close(descriptor)
+        return found
 
-    def _digest(self, path: str, buffer: memoryview) -> str:
+    def _digest(self, path: str, descriptor: int, buffer: memoryview) -> str:
         digest = hashlib.sha256()
-        position = 0
-        with self.opened(path) as descriptor, self.tap(path) as take:
-            while length := _read_block(descriptor, buffer, position, path):
-                if self.stop.is_set():
-                    raise Stopped
-                block = buffer[:length]
+        if self.tap is None:
+            while block := self._read(path, descriptor, buffer):
+                digest.update(block)
+            return digest.hexdigest()
+        with self.tap(path) as take:
+            while block := self._read(path, descriptor, buffer):
                 digest.update(block)
                 take(block)
-                position += length
-                self.advance(length)
         return digest.hexdigest()
 
+    def _relayed(self, path: str, descriptor: int) -> str:
+        """The same, with threads that read, hash and hand to the tap side by side."""
+        digest = hashlib.sha256()
+        read = partial(self._read, path, descriptor)
+        if self.tap is None:
+            relay(read, digest.update)
+        else:
+            with self.tap(path) as take:
+                relay(read, digest.update, take)
+        return digest.hexdigest()
 
-def _batches(sizes: Mapping[str, int], workers: int) -> Iterator[list[str]]:
-    """The largest files first, each alone; small ones together."""
-    costs = {path: size + _OPENING for path, size in sizes.items()}
-    enough = min(max(sum(costs.values()) // (workers * _PARTS), _LEAST_BATCH), _LARGEST_BATCH)
+    def _read(self, path: str, descriptor: int, buffer: memoryview) -> memoryview:
+        """The next block, in ``buffer``; an empty one at the end."""
+        if self.stop.is_set():
+            raise Stopped
+        try:
+            length = os.readv(descriptor, [buffer])
+        except OSError as error:
+            raise unreadable(path, error) from None
+        self.advance(length)
+        return buffer[:length]
+
+
+def _longest(sizes: Mapping[str, int], cores: int) -> set[str]:
+    """The files that are more than a core's share: who waits, waits for them while other cores are idle."""
+    share = max(sum(sizes.values()) // cores, _BATCH_BYTES)
+    most = sorted((path for path in sizes if sizes[path] > share), key=lambda path: -sizes[path])
+    return set(most[:_RELAYED]) if cores > 1 else set()
+
+
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """The largest files first, each alone; small ones together, as they are listed: neighbours lie in one directory."""
+    yield from ([path] for path in sorted(sizes, key=lambda path: -sizes[path]) if sizes[path] >= CHUNK)
     batch: list[str] = []
-    cost = 0
-    for path in sorted(costs, key=lambda path: -costs[path]):
+    size = 0
+    for path in sizes:
+        if sizes[path] >= CHUNK:
+            continue
         batch.append(path)
-        cost += costs[path]
-        if cost >= enough:
+        size += sizes[path]
+        if size >= _BATCH_BYTES or len(batch) == _BATCH_FILES:
             yield batch
-            batch, cost = [], 0
+            batch, size = [], 0
     if batch:
         yield batch
-
-
-def _read_block(descriptor: int, buffer: memoryview, position: int, path: str) -> int:
-    try:
-        length = os.readv(descriptor, [buffer])
-        if length == CHUNK and position % _WINDOW == 0:
-            os.posix_fadvise(descriptor, position + CHUNK, _WINDOW, os.POSIX_FADV_WILLNEED)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    return length
 
 
 def unreadable(path: str, error: OSError) -> NotTrusted:

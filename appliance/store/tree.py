@@ -10,19 +10,18 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import TreeEntry
 from appliance.model.limits import MAX_PATH_DEPTH, MAX_TREE_ENTRIES
 from appliance.model.progress import Progress
 from appliance.model.taps import Tap
-from appliance.store.beneath import open_beneath
+from appliance.store.beneath import Neighbours, open_beneath
 from appliance.store.hashing import CHUNK, Hashing, unreadable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -84,18 +83,20 @@ class Tree:
 
     def read(self, path: str, limit: int) -> bytes:
         """The whole of a file.  Raises NotTrusted for none, another type, or too much."""
-        parts = []
-        length = 0
-        with self._opened(path) as descriptor:
+        size = self._size(path)
+        with self._opening() as open_file:
+            descriptor = open_file(path)
             try:
-                while chunk := os.read(descriptor, min(CHUNK, limit + 1 - length)):
-                    parts.append(chunk)
-                    length += len(chunk)
+                data = os.read(descriptor, min(size, limit) + 1)
+                while len(data) <= limit and (more := os.read(descriptor, min(CHUNK, limit + 1 - len(data)))):
+                    data += more
             except OSError as error:
                 raise unreadable(path, error) from None
-        if length > limit:
+            finally:
+                os.close(descriptor)
+        if len(data) > limit:
             raise NotTrusted("file-oversized", f"the file is larger than {limit} bytes", where=path)
-        return b"".join(parts)
+        return data
 
     def digests(self, paths: Sequence[str], tap: Tap | None = None, label: str = "") -> Iterator[tuple[str, str]]:
         """Path and SHA-256 of every file, several read at once.
@@ -105,19 +106,13 @@ class Tree:
         sizes = {path: self._size(path) for path in paths}
         self._stop.clear()
         with self._progress.task(label or ("Copying files" if tap else "Verifying files"), sum(sizes.values())) as task:
-            hashing = Hashing(self._opened, task.advance, stop=self._stop)
-            yield from (replace(hashing, tap=tap) if tap else hashing).digests(sizes)
+            yield from Hashing(self._opening, task.advance, tap, self._stop).digests(sizes)
 
     @contextmanager
-    def _opened(self, path: str) -> Iterator[int]:
-        self._size(path)
-        descriptor = self._open(path, _FILE)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _not_a_file(path)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def _opening(self) -> Iterator[Callable[[str], int]]:
+        """Opens files whose sizes are known; the directory of the last one stays open for its neighbours."""
+        with Neighbours(self._descriptor) as neighbours:
+            yield partial(_open_file, neighbours)
 
     def _size(self, path: str) -> int:
         """Size of what has to be an ordinary file; it is not opened."""
@@ -174,6 +169,17 @@ def _open_top(root: Path, below: str) -> int:
     return descriptor
 
 
+def _open_file(neighbours: Neighbours, path: str) -> int:
+    try:
+        descriptor = neighbours.open(path, _FILE)
+    except OSError as error:
+        raise _unopened(path, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_a_file(path)
+    return descriptor
+
+
 def _unopened(path: str, error: OSError) -> NotTrusted:
     if isinstance(error, FileNotFoundError):
         return NotTrusted("file-missing", "the file is missing", where=path, found="no file")
@@ -189,13 +195,10 @@ def _not_a_file(path: str) -> NotTrusted:
 
 
 def _entry(status: os.stat_result) -> TreeEntry:
-    return TreeEntry(_kind(status.st_mode), status.st_size)
-
-
-def _kind(mode: int) -> Literal["file", "directory", "link", "special"]:
+    mode = status.st_mode
     if stat.S_ISREG(mode):
         # Modes are not signed, and no file of a bundle has a reason to give its owner's rights away.
-        return "special" if mode & (stat.S_ISUID | stat.S_ISGID) else "file"
+        return TreeEntry("special" if mode & (stat.S_ISUID | stat.S_ISGID) else "file", status.st_size)
     if stat.S_ISDIR(mode):
-        return "directory"
-    return "link" if stat.S_ISLNK(mode) else "special"
+        return TreeEntry("directory", status.st_size)
+    return TreeEntry("link" if stat.S_ISLNK(mode) else "special", status.st_size)

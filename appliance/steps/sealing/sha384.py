@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 
 from appliance.errors import NotTrusted
 from appliance.model.documents.bundle import SHA384_LIST
@@ -22,18 +22,13 @@ def sha384_list(files: Mapping[str, Content], cache: Cache, progress: Progress) 
     NotTrusted (``cache-corrupt``).
     """
 
-    @contextmanager
-    def opened(path: str) -> Iterator[int]:
-        descriptor = os.open(cache.path(files[path]), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def open_file(path: str) -> int:
+        return os.open(cache.path(files[path]), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     tap = Sha384()
     sizes = {path: content.size for path, content in files.items()}
     with progress.task("Listing SHA-384", sum(sizes.values())) as task:
-        for path, found in Hashing(opened, task.advance, tap).digests(sizes):
+        for path, found in Hashing(lambda: nullcontext(open_file), task.advance, tap).digests(sizes):
             if found != files[path].sha256:
                 raise NotTrusted(
                     "cache-corrupt",

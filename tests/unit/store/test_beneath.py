@@ -5,8 +5,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from appliance.errors import NotTrusted
 from appliance.model.progress import Silent
 from appliance.store import beneath
-from appliance.store.beneath import by_component, by_kernel, open_beneath
+from appliance.store.beneath import Neighbours, by_component, by_kernel, open_beneath
 from appliance.store.tree import Tree
 
 _FILE = os.O_RDONLY | os.O_NONBLOCK
@@ -98,9 +99,13 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _outcome(directory: int, path: str, flags: int) -> str:
+    return _outcome_of(partial(open_beneath, directory), path, flags)
+
+
+def _outcome_of(opening: Callable[[str, int], int], path: str, flags: int) -> str:
     """The content of a file, the names in a directory, or the error's name."""
     try:
-        descriptor = open_beneath(directory, path, flags)
+        descriptor = opening(path, flags)
     except OSError as error:
         return errno.errorcode[error.errno or 0]
     try:
@@ -152,6 +157,7 @@ _OUTCOMES = [
     ("a/../../outside/file", _FILE, "EXDEV"),
     ("a/..", _FOLDER, "EXDEV"),
     ("/etc/passwd", _FILE, "EXDEV"),
+    ("/file", _FILE, "EXDEV"),
     ("/", _FOLDER, "EXDEV"),
     ("", _FOLDER, "EXDEV"),
     ("a//file", _FILE, "EXDEV"),
@@ -174,6 +180,18 @@ def test_both_ways_have_the_same_outcomes(folder: Path) -> None:
         found = [(path, flags, _outcome(directory, path, flags)) for path, flags, _ in _OUTCOMES]
     assert found == _OUTCOMES
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - no descriptor was left open
+
+
+@pytest.mark.usefixtures("_way")
+def test_files_that_are_opened_one_after_the_other_have_them_too(folder: Path) -> None:
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    files = [(path, flags, outcome) for path, flags, outcome in _OUTCOMES if flags == _FILE]
+    with _opened(folder) as directory, _as_nobody(), Neighbours(directory) as neighbours:
+        for _ in range(2):  # in every order of before and after
+            found = [(path, flags, _outcome_of(neighbours.open, path, flags)) for path, flags, _ in files]
+            assert found == files
+            files.reverse()
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
 
 @pytest.mark.usefixtures("_way")

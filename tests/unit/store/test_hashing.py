@@ -1,22 +1,17 @@
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.store.hashing import CHUNK, Hashing, _batches
+from appliance.store.hashing import CHUNK, Hashing, _batches, _longest
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _opening() -> AbstractContextManager[Callable[[str], int]]:
+    return nullcontext(lambda path: os.open(path, os.O_RDONLY))
 
 
 def test_files_of_any_size_have_their_own_digests(tmp_path: Path) -> None:
@@ -26,7 +21,7 @@ def test_files_of_any_size_have_their_own_digests(tmp_path: Path) -> None:
         Path(path).write_bytes(data)
     passed: list[int] = []
     sizes = {path: len(data) for path, data in contents.items()}
-    found = list(Hashing(_opened, passed.append).digests(sizes))
+    found = list(Hashing(_opening, passed.append).digests(sizes))
     assert len(found) == len(contents)
     assert dict(found) == {path: hashlib.sha256(data).hexdigest() for path, data in contents.items()}
     assert sum(passed) == sum(sizes.values())
@@ -36,28 +31,37 @@ def test_a_size_that_is_not_true_changes_no_digest(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 3 * CHUNK)
     path = str(tmp_path / "file")
     for size in (0, 10**15):
-        ((_, digest),) = Hashing(_opened, lambda length: None).digests({path: size})
+        ((_, digest),) = Hashing(_opening, lambda length: None).digests({path: size})
         assert digest == hashlib.sha256(b"x" * 3 * CHUNK).hexdigest()
 
 
 def test_large_files_are_alone_and_first_and_none_is_lost() -> None:
-    sizes = {f"shard {number}": 5 * 10**9 + number for number in range(5)}
-    sizes |= {f"text {number}": number for number in range(10_000)}
-    batches = list(_batches(sizes, 16))
+    sizes = {f"text {number}": number for number in range(10_000)}
+    sizes |= {f"shard {number}": 5 * 10**9 + number for number in range(5)}
+    batches = list(_batches(sizes))
     assert batches[:5] == [[f"shard {number}"] for number in (4, 3, 2, 1, 0)]
     assert sorted(path for batch in batches for path in batch) == sorted(sizes)
-    assert 16 * 2 < len(batches) < 500
+    assert batches[5][:3] == ["text 0", "text 1", "text 2"], "neighbours stay together"
+    assert 16 < len(batches) < 100
 
 
-def test_few_files_are_shared_out_among_all_threads() -> None:
-    assert list(_batches(dict.fromkeys("abc", 10**6), 16)) == [["a"], ["b"], ["c"]]
-    assert list(_batches(dict.fromkeys("abc", 10), 16)) == [
-        ["a", "b", "c"]
-    ]  # for which a thread takes too long to begin
-    assert list(_batches({}, 16)) == []
+def test_files_that_take_a_moment_are_shared_out() -> None:
+    assert list(_batches(dict.fromkeys("abcdefgh", 10**6))) == [list("abcde"), list("fgh")]
+    assert list(_batches(dict.fromkeys("abc", CHUNK))) == [["a"], ["b"], ["c"]]
+    assert list(_batches({})) == []
+
+
+def test_what_others_would_wait_for_is_read_ahead() -> None:
+    assert _longest({"one": 10**10, "small": 5}, 4) == {"one"}
+    assert _longest(dict.fromkeys("abc", 10**9), 4) == set("abc")
+    assert _longest(dict.fromkeys("abcde", 10**9), 4) == set(), "as it is, every core has something to do"
+    assert _longest({"one": 10**10, **dict.fromkeys("abcde", 10**9)}, 4) == {"one"}
+    assert len(_longest(dict.fromkeys("abcdefghij", 10**9), 64)) == 4, "each takes memory"
+    assert _longest({"one": 10**10}, 1) == set()
+    assert _longest(dict.fromkeys(map(str, range(10)), 10**5), 64) == set()
 
 
 def test_what_cannot_be_read_ends_it() -> None:
     with pytest.raises(NotTrusted) as caught:
-        list(Hashing(_opened, lambda length: None).digests({"/proc/self/mem": 0}))
+        list(Hashing(_opening, lambda length: None).digests({"/proc/self/mem": 0}))
     assert (caught.value.reference, caught.value.where) == ("file-unreadable", "/proc/self/mem")
