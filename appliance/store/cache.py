@@ -16,14 +16,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.files import Content
 from appliance.model.progress import Progress
-from appliance.store.disk import remove_tree
+from appliance.store.disk import remove_tree, sync_all
 from appliance.store.local_tree import LocalTree
 from appliance.store.tree import Tree
 
@@ -124,6 +124,13 @@ class Cache:
         else:
             self._settle(path, content)
 
+    def keep_all(self, files: Sequence[tuple[Path, Content]]) -> None:
+        """``keep`` for many small files, which are brought to the disk together."""
+        if wanted := [(path, content) for path, content in files if not self.holds(content)]:
+            sync_all(self.root)
+        for path, content in wanted:
+            self._place(path, content)
+
     @contextmanager
     def open_local(self, root: Path, progress: Progress, below: str = ".") -> Iterator[LocalTree]:
         """See ``model.sink.Sink.open_local``."""
@@ -199,10 +206,13 @@ class Cache:
             ) from error
 
     def _settle(self, path: Path, content: Content) -> None:
-        target = self.path(content)
-        target.parent.mkdir(exist_ok=True)
         with path.open("rb") as file:
             os.fsync(file.fileno())
+        self._place(path, content)
+
+    def _place(self, path: Path, content: Content) -> None:
+        target = self.path(content)
+        target.parent.mkdir(exist_ok=True)
         _seal(path)
         path.rename(target)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content, TreeEntry
+from appliance.store.disk import SMALL
 from appliance.store.tree import Tree
 
 if TYPE_CHECKING:
@@ -38,13 +39,17 @@ class LocalTree:
         with self._cache.work("copy") as folder, self._is_bad_input():
             copies = {path: folder / str(number) for number, path in enumerate(paths) if path in keep}
             copying = _Copying(copies)
+            small = []
             for path, sha256 in self._tree.digests(paths, copying, label):
                 content = Content(sha256=sha256, size=copying.sizes[path])
                 if content.size != self._listed[path].size:
                     raise NotTrusted("file-type", "its size changed while it was read", where=path)
-                if path in copies:
+                if path in copies and content.size < SMALL:
+                    small.append((copies[path], content))
+                elif path in copies:
                     self._cache.keep(copies[path], content)
                 yield path, content
+            self._cache.keep_all(small)
 
     @contextmanager
     def _is_bad_input(self) -> Iterator[None]:
@@ -80,6 +85,8 @@ class _Copying:
 
         try:
             yield take
+            if descriptor is not None and self.sizes[path] >= SMALL:
+                os.fsync(descriptor)  # here, while other files are read
         finally:
             if descriptor is not None:
                 os.close(descriptor)

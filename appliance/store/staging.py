@@ -16,7 +16,7 @@ from appliance.errors import BadInput, NotTrusted
 from appliance.model.files import Content
 from appliance.model.progress import Progress
 from appliance.model.taps import Sha384
-from appliance.store.disk import FOLDER_MODE, make_directories, sync, sync_tree
+from appliance.store.disk import FOLDER_MODE, SMALL, make_directories, sync, sync_all
 from appliance.store.tree import Tree
 
 FILE_MODE = 0o444
@@ -103,7 +103,7 @@ class Staging:
                 self._write(file.fileno(), block)
 
             yield take
-            self._settle(file.fileno())
+            self._settle(file.fileno(), self._files[path].size)
 
     def make_folders(self) -> None:
         """Make the directories of all listed files, before threads need them."""
@@ -115,12 +115,13 @@ class Staging:
         self._make_parents(path)
         with (self.path / path).open("xb", buffering=0) as file:
             self._write(file.fileno(), memoryview(data))
-            self._settle(file.fileno())
+            self._settle(file.fileno(), len(data))
 
     def settle(self) -> None:
         """Bring all of it to the disk: what is left to do can hardly fail."""
         self.path.chmod(FOLDER_MODE)
-        sync_tree(self.path)
+        with _full_disk_is_bad_input(self._target.parent):
+            sync_all(self.path)
 
     def commit(self) -> Path:
         """Make it a bundle of the site, under its own name."""
@@ -136,10 +137,11 @@ class Staging:
             while data:
                 data = data[os.write(descriptor, data) :]
 
-    def _settle(self, descriptor: int) -> None:
+    def _settle(self, descriptor: int, size: int) -> None:
         with _full_disk_is_bad_input(self._target.parent):
             os.fchmod(descriptor, FILE_MODE)
-            os.fsync(descriptor)
+            if size >= SMALL:
+                os.fsync(descriptor)  # now, while others are read; the rest by ``settle``
 
 
 @contextmanager

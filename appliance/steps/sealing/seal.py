@@ -39,7 +39,7 @@ from appliance.model.files import BundleFile, Content
 from appliance.steps.documents.lock import lock_text
 from appliance.steps.sealing.sha384 import sha384_list
 from appliance.store.cache import CHUNK, SEALED_MODE, Cache
-from appliance.store.disk import make_directories, make_directory, remove_tree, sync, sync_tree
+from appliance.store.disk import make_directories, make_directory, remove_tree, sync, sync_all
 from appliance.store.whole import write_whole
 from appliance.trust.statement import build_statement
 from appliance.trust.sums import format_sums
@@ -134,7 +134,7 @@ def seal(target: Path, planned: BundlePlan, roots: Sequence[bytes], cache: Cache
         write_whole(staging / SUMS, planned.sums, mode=0o644)
         write_whole(staging / STATEMENT, statement, mode=0o644)
         staging.chmod(0o755)
-        sync_tree(staging)
+        sync_all(staging)
         staging.rename(target)
         sync(target.parent)
     return True
