@@ -190,6 +190,9 @@ def _plan_as_json(plan: DefinitionPlan, what: str) -> dict[str, object]:
     }
 
 
+_NO_FILES = {"inputs": None, "files": None}  # of an artifact that is not locked
+
+
 def _artifact_as_json(artifact: PlannedArtifact) -> dict[str, object]:
     locked = artifact.locked
     return {
@@ -198,8 +201,7 @@ def _artifact_as_json(artifact: PlannedArtifact) -> dict[str, object]:
         "licence": artifact.licence,
         "source": artifact.source,
         "lock_state": artifact.state,
-        "inputs": [file.model_dump(mode="json", exclude_none=True) for file in locked.inputs] if locked else None,
-        "files": [file.model_dump(mode="json", exclude_none=True) for file in locked.files] if locked else None,
+        **(locked.model_dump(mode="json", include={"inputs", "files"}, exclude_none=True) if locked else _NO_FILES),
     }
 
 

@@ -29,6 +29,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return keys
 
 
+def _nothing(pairs: list[tuple[str, Any]]) -> None:
+    _no_duplicates(pairs)
+
+
 def _no_constant(text: str) -> Any:
     raise _Refused(f"{text} is not a JSON number")
 
@@ -48,14 +52,23 @@ def _finite(text: str) -> float:
     return number
 
 
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b'[]{},"')
 # Also one without an end, or a search for its end would begin at each of its quotation marks.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{},")
+_STRING = re.compile(rb'"[^"]*+"?')
+
+
+def _structure(data: bytes) -> bytes:
+    """Brackets and commas that are in no string."""
+    if b"\\" in data:
+        data = _ESCAPE.sub(b"", data)
+    # Two quotation marks that meet can go, wherever they are: what is in a string stays in one.
+    return _STRING.sub(b"", data.translate(None, _NOT_STRUCTURE).replace(b'""', b""))
 
 
 def _check_size(data: bytes, max_depth: int) -> None:
     """Refuse what would take much memory or recursion, before anything is made of it."""
-    structure = _STRING.sub(b"", data).translate(None, _NOT_STRUCTURE)
+    structure = _structure(data)
     if sum(structure.count(byte) for byte in b"[{,") > MAX_JSON_VALUES:
         raise _Refused(f"has more than {MAX_JSON_VALUES} values")
     depth = 0
@@ -88,18 +101,24 @@ def _fraction(text: str) -> float:
     return float(text)
 
 
-def plain_json(data: bytes, *, limit: int) -> Any:
-    """``strict_json`` of what every reader has to read alike, whatever tools it is made of.
+def check_plain_json(data: bytes, *, limit: int) -> None:
+    """Refuse what ``strict_json`` refuses, and what not every reader reads alike, whatever tools it is made of.
 
     The layout is free, but it is all printable ASCII, and each number has one form.  Raises ValueError.
     """
     if strange := data.translate(None, _PLAIN):
         raise ValueError(f"has the byte {strange[0]:#04x}: characters outside ASCII must be written as JSON escapes")
-    return strict_json(data, limit=limit, parse_float=_fraction)
+    keep = b"\\u" in data  # or an index of 100,000 files would be in memory twice
+    strict_json(data, limit=limit, parse_float=_fraction, make=_no_duplicates if keep else _nothing)
 
 
 def strict_json(
-    data: bytes, *, limit: int, max_depth: int = MAX_JSON_DEPTH, parse_float: Callable[[str], float] = _finite
+    data: bytes,
+    *,
+    limit: int,
+    max_depth: int = MAX_JSON_DEPTH,
+    parse_float: Callable[[str], float] = _finite,
+    make: Callable[[list[tuple[str, Any]]], Any] = _no_duplicates,
 ) -> Any:
     """Read one JSON value.  ``limit`` is the most bytes that are looked at.
 
@@ -112,7 +131,7 @@ def strict_json(
     _check_size(data, max_depth)
     value = json.loads(
         data.decode("utf-8"),
-        object_pairs_hook=_no_duplicates,
+        object_pairs_hook=make,
         parse_constant=_no_constant,
         parse_int=_bounded_integer,
         parse_float=parse_float,

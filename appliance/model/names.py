@@ -30,6 +30,8 @@ LETTERS = (
     "\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
 )
 _STRANGE = re.compile(f"[^ -~{LETTERS}]")
+_ODD = re.compile(rf'[^ -~{LETTERS}]|[\\:*?"<>|]')  # both
+_SHORT = MAX_PATH_BYTES // 4  # characters that are fewer bytes, whatever they are
 
 
 # Capital letters of the table and of ASCII: first, last, every which, how far to the small one.
@@ -79,36 +81,44 @@ def path_problem(path: str) -> str:
     Relative, ``/`` between components, nothing but printable ASCII and the letters of the
     table, nothing that a shell, Windows or a case-blind file system reads in another way.
     """
+    if (len(path) > _SHORT or _ODD.search(path)) and (problem := _text_problem(path)):
+        return problem
     if not path:
         return "is empty"
+    if path[0] == "/":
+        return "is absolute"
+    folder, slash, name = path.rpartition("/")
+    return (_folder_problem(folder) if slash else "") or _component_problem(name)
+
+
+def _text_problem(path: str) -> str:
     try:
         raw = path.encode("utf-8")
     except UnicodeEncodeError:
         return "is not UTF-8"
     if len(raw) > MAX_PATH_BYTES:
         return f"is longer than {MAX_PATH_BYTES} bytes"
-    if path.startswith("/"):
-        return "is absolute"
     if match := _FORBIDDEN.search(path):
         return f"has the character {match[0]!r}"
     if match := _STRANGE.search(path):
         return f"has the character U+{ord(match[0]):04X}"
-    components = path.split("/")
-    if len(components) > MAX_PATH_DEPTH:
-        return f"is nested deeper than {MAX_PATH_DEPTH} directories"
-    for component in components:
-        if problem := _component_problem(component):
-            return problem
     return ""
 
 
 @lru_cache(maxsize=4096)  # a hundred thousand files lie in a few directories
+def _folder_problem(folder: str) -> str:
+    components = folder.split("/")
+    if len(components) >= MAX_PATH_DEPTH:
+        return f"is nested deeper than {MAX_PATH_DEPTH} directories"
+    return next(filter(None, map(_component_problem, components)), "")
+
+
 def _component_problem(component: str) -> str:
     if component == "":
         return "has an empty component"
     if component in {".", ".."}:
         return f"has the component {component!r}"
-    if len(component.encode()) > MAX_COMPONENT_BYTES:
+    if len(component) * 4 > MAX_COMPONENT_BYTES and len(component.encode()) > MAX_COMPONENT_BYTES:
         return f"has a component longer than {MAX_COMPONENT_BYTES} bytes"
     if component.startswith("-"):
         return "has a component that starts with '-'"

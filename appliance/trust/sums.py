@@ -6,8 +6,8 @@ that would need them are refused.  A list of SHA-384 is the same with 96 digits.
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from typing import Literal
 
 from appliance.model.documents.bundle import ROOTS, SIGNATURES, STATEMENT, SUMS
@@ -17,6 +17,7 @@ from appliance.model.names import collision_key, path_problem
 # What SHA256SUMS cannot list: itself, and what is added after it was signed.
 UNLISTED = (SUMS, STATEMENT, SIGNATURES, ROOTS)
 _RESERVED = {collision_key(name) for name in UNLISTED}
+_HEXADECIMAL = b"0123456789abcdef"
 
 
 def format_sums(digests: Mapping[str, str]) -> bytes:
@@ -37,13 +38,16 @@ def parse_sums(data: bytes, *, digits: Literal[64, 96] = 64) -> dict[str, str]:
         raise ValueError(f"lists more than {MAX_FILES} files")
     digests: dict[str, str] = {}
     last = b""
-    for number, line in enumerate(data[:-1].split(b"\n"), start=1):
-        digest, separator, raw = line[:digits], line[digits : digits + 2], line[digits + 2 :]
+    for number, line in enumerate(BytesIO(data), start=1):
+        digest, separator, raw = line[:digits], line[digits : digits + 2], line[digits + 2 : -1]
         if separator != b"  " or raw <= last:
             reason = "is not '<digest>  <path>'" if separator != b"  " else "is not sorted, or a path appears twice"
             raise ValueError(f"line {number} {reason}")
+        if digest.translate(None, _HEXADECIMAL):
+            text = digest.decode("ascii", "replace")
+            raise ValueError(f"line {number}: {text!r} is not a digest: {digits} lower-case hexadecimal digits")
         try:
-            digests[raw.decode()] = _check_digest(digest.decode("ascii", "replace"), digits)
+            digests[raw.decode()] = digest.decode()
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
         last = raw
@@ -51,25 +55,20 @@ def parse_sums(data: bytes, *, digits: Literal[64, 96] = 64) -> dict[str, str]:
     return digests
 
 
-def _check_digest(text: str, digits: int) -> str:
-    if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", text):
-        raise ValueError(f"{text!r} is not a digest: {digits} lower-case hexadecimal digits")
-    return text
-
-
 def _check_paths(paths: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     folders: dict[str, str] = {}
-    known: set[str] = set()
+    known = {""}
     for path in paths:
         if problem := path_problem(path):
             raise ValueError(f"path {path!r} {problem}")
-        if collision_key(path.split("/", 1)[0]) in _RESERVED:
-            raise ValueError(f"path {path!r} is where signed lists do not reach")
-        if (other := seen.setdefault(collision_key(path), path)) != path:
+        key = collision_key(path)
+        if (other := seen.setdefault(path if key == path else key, path)) != path:
             raise ValueError(f"paths {other!r} and {path!r} are one file on some file systems")
+        if key.partition("/")[0] in _RESERVED:
+            raise ValueError(f"path {path!r} is where signed lists do not reach")
         folder = path.rpartition("/")[0]
-        while folder and folder not in known:
+        while folder not in known:
             known.add(folder)
             if (other := folders.setdefault(collision_key(folder), folder)) != folder:
                 raise ValueError(f"directories {other!r} and {folder!r} are one on some file systems")

@@ -240,18 +240,15 @@ def _verify_sums(reader: BundleReader, statement: Statement) -> dict[str, str]:
 
 
 def _verify_set(listing: Mapping[str, TreeEntry], digests: Mapping[str, str], statement: Statement) -> None:
-    folders = {
-        "/".join(parts[:depth]) for path in digests for parts in [path.split("/")] for depth in range(1, len(parts))
-    }
+    folders = _folders(digests)
     problems: list[ApplianceError] = []
     for path, entry in listing.items():
-        unlisted = path.split("/", 1)[0] in UNLISTED
         if entry.kind == "directory":
             if path not in folders and path not in (SIGNATURES, ROOTS):
                 problems.append(NotTrusted("file-unlisted", "a directory that is not listed", where=path))
         elif entry.kind != "file":
             problems.append(NotTrusted("file-type", f"not an ordinary file but a {entry.kind}", where=path))
-        elif path not in digests and not unlisted:
+        elif path not in digests and path.split("/", 1)[0] not in UNLISTED:
             problems.append(NotTrusted("file-unlisted", "a file that is not listed", where=path))
     for path, digest in digests.items():
         if path not in listing:
@@ -274,6 +271,17 @@ def _verify_set(listing: Mapping[str, TreeEntry], digests: Mapping[str, str], st
         # A file that was blown up is not worth reading to its end.  Other differences wait
         # until all is hashed and it is known which file was cut or grew.
         _verify_size(listing, digests, statement)
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Every directory above one of ``paths``."""
+    found = {""}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _verify_size(listing: Mapping[str, TreeEntry], digests: Mapping[str, str], statement: Statement) -> None:

@@ -15,6 +15,7 @@ their requirements.txt.
 import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -156,15 +157,13 @@ def _read_origin(artifact: LockedArtifact) -> ContainerfileOrigin:
 
 def _below(folder: str, files: Iterable[LockedFile]) -> Iterable[LockedFile]:
     for file in files:
-        yield file.model_copy(update={"path": f"{folder}/{file.path}"})
+        yield replace(file, path=f"{folder}/{file.path}")
 
 
 def _part(artifact: LockedArtifact, folder: str) -> tuple[LockedFile, ...]:
     prefix = f"{folder}/"
     return tuple(
-        file.model_copy(update={"path": file.path.removeprefix(prefix)})
-        for file in artifact.inputs
-        if file.path.startswith(prefix)
+        replace(file, path=file.path.removeprefix(prefix)) for file in artifact.inputs if file.path.startswith(prefix)
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.files import BundleFile
-from appliance.model.jsonform import plain_json
+from appliance.model.jsonform import check_plain_json
 from appliance.model.limits import MAX_FILES, MAX_INDEX, MAX_ROOT_VERSION
 from appliance.model.names import Name, Sha256, Version
 from appliance.model.serving.profile import ServingProfile
@@ -81,7 +81,7 @@ class BundleIndex(Strict):
 
 def parse_index(data: bytes) -> BundleIndex:
     """Read ``bundle.json``, only after its bytes were verified.  Raises ValueError saying where it is wrong."""
-    plain_json(data, limit=MAX_INDEX)
+    check_plain_json(data, limit=MAX_INDEX)
     try:
         return BundleIndex.model_validate_json(data)
     except ValidationError as error:

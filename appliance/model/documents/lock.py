@@ -8,8 +8,9 @@ It names no kind and knows nothing of one.  What a kind needs to fetch again sta
 from typing import Literal
 
 from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from appliance.model.base import Strict
+from appliance.model.base import STRICT, Strict
 from appliance.model.documents.definition import DefinitionHead
 from appliance.model.files import Content
 from appliance.model.names import BundlePath, Name, Sha256
@@ -17,6 +18,7 @@ from appliance.model.names import BundlePath, Name, Sha256
 LOCK_SCHEMA: Literal["appliance.lock/v1"] = "appliance.lock/v1"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class LockedFile(Content):
     """One file of an artifact.
 

@@ -2,6 +2,7 @@ import json
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def test_a_bomb(index: Index, context: Context) -> None:
 def test_a_lock_that_names_another_member(index: Index, context: Context, tmp_path: Path) -> None:
     index.add("tiny-model", NAME, wheel(members(model_files())))
     artifact = lock(index, context)
-    first = artifact.files[0].model_copy(update={"path": "vocab.json"})
+    first = replace(artifact.files[0], path="vocab.json")
     edited = artifact.model_copy(update={"files": (first, *artifact.files[1:])})
     with pytest.raises(ApplianceError) as caught:
         KIND.fetch(edited, Context(tmp_path, Cache(tmp_path / "another"), Silent()))
