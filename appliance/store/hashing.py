@@ -6,12 +6,14 @@ are, and how they are opened, is the caller's business.
 
 import hashlib
 import os
+import resource
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, islice
 
 from appliance.errors import NotTrusted
 from appliance.model.taps import Tap
@@ -23,9 +25,12 @@ CHUNK = 1024 * 1024
 _LEAST_THREADS = 16
 # Handing a file to a thread costs more than hashing a small one, so small ones are handed over together.
 _BATCH_BYTES, _BATCH_FILES = 4 * CHUNK, 512
-# So many files at most are read by one thread and hashed by another: each takes buffers of its own.
+_WAITING_THREADS = 2
+# So many files at most are read by one thread and handed to the tap by another: each takes buffers of its own.
 _RELAYED = 4
 
+_Paths = list[str]
+_Found = list[tuple[str, str]]
 # Opens a file for reading; whoever asked closes it.  What opening needs stays while the context lasts.
 Opening = Callable[[], AbstractContextManager[Callable[[str], int]]]
 
@@ -44,7 +49,7 @@ class Hashing:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def digests(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-        """Path and SHA-256 of every file, the largest first; ``sizes`` in bytes, as far as they are known.
+        """Path and SHA-256 of every file, in any order; ``sizes`` in bytes, as far as they are known.
 
         Raises what opening raises, and NotTrusted (``file-unreadable``).
         """
@@ -52,7 +57,8 @@ class Hashing:
         with ThreadPoolExecutor(max(_LEAST_THREADS, cores)) as pool:
             try:
                 digest = partial(self._batch, sizes, _longest(sizes, cores))
-                for batch in pool.map(digest, _batches(sizes)):
+                large = pool.map(digest, _large(sizes))
+                for batch in chain(_by_need(partial(pool.map, digest), _batches(sizes)), large):
                     yield from batch
             finally:
                 # Ctrl-C: the threads end at their next block, not at the end of their file.
@@ -66,35 +72,29 @@ class Hashing:
             for path in paths:
                 descriptor = open_file(path)
                 try:
-                    if path in relayed:
-                        found.append((path, self._relayed(path, descriptor)))
-                    else:
-                        found.append((path, self._digest(path, descriptor, buffer)))
+                    found.append((path, self._digest(path, descriptor, buffer, relayed=path in relayed)))
                 finally:
                     os.close(descriptor)
         return found
 
-    def _digest(self, path: str, descriptor: int, buffer: memoryview) -> str:
+    def _digest(self, path: str, descriptor: int, buffer: memoryview, *, relayed: bool) -> str:
         digest = hashlib.sha256()
-        if self.tap is None:
-            while block := self._read(path, descriptor, buffer):
-                digest.update(block)
-            return digest.hexdigest()
-        with self.tap(path) as take:
-            while block := self._read(path, descriptor, buffer):
-                digest.update(block)
-                take(block)
-        return digest.hexdigest()
 
-    def _relayed(self, path: str, descriptor: int) -> str:
-        """The same, with threads that read, hash and hand to the tap side by side."""
-        digest = hashlib.sha256()
-        read = partial(self._read, path, descriptor)
+        def read(into: memoryview) -> memoryview:
+            block = self._read(path, descriptor, into)
+            digest.update(block)  # where it was read: it is in the cache of this core
+            return block
+
         if self.tap is None:
-            relay(read, digest.update)
+            while read(buffer):
+                pass
         else:
             with self.tap(path) as take:
-                relay(read, digest.update, take)
+                if relayed:
+                    relay(read, take)
+                else:
+                    while block := read(buffer):
+                        take(block)
         return digest.hexdigest()
 
     def _read(self, path: str, descriptor: int, buffer: memoryview) -> memoryview:
@@ -116,9 +116,13 @@ def _longest(sizes: Mapping[str, int], cores: int) -> set[str]:
     return set(most[:_RELAYED]) if cores > 1 else set()
 
 
+def _large(sizes: Mapping[str, int]) -> list[list[str]]:
+    """The largest files first, each alone."""
+    return [[path] for path in sorted(sizes, key=lambda path: -sizes[path]) if sizes[path] >= CHUNK]
+
+
 def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """The largest files first, each alone; small ones together, as they are listed: neighbours lie in one directory."""
-    yield from ([path] for path in sorted(sizes, key=lambda path: -sizes[path]) if sizes[path] >= CHUNK)
+    """Small files together, as they are listed: neighbours lie in one directory."""
     batch: list[str] = []
     size = 0
     for path in sizes:
@@ -131,6 +135,24 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _by_need(digest: Callable[[Sequence[_Paths]], Iterator[_Found]], batches: Iterator[_Paths]) -> Iterator[_Found]:
+    """One batch after the other while all is in the page cache, two at once while storage is waited for.
+
+    Of small files, the interpreter's lock lets one thread at a time do most of the work: more of them only wake
+    each other up.
+    """
+    width = 1
+    while group := list(islice(batches, width)):
+        before = _blocks_read()
+        yield from digest(group)
+        width = _WAITING_THREADS if _blocks_read() - before > sum(map(len, group)) else 1
+
+
+def _blocks_read() -> int:
+    """What this process has read from storage, in blocks of 512 bytes; a file system of a network counts nothing."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_inblock
 
 
 def unreadable(path: str, error: OSError) -> NotTrusted:

@@ -1,4 +1,4 @@
-"""Blocks of one file, handed from thread to thread: while one is hashed, the next is read.
+"""Blocks of one file, handed from one thread to another: while one block is written, the next is read.
 
 For files that are long enough to be waited for.  What is gained is measured in docs/benchmarks.md.
 """
@@ -7,68 +7,45 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 
-_BLOCK = 4 * 1024 * 1024  # bytes
-_BLOCKS = 4
-
-_Item = memoryview | BaseException | None
-_Step = Callable[[memoryview], memoryview]
+BLOCK = 512 * 1024  # bytes: what fits into the cache of a core
+_BLOCKS = 8
 
 
-def relay(read: Callable[[memoryview], memoryview], *takers: Callable[[memoryview], None]) -> None:
-    """Give every block to each of ``takers`` in turn, until ``read`` returns an empty one.
+def relay(read: Callable[[memoryview], memoryview], take: Callable[[memoryview], None]) -> None:
+    """Give each block to ``take``, until ``read``, in a thread of its own, returns an empty one.
 
-    ``read`` fills what it is given and returns the part that it has filled.  It and all takers
-    but the last run in threads of their own; a block belongs to one of them at a time.  Raises
-    what one of them raises; then all have ended.
+    ``read`` fills what it is given and returns the part that it has filled.  Raises what one of
+    them raises; then both have ended.
     """
-    *between, last = takers
-    steps = [read, *map(_taking, between)]
-    queues: list[SimpleQueue[_Item]] = [SimpleQueue() for _ in range(len(steps) + 1)]
+    free: SimpleQueue[memoryview | None] = SimpleQueue()
+    filled: SimpleQueue[memoryview | BaseException] = SimpleQueue()
     for _ in range(_BLOCKS):
-        queues[0].put(memoryview(bytearray(_BLOCK)))
-    threads = [
-        Thread(target=_run, args=(step, source, sink), daemon=True)
-        for step, source, sink in zip(steps, queues, queues[1:], strict=False)
-    ]
-    for thread in threads:
-        thread.start()
+        free.put(memoryview(bytearray(BLOCK)))
+    thread = Thread(target=_fill, args=(read, free, filled), daemon=True)
+    thread.start()
     try:
-        while block := _got(queues[-1].get()):
-            last(block)
-            queues[0].put(_whole(block))
+        while block := filled.get():
+            if isinstance(block, BaseException):
+                raise block
+            take(block)
+            free.put(memoryview(block.obj))
     finally:
-        for queue in queues[:-1]:
-            queue.put(None)
-        for thread in threads:
-            thread.join()
+        free.put(None)
+        thread.join()
 
 
-def _taking(take: Callable[[memoryview], None]) -> _Step:
-    def step(block: memoryview) -> memoryview:
-        take(block)
-        return block
-
-    return step
-
-
-def _run(step: _Step, source: "SimpleQueue[_Item]", sink: "SimpleQueue[_Item]") -> None:
-    """Take from ``source`` and hand on to ``sink``, until a block is empty or something else than a block comes."""
-    while isinstance(item := source.get(), memoryview):
+def _fill(
+    read: Callable[[memoryview], memoryview],
+    free: "SimpleQueue[memoryview | None]",
+    filled: "SimpleQueue[memoryview | BaseException]",
+) -> None:
+    """Until a block is empty, ``read`` fails, or nobody wants another."""
+    while (buffer := free.get()) is not None:
         try:
-            item = step(item)
+            block = read(buffer)
         except BaseException as error:
-            item = error
-        sink.put(item)
-        if not item or isinstance(item, BaseException):
+            filled.put(error)
             return
-    sink.put(item)
-
-
-def _got(item: _Item) -> memoryview | None:
-    if isinstance(item, BaseException):
-        raise item
-    return item
-
-
-def _whole(block: memoryview) -> memoryview:
-    return memoryview(block.obj)
+        filled.put(block)
+        if not block:
+            return
