@@ -1,4 +1,4 @@
-"""``python -m tests.bench.crowd FOLDER COUNT``: a signed bundle of COUNT tiny files.
+"""``python -m tests.bench.crowd FOLDER COUNT [BYTES]``: a signed bundle of COUNT tiny files, or files of BYTES.
 
 A process of its own: what the benchmark itself has taken of memory hides what others take.
 """
@@ -12,7 +12,8 @@ from tests.support.bundles import PLAIN
 
 def main() -> None:
     count = int(sys.argv[2])
-    files = {f"models/{number // 100:03}/{number % 100:02}.json": b"x" * TINY_BYTES for number in range(count)}
+    size = int(sys.argv[3]) if sys.argv[3:] else TINY_BYTES
+    files = {f"models/{number // 100:03}/{number % 100:02}.json": b"x" * size for number in range(count)}
     PLAIN.but(files=files).write(Path(sys.argv[1]))
 
 

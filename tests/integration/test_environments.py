@@ -47,6 +47,9 @@ _PROGRAMS = [
     "rm",
     "base64",
     "split",
+    "nproc",
+    "paste",
+    "xargs",
 ]
 _FUNCTIONS = (*_PROGRAMS, *["exec", "test", "[", "command", "printf", "read", "cd", "set", "trap", "unset", "true"])
 _TEMPLATE = "() { exit 0; }"

@@ -80,6 +80,22 @@ def test_openssl_3_0_does_not_claim_what_it_cannot_check(verifier: str, old_syst
     assert 0 not in _told(old_system, media, verifier, "--profile cnsa-2.0").values()
 
 
+@pytest.mark.parametrize("failing", ["exit 0", "kill -KILL $$"])
+def test_a_sha384_that_nobody_found_right_is_not(failing: str, new_system: DebianRoot, tmp_path: Path) -> None:
+    """A program that is asked about the list, and does not say of its files that they are right."""
+    CNSA.write(tmp_path / "media")
+    (tmp_path / "tools").mkdir()
+    program = tmp_path / "tools/sha384sum"
+    program.write_text(f'#!/bin/sh\n[ "${{1-}}" != --check ] || {failing}\nexec /usr/bin/sha384sum "$@"\n')
+    program.chmod(0o755)
+    mounts = {"media": tmp_path / "media", "repository": REPOSITORY, "tools": tmp_path / "tools"}
+    command = [*_BY_SCRIPT.split(), "/mnt/media/bundle", "/mnt/media/root.json", "--profile", "cnsa-2.0"]
+    for tools, code in ((["--tools", "/mnt/tools"], 3), ([], 0)):
+        found = new_system.run([*command, *tools], mounts=mounts)
+        assert found.returncode == code, found.stderr
+        assert ("files that do not have the SHA-384 that was signed: 1" in found.stderr) == (code == 3)
+
+
 def test_an_auditor_checks_it_by_hand(new_system: DebianRoot, tmp_path: Path) -> None:
     written = CNSA.write(tmp_path)
     blocks = (
