@@ -25,6 +25,8 @@ CHUNK = 1024 * 1024
 _LEAST_THREADS = 16
 # Handing a file to a thread costs more than hashing a small one, so small ones are handed over together.
 _BATCH_BYTES, _BATCH_FILES = 4 * CHUNK, 512
+# Of files with less than so many bytes, opening takes longer than hashing.
+_TINY = 16 * 1024
 _WAITING_THREADS = 2
 # So many files at most are read by one thread and handed to the tap by another: each takes buffers of its own.
 _RELAYED = 4
@@ -57,8 +59,8 @@ class Hashing:
         with ThreadPoolExecutor(max(_LEAST_THREADS, cores)) as pool:
             try:
                 digest = partial(self._batch, sizes, _longest(sizes, cores))
-                large = pool.map(digest, _large(sizes))
-                for batch in chain(_by_need(partial(pool.map, digest), _batches(sizes)), large):
+                large = pool.map(digest, [*_alone(sizes), *_batches(sizes, _TINY, CHUNK)])
+                for batch in chain(_by_need(partial(pool.map, digest), _batches(sizes, 0, _TINY)), large):
                     yield from batch
             finally:
                 # Ctrl-C: the threads end at their next block, not at the end of their file.
@@ -116,23 +118,23 @@ def _longest(sizes: Mapping[str, int], cores: int) -> set[str]:
     return set(most[:_RELAYED]) if cores > 1 else set()
 
 
-def _large(sizes: Mapping[str, int]) -> list[list[str]]:
+def _alone(sizes: Mapping[str, int]) -> list[list[str]]:
     """The largest files first, each alone."""
     return [[path] for path in sorted(sizes, key=lambda path: -sizes[path]) if sizes[path] >= CHUNK]
 
 
-def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """Small files together, as they are listed: neighbours lie in one directory."""
+def _batches(sizes: Mapping[str, int], least: int, below: int) -> Iterator[list[str]]:
+    """Files of these sizes together, as they are listed: neighbours lie in one directory."""
     batch: list[str] = []
-    size = 0
-    for path in sizes:
-        if sizes[path] >= CHUNK:
+    amount = 0
+    for path, size in sizes.items():
+        if not least <= size < below:
             continue
         batch.append(path)
-        size += sizes[path]
-        if size >= _BATCH_BYTES or len(batch) == _BATCH_FILES:
+        amount += size
+        if amount >= _BATCH_BYTES or len(batch) == _BATCH_FILES:
             yield batch
-            batch, size = [], 0
+            batch, amount = [], 0
     if batch:
         yield batch
 
@@ -140,7 +142,7 @@ def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
 def _by_need(digest: Callable[[Sequence[_Paths]], Iterator[_Found]], batches: Iterator[_Paths]) -> Iterator[_Found]:
     """One batch after the other while all is in the page cache, two at once while storage is waited for.
 
-    Of small files, the interpreter's lock lets one thread at a time do most of the work: more of them only wake
+    Of tiny files, the interpreter's lock lets one thread at a time do most of the work: more of them only wake
     each other up.
     """
     width = 1

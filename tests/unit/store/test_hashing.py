@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.store.hashing import CHUNK, Hashing, _batches, _large, _longest
+from appliance.store.hashing import _TINY, CHUNK, Hashing, _alone, _batches, _longest
 
 
 def _opening() -> AbstractContextManager[Callable[[str], int]]:
@@ -37,17 +37,19 @@ def test_a_size_that_is_not_true_changes_no_digest(tmp_path: Path) -> None:
 
 def test_large_files_are_alone_and_first_and_none_is_lost() -> None:
     sizes = {f"text {number}": number for number in range(10_000)}
+    sizes |= {f"table {number}": 10**5 + number for number in range(100)}
     sizes |= {f"shard {number}": 5 * 10**9 + number for number in range(5)}
-    assert _large(sizes) == [[f"shard {number}"] for number in (4, 3, 2, 1, 0)]
-    batches = list(_batches(sizes))
-    assert [path for batch in batches for path in batch] == list(sizes)[:10_000], "neighbours stay together"
-    assert 16 < len(batches) < 100
+    assert _alone(sizes) == [[f"shard {number}"] for number in (4, 3, 2, 1, 0)]
+    tables, texts = list(_batches(sizes, _TINY, CHUNK)), list(_batches(sizes, 0, _TINY))
+    assert [path for batch in texts for path in batch] == list(sizes)[:10_000], "neighbours stay together"
+    assert [path for batch in tables for path in batch] == [f"table {number}" for number in range(100)]
+    assert (len(tables), len(texts)) == (3, 20)
 
 
-def test_files_that_take_a_moment_are_shared_out() -> None:
-    assert list(_batches(dict.fromkeys("abcdefgh", 10**6))) == [list("abcde"), list("fgh")]
-    assert _large(dict.fromkeys("abc", CHUNK)) == [["a"], ["b"], ["c"]]
-    assert list(_batches({})) == []
+def test_every_size_is_in_one_class() -> None:
+    for size in (0, _TINY - 1, _TINY, CHUNK - 1, CHUNK, 10**12):
+        sizes = {"file": size}
+        assert [*_alone(sizes), *_batches(sizes, _TINY, CHUNK), *_batches(sizes, 0, _TINY)] == [["file"]]
 
 
 def test_what_others_would_wait_for_is_read_ahead() -> None:
