@@ -9,13 +9,15 @@ _INVISIBLE = re.compile(
 )
 
 
-def is_seen(character: str) -> bool:
-    """Whether a reader sees a character, and it does nothing to those beside it: no control, format or filler."""
-    return character.isprintable() and not _INVISIBLE.match(character)
+def is_seen(text: str) -> bool:
+    """Whether a reader sees every character, and none does anything to those beside it: control, format or filler."""
+    return text.isprintable() and (text.isascii() or not _INVISIBLE.search(text))
 
 
 def shown(text: str) -> str:
     """``text`` in one line, with an escape for each character that is not seen."""
+    if is_seen(text):
+        return text
     return "".join(
         character if is_seen(character) else character.encode("unicode_escape").decode() for character in text
     )

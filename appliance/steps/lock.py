@@ -45,15 +45,17 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
     chosen = set(only)
     _check_known(chosen, definition)
     entries = {artifact.id: artifact for artifact in read_lock(path).artifacts} if path.exists() else {}
+    written = None
     for section in definition.sections:
         kept = entries.get(section.id)
         if section.id in chosen or not _is_current(section, kept, context, sources=not chosen):
             context.progress.step(f"Resolving {section.id}")
             held = None if section.id in chosen else kept
             entries[section.id] = _resolve(section, kept, replace(context, held=held))
-            write_lock(path, _lock(definition, entries))
-    new = _lock(definition, entries)
-    write_lock(path, new)
+            written = _lock(definition, entries)
+            write_lock(path, written)
+    if (new := _lock(definition, entries)) != written:
+        write_lock(path, new)
     return new
 
 

@@ -51,7 +51,7 @@ class Cache:
 
     def path(self, content: Content) -> Path:
         """Where ``content`` lies, or would."""
-        return self.root / "blobs" / "sha256" / content.sha256[:2] / content.sha256
+        return Path(f"{self.root}/blobs/sha256/{content.sha256[:2]}/{content.sha256}")
 
     def holds(self, content: Content) -> bool:
         """Whether the bytes are there and unchanged; a changed file is thrown away."""

@@ -89,7 +89,7 @@ def lock_text(lock: Lock) -> bytes:
         {"schema": lock.schema_, **data}, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True
     )
     # What a reviewer would not see stands between double quotes (``_text``), where these are its escapes.
-    return (_LOCK_HEADER + "".join(map(_written, text))).encode()
+    return (_LOCK_HEADER + "\n".join(map(_written, text.split("\n")))).encode()
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -97,15 +97,19 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if all(map(is_seen, text)) else '"'
+    style = None if is_seen(text) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
 
 
-def _written(character: str) -> str:
-    if character == "\n" or is_seen(character):
+def _written(line: str) -> str:
+    return line if is_seen(line) else "".join(map(_escaped, line))
+
+
+def _escaped(character: str) -> str:
+    if is_seen(character):
         return character
     return f"\\U{ord(character):08X}" if ord(character) > 0xFFFF else f"\\u{ord(character):04X}"
 
