@@ -53,7 +53,7 @@ def sign_modules(definition: Path, cache: Cache, progress: Progress, signer: Mod
     Raises what ``to_sign`` raises, and NotTrusted (``modules-key``) when the key is not
     that of the certificate: nothing is written then.
     """
-    written = []
+    signed: dict[Path, bytes] = {}
     for modules in to_sign(definition, cache, progress):
         certificate = read_certificate(modules.signing, definition.parent)
         for name, content in modules.built.modules.items():
@@ -66,11 +66,11 @@ def sign_modules(definition: Path, cache: Cache, progress: Progress, signer: Mod
                     where=str(definition.parent / modules.signing.certificate),
                     hint="give the key of that certificate; nothing was signed with this one",
                 )
-            path = signature_path(modules.signing, definition.parent, name)
-            make_directories(path.parent)
-            write_whole(path, pkcs7, mode=0o644)
-            written.append(path)
-    return tuple(written)
+            signed[signature_path(modules.signing, definition.parent, name)] = pkcs7
+    for path, pkcs7 in signed.items():
+        make_directories(path.parent)
+        write_whole(path, pkcs7, mode=0o644)
+    return tuple(signed)
 
 
 def export_modules(definition: Path, cache: Cache, progress: Progress, folder: Path) -> tuple[Path, ...]:
