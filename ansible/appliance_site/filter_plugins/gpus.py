@@ -13,6 +13,10 @@ from appliance.formats.oci import Manifest, config_environment, parse_document
 # Compatibility, "Minor Version Compatibility", table 1 (docs.nvidia.com/deploy/cuda-compatibility).
 _OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 _GIB_MIB = 1024
+_NO_TOOLKIT = (
+    "NVIDIA's container toolkit is not there (/usr/bin/nvidia-ctk), and no container gets a GPU without it; do: "
+    "install it, or name its package in gpu_packages"
+)
 # What containers can be kept on: overlayfs wants extended attributes and d_type of what lies below it.
 _STORAGE = ("ext4", "xfs", "btrfs")
 
@@ -49,12 +53,16 @@ def gpu_claims(models: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def gpu_complaints(
-    seen: Mapping[str, Any], models: Iterable[Mapping[str, Any]], cuda: Mapping[str, str], celsius: int
+    seen: Mapping[str, Any],
+    models: Iterable[Mapping[str, Any]],
+    cuda: Mapping[str, str],
+    celsius: int,
+    awaited: bool = False,
 ) -> list[str]:
     """What keeps the GPUs of a host from serving ``models``, each with what to do about it; none is good news.
 
     ``seen`` is what ``gpus.py`` told, ``cuda`` the version of CUDA in each image, ``celsius`` the temperature that no
-    GPU may have.
+    GPU may have.  A driver that is ``awaited``, because the same run installs it, may be missing or too old.
     """
     wanting = [model for model in models if model["gpus"]]
     if not wanting:
@@ -68,11 +76,12 @@ def gpu_complaints(
             "missing (lspci -d 10de:), give it other models (appliance_models), or correct vllm_devices"
         ]
     if not seen["driver"]:
-        return [_no_driver(seen)]
+        return _mounts(seen["mounts"]) if awaited else [_no_driver(seen)]
     taken = sorted({number for model in wanting for number in model["devices"] or range(len(seen["gpus"]))})
     gpus = [gpu for gpu in seen["gpus"] if gpu["number"] in taken]
     return [
-        *_driver(str(seen["driver"]), wanting, cuda),
+        *([] if awaited or seen["toolkit"] else [_NO_TOOLKIT]),
+        *([] if awaited else _driver(str(seen["driver"]), wanting, cuda)),
         *(complaint for gpu in gpus for complaint in _health(gpu, celsius)),
         *_memory(seen["gpus"], wanting),
         *_leftovers(seen["processes"], taken),
@@ -92,7 +101,8 @@ def _no_driver(seen: Mapping[str, Any]) -> str:
             "was rejected, and enrol the key that signed the driver's modules"
         )
     return (
-        f"{told}; do: see the kernel's log (journalctl --dmesg --grep nvidia), load its modules, or install the driver"
+        f"{told}; do: see the kernel's log (journalctl --dmesg --grep nvidia), load its modules, or install the driver "
+        "(gpu_packages)"
     )
 
 
@@ -205,4 +215,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by the names that roles use."""
-        return {"bundle_image_cuda": image_cuda, "gpu_claims": gpu_claims, "gpu_complaints": gpu_complaints}
+        return {"bundle_image_cuda": image_cuda, "claims_on_gpus": gpu_claims, "complaints_on_gpus": gpu_complaints}

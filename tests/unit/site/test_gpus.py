@@ -54,6 +54,7 @@ def told(tmp_path: Path, log: str | None, matrix: str = "") -> dict[str, Any]:
     said = subprocess.run(program, env=environment, stdout=subprocess.PIPE, check=True).stdout
     seen: dict[str, Any] = json.loads(said)
     seen["pci"] = [{"address": gpu["address"][-12:], "driver": "nvidia", "iommu": None} for gpu in seen["gpus"]]
+    seen["toolkit"] = True
     seen["mounts"] = {"/var/lib/containers": {"at": "/", "type": "ext4", "options": "rw,relatime"}}
     return seen
 
@@ -171,6 +172,23 @@ def test_a_driver_that_does_not_answer_is_told_with_what_is_known(
     bus = [{"address": "0000:01:00.0", "driver": driver, "iommu": None}]
     (complaint,) = complaints(idle | {"driver": None, "gpus": [], "pci": bus, "secure_boot": secure})
     assert said in complaint
+
+
+def test_a_driver_that_the_same_run_installs_is_awaited(idle: dict[str, Any], tmp_path: Path) -> None:
+    bare = idle | {"driver": None, "gpus": [], "processes": [], "links": [], "toolkit": False}
+    assert GPUS.gpu_complaints(bare, [MODEL], {IMAGE: "13.0.1"}, 85, awaited=True) == []
+    (complaint,) = GPUS.gpu_complaints(bare, [MODEL | {"gpus": 4}], {IMAGE: "13.0.1"}, 85, awaited=True)
+    assert complaint.startswith("2 NVIDIA GPUs are on its bus, and chat need 4")
+    older = told(tmp_path, "two-a5000.xml") | {"driver": "535.54.03", "processes": []}
+    assert GPUS.gpu_complaints(older, [MODEL], {IMAGE: "13.0.1"}, 85, awaited=True) == []
+    older["gpus"][0]["celsius"] = 90
+    (complaint,) = GPUS.gpu_complaints(older, [MODEL], {IMAGE: "13.0.1"}, 85, awaited=True)
+    assert "90 degrees Celsius" in complaint
+
+
+def test_containers_need_the_toolkit(idle: dict[str, Any]) -> None:
+    (complaint,) = complaints(idle | {"toolkit": False})
+    assert "/usr/bin/nvidia-ctk" in complaint
 
 
 def test_gpus_of_one_model_over_pcie_want_no_iommu_between_them(idle: dict[str, Any]) -> None:

@@ -70,6 +70,21 @@ def test_a_unit_that_tries_again_by_itself_is_left_alone_between_two_tries(tmp_p
     assert (lacks(tmp_path, known), lacks(tmp_path, known, retries=True)) == ("start", "")
     ended = unit(tmp_path, ActiveState="failed", SubState="failed")
     assert lacks(tmp_path, ended, retries=True) == "start"
+def ended(folder: Path, *, began: int = 1, **changes: str) -> dict[str, str]:
+    """A unit that does something and ends, begun so many seconds after its files took their places."""
+    known = {"Type": "oneshot", "RemainAfterExit": "no", "Result": "success", "ActiveState": "inactive"}
+    since = {"InactiveExitTimestamp": moment(folder / "unit", began), "ActiveEnterTimestamp": ""}
+    return unit(folder, CanReload="no") | known | since | changes
+
+
+def test_a_unit_that_ends_has_to_have_run_with_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "unit").touch()
+    assert lacks(tmp_path, ended(tmp_path)) == ""
+    assert lacks(tmp_path, ended(tmp_path, began=-1)) == "restart"
+    assert lacks(tmp_path, ended(tmp_path, InactiveExitTimestamp="")) == "start"
+    assert lacks(tmp_path, ended(tmp_path, ActiveState="failed", Result="exit-code")) == "start"
+    assert lacks(tmp_path, ended(tmp_path, UnitFileState="disabled")) == "start"
+    assert lacks(tmp_path, ended(tmp_path, ActiveState="activating")) == "start"
 
 
 def test_a_unit_that_systemd_has_never_seen_is_started(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ The output has
     gpus        what the driver says of each, in the order of their numbers
     processes   who has memory of which GPU: pid, name, mib, gpu (number), cgroup
     links       for each GPU, how it reaches each other one: NV18, PIX, SYS ... (``nvidia-smi topo``)
+    toolkit     whether NVIDIA's container toolkit is there
     secure_boot whether the firmware demands signed kernel modules
     mounts      for each directory given as argument: file system and options
 """
@@ -22,6 +23,7 @@ from xml.etree import ElementTree as Xml
 
 _NVIDIA = "0x10de"
 _DISPLAYS = ("0x0300", "0x0302")  # VGA and 3D controllers, by the PCI ID repository
+_TOOLKIT = Path("/usr/bin/nvidia-ctk")
 # GUID of the variables that the UEFI specification defines; four bytes of attributes precede the value.
 _SECURE_BOOT = Path("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
 
@@ -39,6 +41,7 @@ def main() -> None:
         "gpus": gpus,
         "processes": [process for number, gpu in enumerate(found) for process in _processes(number, gpu)],
         "links": links(_said("nvidia-smi", "topo", "--matrix")) if len(gpus) > 1 else [],
+        "toolkit": _TOOLKIT.exists(),
         "secure_boot": _SECURE_BOOT.read_bytes()[4:] == b"\x01" if _SECURE_BOOT.exists() else None,
         "mounts": {place: _mount(place) for place in sys.argv[1:]},
     }

@@ -2,9 +2,10 @@
 
 Takes a JSON list of ``{"name", "enabled": true, "files": [], "retries": false}`` on standard
 input, with these defaults.  One that ``retries`` may be between two tries: systemd starts it
-again by itself.  Prints one JSON object: ``unread`` tells whether systemd has to read its units
-again, ``lacking`` lists ``{"name", "enabled", "state"}`` of each unit that has to be started,
-reloaded or restarted; what runs as it should is not in it.
+again by itself.  Those with the same number as ``turn`` are started together, lower ones first.
+Prints one JSON object: ``unread`` tells whether systemd has to read its units again, ``lacking``
+lists the names of those that have to be started, reloaded or restarted, and ``jobs`` what has
+to be given to systemctl for that, in order; what runs as it should is in neither.
 
 A file's ctime counts: it tells when the file took its place, whatever its mtime says.  A
 unit that a generator makes, such as one of Quadlet's, is as old as the file it is made
@@ -21,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 PROPERTIES = (
-    "ActiveEnterTimestamp,ActiveState,CanReload,FragmentPath,Id,LoadState,NeedDaemonReload,ReloadResult,"
-    "SourcePath,StateChangeTimestamp,SubState,UnitFileState"
+    "ActiveEnterTimestamp,ActiveState,CanReload,FragmentPath,Id,InactiveExitTimestamp,LoadState,NeedDaemonReload,"
+    "ReloadResult,RemainAfterExit,Result,SourcePath,StateChangeTimestamp,SubState,Type,UnitFileState"
 )
 Unit = dict[str, Any]
 # Units that others start, such as those that reload a service, have to be read too.
@@ -76,7 +77,8 @@ def show(names: list[str]) -> dict[str, dict[str, str]]:
 def lacks(unit: dict[str, str], wanted: Unit) -> str:
     """``start``, ``reload``, ``restart``, or nothing."""
     own = unit["SourcePath"] or unit["FragmentPath"]
-    waits = wanted["retries"] and unit["SubState"].startswith("auto-restart")
+    if unit["Type"] == "oneshot" and unit["RemainAfterExit"] == "no":
+        return lacks_a_run(unit, wanted, [own, *wanted["files"]])
     if own and newer(own, unit["ActiveEnterTimestamp"]):
         return "restart"
     if unit["ActiveState"] == "active" and (
@@ -84,9 +86,21 @@ def lacks(unit: dict[str, str], wanted: Unit) -> str:
         or (unit["CanReload"] == "yes" and unit["ReloadResult"] != "success")
     ):
         return "reload" if unit["CanReload"] == "yes" else "restart"
-    if (unit["ActiveState"] != "active" and not waits) or (wanted["enabled"] and unit["UnitFileState"] != "enabled"):
-        return "start"
-    return ""
+    waits = wanted["retries"] and unit["SubState"].startswith("auto-restart")
+    return "" if (unit["ActiveState"] == "active" or waits) and starts_at_boot(unit, wanted) else "start"
+
+
+def lacks_a_run(unit: dict[str, str], wanted: Unit, files: list[str]) -> str:
+    """The same for a unit that does something and ends: whether it has since its files took their places."""
+    began = unit["InactiveExitTimestamp"]
+    if began and any(newer(file, began) for file in files):
+        return "restart"
+    done = began and unit["ActiveState"] == "inactive" and unit["Result"] == "success"
+    return "" if done and starts_at_boot(unit, wanted) else "start"
+
+
+def starts_at_boot(unit: dict[str, str], wanted: Unit) -> bool:
+    return not wanted["enabled"] or unit["UnitFileState"] == "enabled"
 
 
 def newer(file: str, timestamp: str) -> bool:
