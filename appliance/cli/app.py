@@ -35,6 +35,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "verify:verify",
         "Verify a bundle: root chain, policy, signatures, list, every file, nothing beside them.",
     ),
+    "compare": (
+        "compare:compare",
+        "Say whether two builders got the same bundle, and which artifacts and files differ.",
+    ),
     "inspect": ("inspect:inspect", "Show what a bundle, a definition or a lock holds, without contacting any source."),
     "plan": (
         "plan:plan",

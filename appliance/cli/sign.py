@@ -22,6 +22,12 @@ from appliance.steps.sign import sign_bundle, sign_statement
 from appliance.store.disk import read_bounded
 from appliance.trust.keys import Signer
 
+_Rebuilt = Annotated[
+    Path | None,
+    typer.Option("--rebuilt", help="For a bundle or its statement: your own build, which has to be the same."),
+]
+_ENVELOPES = (ROOT_PAYLOAD_TYPE, OVERRIDE_PAYLOAD_TYPE)
+
 
 def sign(
     paths: Annotated[
@@ -38,6 +44,7 @@ def sign(
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="For a statement alone: directory for its signature file.")
     ] = None,
+    rebuilt: _Rebuilt = None,
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,22 +55,29 @@ def sign(
     document with other signatures, or a bare signature made with openssl or pkcs11-tool. A signature that is not valid
     is not added.
 
+    With --rebuilt DIR, which you have built from the same lock on a machine of your own, nothing is signed unless both
+    builds came out the same: SHA256SUMS, and all that the statement says but when it was made.
+
     Examples: `appliance sign statement.json --key keys/second.pem --out .`,
     `appliance sign dist/demo-1.0.0 --add second.sigstore.json third.sig`
     """
     target, additions = _split(paths, add=add)
     if not key and not additions:
         raise BadInput("usage", "nothing to sign with", hint="give --key KEY.pem, or --add and signature files")
+    if rebuilt and not key:
+        raise BadInput("usage", "only signatures made here go by a build of your own", hint="give --key KEY.pem")
     contents = {str(path): _read(path) for path in additions}
     signers = [load_signer(one, passphrase_file) for one in key or ()]
     if target.is_dir():
-        _sign_bundle(target, signers, contents, as_json=as_json)
-    elif (payload_type := _payload_type(_read(target))) == ROOT_PAYLOAD_TYPE:
+        _sign_bundle(target, signers, contents, rebuilt, as_json=as_json)
+    elif (payload_type := _payload_type(_read(target))) in _ENVELOPES and rebuilt:
+        raise BadInput("usage", "--rebuilt is for bundles: nobody builds this document", where=str(target))
+    elif payload_type == ROOT_PAYLOAD_TYPE:
         _sign_root(target, signers, contents, as_json=as_json)
     elif payload_type == OVERRIDE_PAYLOAD_TYPE:
         show_standing(override_step.sign(target, signers, contents, root=root), as_json=as_json)
     else:
-        _sign_statement(target, signers, additions, out_dir, as_json=as_json)
+        _sign_statement(target, signers, additions, out_dir, rebuilt, as_json=as_json)
 
 
 def _split(paths: Sequence[Path], *, add: bool) -> tuple[Path, list[Path]]:
@@ -82,8 +96,10 @@ def _split(paths: Sequence[Path], *, add: bool) -> tuple[Path, list[Path]]:
     return target, others
 
 
-def _sign_bundle(bundle: Path, signers: Sequence[Signer], additions: dict[str, bytes], *, as_json: bool) -> None:
-    signed = sign_bundle(bundle, signers, additions)
+def _sign_bundle(
+    bundle: Path, signers: Sequence[Signer], additions: dict[str, bytes], rebuilt: Path | None, *, as_json: bool
+) -> None:
+    signed = sign_bundle(bundle, signers, additions, rebuilt=rebuilt)
     complete = all(role.met for role in signed.tallies)
     if as_json:
         out_json(
@@ -125,7 +141,13 @@ def _sign_root(path: Path, signers: Sequence[Signer], additions: dict[str, bytes
 
 
 def _sign_statement(
-    path: Path, signers: Sequence[Signer], additions: Sequence[Path], out_dir: Path | None, *, as_json: bool
+    path: Path,
+    signers: Sequence[Signer],
+    additions: Sequence[Path],
+    out_dir: Path | None,
+    rebuilt: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     if additions:
         raise BadInput(
@@ -134,7 +156,7 @@ def _sign_statement(
             where=str(path),
             hint="appliance sign BUNDLE --add FILE",
         )
-    signed = [sign_statement(path, signer, out_dir) for signer in signers]
+    signed = [sign_statement(path, signer, out_dir, rebuilt) for signer in signers]
     predicate, sums = signed[0].statement.predicate, signed[0].statement.subject[0].digest.sha256
     if as_json:
         out_json({"ok": True, "target": str(path), **_signatures([one.path for one in signed])})

@@ -143,6 +143,28 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
+def pretty_json(value: Any) -> bytes:
+    """``value`` for people, in ASCII, with each number in the one form that ``plain_json`` reads."""
+    return (json.dumps(_whole(value), indent=1, sort_keys=True, allow_nan=False) + "\n").encode("ascii")
+
+
+def sorted_json(value: Any) -> bytes:
+    """The same without white space, as ``jq -acjS .`` writes it: to be hashed, where texts are people's own."""
+    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _whole(value: Any) -> Any:
+    """``value`` with no fraction that is a whole number."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _whole(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_whole(item) for item in value]
+    return value
+
+
 def _check_canonical(value: Any) -> None:
     match value:
         case None | bool():

@@ -14,6 +14,7 @@ from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_SIGNATURE_FILE, MAX_STATEMENT, MAX_SUMS
 from appliance.model.progress import Silent
 from appliance.steps.documents.chain import labels, read_bundle_chain
+from appliance.steps.sign_rebuilt import check_rebuilt
 from appliance.store.disk import make_directory, read_bounded
 from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole
@@ -49,10 +50,15 @@ class SignedBundle:
     labels: Mapping[str, str]
 
 
-def sign_statement(statement_path: Path, key: Signer, out: Path | None = None) -> Signed:
-    """Sign a statement; the file goes to ``out``, a directory (default: beside it)."""
+def sign_statement(statement_path: Path, key: Signer, out: Path | None = None, rebuilt: Path | None = None) -> Signed:
+    """Sign a statement; the file goes to ``out``, a directory (default: beside it).
+
+    ``rebuilt`` is the signer's own build, which has to be the same: raises what ``check_rebuilt`` raises.
+    """
     data = _read(statement_path, MAX_STATEMENT)
     statement = _parse(data, statement_path)
+    if rebuilt is not None:
+        check_rebuilt(statement, statement_path, rebuilt)
     keyid = key.public.keyid
     content = encode_signature_file(keyid, data, key.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
     folder = out or statement_path.parent
@@ -68,17 +74,21 @@ def sign_bundle(
     signers: Sequence[Signer],
     additions: Mapping[str, bytes] | None = None,
     roots: Sequence[bytes] | None = None,
+    rebuilt: Path | None = None,
 ) -> SignedBundle:
     """Put signatures into a bundle directory: of ``signers``, and those that were made elsewhere.
 
     ``additions`` are signature files or bare signatures, by the names of their files.  A
-    signature of the same key that is there and holds stays as it is.  Raises BadInput
+    signature of the same key that is there and holds stays as it is.  ``rebuilt`` is the
+    signer's own build, which has to be the same (``check_rebuilt``).  Raises BadInput
     (``key-not-in-root``) when the bundle's own root would not accept a key, and NotTrusted for
     what does not hold; then nothing has changed.
     """
     with Tree(bundle, Silent()) as tree:
         data = _read_listed(tree)
         statement = _parse(data, bundle / STATEMENT)
+        if rebuilt is not None:
+            check_rebuilt(statement, bundle / STATEMENT, rebuilt)
         chain = roots or read_bundle_chain(tree)
         root = walk_chain(chain[-1], chain)
         contents = dict(_checked(content, data, root, name) for name, content in (additions or {}).items())

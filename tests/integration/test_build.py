@@ -139,6 +139,17 @@ def test_a_bundle_says_what_is_in_it(project: Project) -> None:
     assert {"evidence/NOTICE.txt", "evidence/sbom/bundle.cdx.json"} <= {file["path"] for file in explained}
 
 
+def test_a_bundle_says_what_it_comes_from(project: Project) -> None:
+    assert project.build().returncode == 0
+    statement = json.loads((project.bundle / "evidence/provenance.json").read_bytes())
+    asked = statement["predicate"]["buildDefinition"]["externalParameters"]["bundle"]
+    assert (asked["name"], asked["version"]) == ("small", "1.0.0")
+    listed = dict(line.split("  ", 1)[::-1] for line in (project.bundle / "SHA256SUMS").read_text().splitlines())
+    for subject in statement["subject"]:
+        assert listed[subject["name"]] == subject["digest"]["sha256"]
+    assert "models/tiny/config.json" in {subject["name"] for subject in statement["subject"]}
+
+
 def test_a_licence_that_the_definition_refuses_is_not_carried(project: Project) -> None:
     definition = project.folder / "small.yaml"
     definition.write_text(f"{DEFINITION}licences:\n  refused: [CC0-*]\n")

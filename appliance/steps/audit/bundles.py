@@ -28,7 +28,14 @@ from appliance.model.documents.audit import (
     note,
     problem,
 )
-from appliance.model.documents.bundle import ROOTS, SBOM, VULNERABILITIES, BundleArtifact, Statement
+from appliance.model.documents.bundle import (
+    LOCK_EVIDENCE,
+    ROOTS,
+    SBOM,
+    VULNERABILITIES,
+    BundleArtifact,
+    Statement,
+)
 from appliance.model.documents.lock import Lock, LockedFile
 from appliance.model.documents.vulnerabilities import VulnerabilityPolicy, VulnerabilityReport
 from appliance.model.files import BundleFile
@@ -43,7 +50,6 @@ from appliance.store.tree import Tree
 from appliance.trust.root import Root, parse_root, read_root, walk_chain
 from appliance.trust.verify import VerifiedBundle, verify
 
-LOCK = "evidence/lock.yaml"
 _PACKAGES = "/Packages"
 
 
@@ -234,9 +240,9 @@ def _root(root: Root) -> AuditedRoot:
 
 def _lock(tree: Tree, bundle: VerifiedBundle) -> Lock | None:
     """The lock in the bundle; None where there is none that we can read."""
-    if LOCK not in bundle.digests:
+    if LOCK_EVIDENCE not in bundle.digests:
         return None
-    data = _signed(tree, bundle, LOCK, MAX_YAML)
+    data = _signed(tree, bundle, LOCK_EVIDENCE, MAX_YAML)
     try:
         return Lock.model_validate_json(json.dumps(read_yaml(data).data))
     except (YamlError, ValueError):

@@ -8,16 +8,14 @@ hashed while they are written.
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from appliance.artifacts.base import Context, Kind, Layout
 from appliance.artifacts.kinds import KINDS
@@ -25,7 +23,9 @@ from appliance.errors import BadInput, Failed, NotTrusted
 from appliance.model.documents.bundle import (
     BUNDLE_SCHEMA,
     INDEX,
+    LOCK_EVIDENCE,
     LOG_SCRIPT,
+    PROVENANCE,
     ROOTS,
     SIGNATURES,
     STATEMENT,
@@ -38,7 +38,9 @@ from appliance.model.documents.bundle import (
 from appliance.model.documents.lock import Lock
 from appliance.model.documents.vulnerabilities import VulnerabilityReport
 from appliance.model.files import BundleFile, Content
+from appliance.model.jsonform import pretty_json
 from appliance.steps.documents.lock import lock_text, profiles_of
+from appliance.steps.sealing.provenance import provenance
 from appliance.steps.sealing.sbom import documents
 from appliance.steps.sealing.sha384 import sha384_list
 from appliance.steps.sealing.vulnerabilities import known_vulnerabilities, report_text
@@ -49,7 +51,6 @@ from appliance.trust.statement import build_statement
 from appliance.trust.sums import format_sums
 
 _FICLONE = 0x40049409  # ioctl_ficlonerange(2): share the blocks of another file
-_LOCK_EVIDENCE = "evidence/lock.yaml"
 
 
 @dataclass(frozen=True)
@@ -74,36 +75,42 @@ def plan(lock: Lock, cache: Cache, context: Context) -> BundlePlan:
     """Lay all fetched artifacts out, and write down what is in them.  The same lock gives the same plan everywhere."""
     layouts, shared = _lay_out(lock, context)
     scripts = {VERIFY_SCRIPT: _own(VERIFY_SCRIPT), LOG_SCRIPT: _own(Path(LOG_SCRIPT).name)}
-    made = {_LOCK_EVIDENCE: lock_text(lock), LOG_SCRIPT: scripts[LOG_SCRIPT]}
+    made = {LOCK_EVIDENCE: lock_text(lock), LOG_SCRIPT: scripts[LOG_SCRIPT]}
     parts = [kind.describe(layout, context) for kind, layout in layouts]
     made |= documents(lock, parts, scripts)
     known = known_vulnerabilities(lock, parts, cache)
     if known is not None:
         made[VULNERABILITIES] = report_text(known)
     shared += [_place(path, cache.put(data)) for path, data in made.items()]
+    artifacts = tuple(_artifact(layout) for _, layout in layouts)
+    files: dict[str, Content] = {}
+    _add(files, shared)
+    _add(files, [file for artifact in artifacts for file in artifact.files])
+    _add(files, [_place(VERIFY_SCRIPT, cache.put(scripts[VERIFY_SCRIPT]))])
+    shared.append(_place(PROVENANCE, cache.put(provenance(lock, files))))
+    _add(files, shared[-1:])
     index = BundleIndex(
         schema_=BUNDLE_SCHEMA,
         name=lock.bundle.name,
         version=lock.bundle.version,
         description=lock.bundle.description,
         serving=profiles_of(lock),
-        artifacts=tuple(_artifact(layout) for _, layout in layouts),
+        artifacts=artifacts,
         shared=tuple(sorted(shared, key=lambda file: file.path)),
     )
-    files: dict[str, Content] = {}
-    for file in (
-        *index.shared,
-        *(file for artifact in index.artifacts for file in artifact.files),
-        _place(INDEX, cache.put(_pretty(index))),
-        _place(VERIFY_SCRIPT, cache.put(scripts[VERIFY_SCRIPT])),
-    ):
-        content = Content(sha256=file.sha256, size=file.size)
-        if files.setdefault(file.path, content) != content:
-            raise Failed("layout-conflict", "two artifacts put different files at one path", where=file.path)
+    _add(files, [_place(INDEX, cache.put(pretty_json(index.model_dump(mode="json", by_alias=True))))])
     if lock.bundle.profile == "cnsa-2.0":
         path, data = sha384_list(files, cache, context.progress)
         files[path] = cache.put(data)
     return BundlePlan(lock, files, format_sums({path: content.sha256 for path, content in files.items()}), known)
+
+
+def _add(files: dict[str, Content], more: Iterable[BundleFile]) -> None:
+    """Add files by path; what artifacts share is there already."""
+    for file in more:
+        content = Content(sha256=file.sha256, size=file.size)
+        if files.setdefault(file.path, content) != content:
+            raise Failed("layout-conflict", "two artifacts put different files at one path", where=file.path)
 
 
 def _lay_out(lock: Lock, context: Context) -> tuple[list[tuple[Kind, Layout]], list[BundleFile]]:
@@ -165,23 +172,6 @@ def _own(script: str) -> bytes:
 
 def _place(path: str, content: Content) -> BundleFile:
     return BundleFile(path=path, sha256=content.sha256, size=content.size)
-
-
-def _pretty(index: BundleIndex) -> bytes:
-    data = _whole(index.model_dump(mode="json", by_alias=True))
-    return (json.dumps(data, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode()
-
-
-def _whole(value: Any) -> Any:
-    """``value`` with no fraction that is a whole number: bundle.json has one form for each number."""
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict():
-            return {key: _whole(item) for key, item in value.items()}
-        case list():
-            return [_whole(item) for item in value]
-    return value
 
 
 @contextmanager
