@@ -70,6 +70,8 @@ def test_a_unit_that_tries_again_by_itself_is_left_alone_between_two_tries(tmp_p
     assert (lacks(tmp_path, known), lacks(tmp_path, known, retries=True)) == ("start", "")
     ended = unit(tmp_path, ActiveState="failed", SubState="failed")
     assert lacks(tmp_path, ended, retries=True) == "start"
+
+
 def ended(folder: Path, *, began: int = 1, **changes: str) -> dict[str, str]:
     """A unit that does something and ends, begun so many seconds after its files took their places."""
     known = {"Type": "oneshot", "RemainAfterExit": "no", "Result": "success", "ActiveState": "inactive"}

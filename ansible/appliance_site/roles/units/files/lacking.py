@@ -100,6 +100,7 @@ def lacks_a_run(unit: dict[str, str], wanted: Unit, files: list[str]) -> str:
 
 
 def starts_at_boot(unit: dict[str, str], wanted: Unit) -> bool:
+    """Whether systemd will start it at a boot, where it has to."""
     return not wanted["enabled"] or unit["UnitFileState"] == "enabled"
 
 
