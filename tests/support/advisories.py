@@ -109,7 +109,7 @@ def _hole(**releases: Fields) -> Fields:
 
 
 DEBIAN: Mapping[str, Fields] = {
-    "glibc": {"CVE-2024-2961": _hole(bookworm=fixed_in("2.36-9+deb12u7"))},
+    "glibc": {"CVE-2024-2961": _hole(bookworm=fixed_in("2.36-9+deb12u6"))},
     "openssh": {"CVE-2024-6387": _hole(bullseye=fixed_in("0"), bookworm=fixed_in("1:9.2p1-2+deb12u3"))},
     "libwebp": {"CVE-2023-4863": _hole(bookworm=fixed_in("1.2.4-0.2+deb12u1"))},
     "policykit-1": {"CVE-2021-4034": _hole(bullseye=fixed_in("0.105-31+deb11u1"), bookworm=fixed_in("0.105-31.1"))},
@@ -131,7 +131,7 @@ BAD: tuple[tuple[str, str, str, str, str], ...] = (
     ("certifi", "2022.12.7", "CVE-2023-37920", "2023.7.22", "high"),
     ("idna", "3.6", "CVE-2024-3651", "3.7", "medium"),
     ("cryptography", "41.0.5", "CVE-2023-49083", "41.0.6", "critical"),
-    ("glibc/bookworm", "2.36-9+deb12u3", "CVE-2024-2961", "2.36-9+deb12u7", "unknown"),
+    ("glibc/bookworm", "2.36-9+deb12u3", "CVE-2024-2961", "2.36-9+deb12u6", "unknown"),
     ("openssh/bookworm", "1:9.2p1-2+deb12u2", "CVE-2024-6387", "1:9.2p1-2+deb12u3", "unknown"),
     ("libwebp/bookworm", "1.2.4-0.2", "CVE-2023-4863", "1.2.4-0.2+deb12u1", "unknown"),
     ("policykit-1/bullseye", "0.105-31", "CVE-2021-4034", "0.105-31+deb11u1", "unknown"),
