@@ -1,6 +1,7 @@
 """``appliance audit``."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -84,6 +85,8 @@ def _check_places(out_file: Path | None, oscal: Path | None, *, as_json: bool) -
     files = [file for file in (out_file, oscal) if file is not None]
     if not files and not as_json:
         raise BadInput("usage", "nothing says where the report goes", hint="give --out report.html, --oscal, or --json")
+    if out_file is not None and oscal is not None and out_file.absolute() == oscal.absolute():
+        raise BadInput("usage", "--out and --oscal name the same file", where=str(oscal))
     for file in files:
         if not file.absolute().parent.is_dir():
             raise BadInput("not-writable", "the report's directory does not exist", where=str(file))
@@ -93,7 +96,7 @@ def _write(report: Report, out_file: Path | None, oscal: Path | None, *, quiet: 
     """Write what was asked for; the names of the files."""
     page = None
     if out_file is not None:
-        page = quote(out_file.name), audit_step.page(report).encode("utf-8")
+        page = quote(os.fsencode(out_file.name)), audit_step.page(report).encode("utf-8")
         write_whole(out_file, page[1], mode=0o644)
         if not quiet:
             err().print(f"SHA-256 of the report: {hashlib.sha256(page[1]).hexdigest()}", soft_wrap=True)

@@ -25,7 +25,7 @@ def component_definition(controls: Controls) -> bytes:
     return document(
         "component-definition",
         {
-            "uuid": identifier("component-definition", controls.version),
+            "uuid": identifier("component-definition", controls.model_dump_json()),
             "metadata": metadata(f"{TITLE}: controls", controls.version, controls.modified),
             "components": [
                 {

@@ -9,6 +9,7 @@ never the control's own statement.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def assessment_results(report: Report, controls: Controls, page: tuple[str, byte
 
     Raises Failed where there was nothing to look at.
     """
-    name = hashlib.sha256(report.model_dump_json(by_alias=True).encode()).hexdigest()
+    name = hashlib.sha256(json.dumps(report.model_dump(mode="json", by_alias=True)).encode()).hexdigest()
     judged = tuple(_judge(report, controls))
     if not judged:
         raise Failed("nothing-assessed", "nothing can be said of any control: there was nothing to look at")

@@ -1,6 +1,7 @@
 """What an audit has looked at, for assessment results: observations with digests, and what they are about."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,17 @@ def evidence(report: Report, name: str) -> Evidence:
     for material, entry in found:
         kinds[material] = (*kinds.get(material, ()), entry["uuid"])
     return Evidence(
-        observations=tuple(entry for _, entry in found),
+        observations=_once(entry for _, entry in found),
         by_material=kinds,
-        components=tuple(_component(bundle) for bundle in report.bundles),
-        inventory=tuple(_host(host) for host in report.hosts),
-        resources=tuple(_sums(bundle) for bundle in report.bundles),
+        components=_once(_component(bundle) for bundle in report.bundles),
+        inventory=_once(_host(host) for host in report.hosts),
+        resources=_once(_sums(bundle) for bundle in report.bundles),
     )
+
+
+def _once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Without those that an auditor has given twice: the same bundle, the same head."""
+    return tuple({entry["uuid"]: entry for entry in entries}.values())
 
 
 def _observed(report: Report, name: str) -> Iterator[tuple[Material, Entry]]:
@@ -81,12 +87,13 @@ def _observed(report: Report, name: str) -> Iterator[tuple[Material, Entry]]:
         text = f"The log's chain holds through line {head.seq}; the digest is that of this line."
         yield observation("log", "log", text, prop("line", str(head.seq)), prop("sha256", head.sha256))
     for receipt in report.receipts:
-        yield observation(receipt.kind, receipt.file, _signed(receipt), *_digests(receipt))
+        yield observation(receipt.kind, f"{receipt.file} {receipt.sha256}", _signed(receipt), *_digests(receipt))
     if report.site_key and "own-key" in materials(report):
         text = "The site's key was brought by the auditor."
         yield observation("own-key", report.site_key, text, prop("keyid", report.site_key))
     for host in report.hosts:
-        yield observation("host", host.install.host, _said(host), *_run(host), **_about(_host(host), "inventory-item"))
+        about = _about(_host(host), "inventory-item")
+        yield observation("host", host.install.host, _said(host), *_run(host), **about, collected=host.time)
     if report.base:
         yield observation("base", "base", "The auditor brought the list of a fresh host's OS packages.")
     for known in report.vulnerabilities:
@@ -121,7 +128,7 @@ def _host(host: AuditedHost) -> Entry:
 
 def _sums(bundle: AuditedBundle) -> Entry:
     title = f"SHA256SUMS of {prose(bundle.name)} {prose(bundle.version)}"
-    href = quote(str(Path(bundle.path, "SHA256SUMS")))
+    href = quote(os.fsencode(Path(bundle.path, "SHA256SUMS")))
     return resource(f"{bundle.path} {bundle.sums.sha256}", title, href, bundle.sums.sha256)
 
 

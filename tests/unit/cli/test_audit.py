@@ -63,6 +63,7 @@ def test_a_bundle_alone_needs_no_site(site: Path, capsys: pytest.CaptureFixture[
         ((), "usage"),
         (("--out", "{folder}/none/report.html"), "not-writable"),
         (("--oscal", "{folder}/none/results.json"), "not-writable"),
+        (("--out", "{folder}/report", "--oscal", "{folder}/report"), "usage"),
     ],
 )
 def test_wrong_usage_is_told(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit
 from appliance.steps.audit.oscal import assessment_results
 from appliance.steps.documents.controls import read_controls
+from appliance.steps.log import export_head
 from appliance.steps.site.evidence import record_install
 from appliance.store.log import Log
 from appliance.store.site import Site
 from tests.support.audits import IMAGE, flipped_file, install
+from tests.support.bundles import Written
 from tests.support.oscal import read
 from tests.support.site_log import receipts
 
@@ -146,6 +149,24 @@ def test_the_report_for_people_is_named_by_its_digest(materials: Materials) -> N
     (page,) = (one for one in content["back-matter"]["resources"] if one["title"] == "The report for people")
     assert page["rlinks"][0]["href"] == "report.html"
     assert page["rlinks"][0]["hashes"][0]["value"] == hashlib.sha256(b"a page").hexdigest()
+
+
+def test_what_an_auditor_gives_twice_is_there_once(materials: Materials, site: Site, tmp_path: Path) -> None:
+    (held,) = site.bundles()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    export = elsewhere / materials.heads[0].name  # the same name, another moment
+    export.write_bytes(export_head(site))
+    again = replace(materials, bundles=(held,), heads=(*materials.heads, *materials.heads, export))
+    assert states(results(audit(again, Silent()))) == dict.fromkeys(JUDGED, "satisfied")
+
+
+def test_a_path_need_not_be_text(materials: Materials, carried: Written, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a \xff:#b"))
+    carried.path.rename(odd)
+    content = results(audit(Materials(root=materials.root, site=None, bundles=(odd,)), Silent()))
+    (link,) = (link for one in content["back-matter"]["resources"] for link in one.get("rlinks", ()))
+    assert link["href"].endswith("/a%20%FF%3A%23b/SHA256SUMS")
 
 
 def test_the_same_report_gives_the_same_bytes(materials: Materials) -> None:
