@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from appliance.model.documents.controls import Control, Controls
+from appliance.model.documents.controls import MATERIALS, Control, Controls
 from appliance.steps.documents.controls import read_controls
 from tests.support.documents import DOCS
 
@@ -54,6 +54,18 @@ Requirements of IEC 62443 and of the BSI stand beside a control where they ask f
 that. Those of NIST SP 800-171 are the ones that NIST itself derives from the control, and tasks of the SSDF those that
 name what we do. SP 800-171 revision 2 has other numbers, and is not listed.
 
+## What an audit looks at
+
+| name | what |
+| --- | --- |
+"""
+
+_GROUPS = """
+Some findings are named together. Each of these is a problem of an audit:
+
+"""
+
+_GLANCE = """
 ## At a glance
 
 | control | title | judged by an audit |
@@ -68,6 +80,10 @@ def page(controls: Controls) -> str:
             _HEAD,
             *(f"| `{name}` | [{one.title}]({one.source}) | {one.read} |\n" for name, one in controls.standards.items()),
             _AFTER,
+            *(f"| `{name}` | {what} |\n" for name, what in MATERIALS.items()),
+            _GROUPS,
+            *(_paragraph(f"**{name}**: {_words(found)}.") for name, found in controls.groups.items()),
+            _GLANCE,
             *(f"| {_link(one)} | {_title(one)} | {'yes' if one.needs else 'no'} |\n" for one in controls.controls),
             *("".join(_section(control, controls)) for control in controls.controls),
         ]
@@ -94,8 +110,7 @@ def _section(control: Control, controls: Controls) -> Iterator[str]:
     yield "\n"
     if control.needs:
         yield _paragraph(
-            f"An audit needs {_words(control.needs)}. These findings speak against it: "
-            f"{_words(sorted(controls.references(control)))}."
+            f"An audit needs {_words(control.needs)}. These findings speak against it: {_words(control.checks)}."
         )
     also = (f"{controls.standards[name].title}: {', '.join(found)}" for name, found in control.also.items())
     if told := "; ".join(also):

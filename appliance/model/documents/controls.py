@@ -4,6 +4,7 @@ For each it says what we do, which tests show that, which findings of an audit s
 site's.  It claims no control as a whole.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -16,10 +17,19 @@ CONTROLS_SCHEMA: Literal["appliance.controls/v1"] = "appliance.controls/v1"
 # The catalogue whose identifiers controls have; the others are references.
 CATALOGUE = "sp800-53r5"
 
-# What an audit may have looked at: verified bundles, the site's log, a receipt or a head that its key has signed, that
-# key from elsewhere than the site, what hosts said of themselves, the OS packages of a fresh host, a snapshot of
-# known vulnerabilities.
 Material = Literal["bundle", "log", "receipt", "head", "own-key", "host", "base", "snapshot"]
+
+# What an audit may have looked at.
+MATERIALS: Mapping[Material, str] = {
+    "bundle": "bundles, each verified anew",
+    "log": "the site's log and its chain",
+    "receipt": "receipts that the site has signed",
+    "head": "heads of the log that were kept elsewhere",
+    "own-key": "the site's public key, brought from elsewhere",
+    "host": "what hosts said they run",
+    "base": "the list of a fresh host's OS packages",
+    "snapshot": "the newest advisories that were carried in",
+}
 
 # As OSCAL writes it: AC-6(1) is ac-6.1.
 ControlId = Annotated[str, Field(pattern=r"\A[a-z]{2}-[1-9][0-9]?(\.[1-9][0-9]?)?\z")]

@@ -10,28 +10,15 @@ never the control's own statement.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from appliance.errors import Failed
 from appliance.formats.oscal import Entry, document, identifier, metadata, prop, prose, resource
 from appliance.model.documents.audit import Finding, Report
-from appliance.model.documents.controls import Control, Controls, Material
+from appliance.model.documents.controls import MATERIALS, Control, Controls
 from appliance.steps.audit.oscal_evidence import Evidence, evidence, materials
 from appliance.steps.controls import COMPONENT, DESCRIPTION, TITLE
-
-# What an audit is said to have looked at, as its objectives tell it.
-_SEEN: Mapping[Material, str] = {
-    "bundle": "every bundle, verified anew",
-    "log": "the site's log and its chain",
-    "receipt": "receipts that the site has signed",
-    "head": "heads of the log that were kept elsewhere",
-    "own-key": "the site's public key, brought from elsewhere",
-    "host": "what hosts said they run",
-    "base": "the list of a fresh host's OS packages",
-    "snapshot": "the newest advisories that were carried in",
-}
-
 
 _PLAN = resource(
     "plan",
@@ -111,7 +98,7 @@ def _report(page: tuple[str, bytes] | None) -> list[Entry]:
 def _objective(judged: _Judged, controls: Controls) -> Entry:
     control = judged.control
     references = ", ".join(sorted(controls.references(control)))
-    objects = ", ".join(_SEEN[material] for material in control.needs)
+    objects = ", ".join(MATERIALS[material] for material in control.needs)
     method = f"{control.id}_method.appliance"
     return {
         "control-id": control.id,

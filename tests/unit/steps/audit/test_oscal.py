@@ -22,9 +22,11 @@ from appliance.steps.site.evidence import record_install
 from appliance.store.log import Log
 from appliance.store.site import Site
 from tests.support.audits import IMAGE, flipped_file, install
-from tests.support.bundles import Written
+from tests.support.bundles import Recipe, Written
 from tests.support.oscal import read
 from tests.support.site_log import receipts
+from tests.unit.steps.audit.test_vulnerabilities import NEWS, audited, carrier
+from tests.unit.steps.audit.test_vulnerabilities import bundle as vulnerable
 
 CONTROLS = read_controls()
 # What a site without advisories can be judged by, if the auditor brings all that they can.
@@ -121,6 +123,22 @@ def test_a_problem_that_no_control_names_counts_against_all(materials: Materials
     report = audit(materials, Silent())
     strange = report.model_copy(update={"findings": (problem("never-heard-of", "something else is wrong"),)})
     assert not_satisfied(results(strange)) == {one.id for one in CONTROLS.controls if one.needs}
+
+
+@pytest.mark.parametrize(
+    ("policy", "carried", "state"),
+    [
+        (None, carrier(NEWS), "satisfied"),
+        ({"fail": ({"kev": True},)}, carrier(NEWS), "not-satisfied"),
+        (None, carrier({**NEWS, "kev.json": b"{"}), "not-satisfied"),
+    ],
+    ids=["looked up", "refused by the signed policy", "unreadable"],
+)
+def test_vulnerabilities_are_judged_where_advisories_were_carried_in(
+    policy: dict[str, Any] | None, carried: Recipe, state: str, tmp_path: Path
+) -> None:
+    found = states(results(audited(tmp_path, vulnerable(policy=policy), carried)))
+    assert (found["ra-5"], found["si-2"], found["si-7.1"]) == (state, state, "satisfied")
 
 
 def test_where_nothing_was_looked_at_nothing_is_written(materials: Materials) -> None:
