@@ -86,6 +86,10 @@ bench: .venv/ready ## Measure build, verification and import against other tools
 schemas: .venv/ready ## Write the JSON Schemas in docs/schemas after a type has changed
 	@.venv/bin/python -m tests.support.schemas
 
+.PHONY: controls
+controls: .venv/ready ## Write docs/controls.md after appliance/controls.yaml has changed
+	@.venv/bin/python -m tests.support.controls
+
 .PHONY: dashboards
 dashboards: .venv/ready ## Write the Grafana dashboards of role monitoring after tests/dashboards has changed
 	@.venv/bin/python -m tests.dashboards

@@ -47,6 +47,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "cost": ("cost:cost", "Work out what a million tokens cost, and from when on that is less than an API asks."),
     "receipt": ("receipt:receipt", "Check a receipt's signature, and show what it says."),
     "audit": ("audit:audit", "Put a site's bundles, receipts and log into one report, and say what does not fit."),
+    "controls": ("controls:controls", "Say which security controls this helps with, and what shows it."),
     "bench": (
         "bench:bench",
         "Measure what a site can carry: ask a model through its gateway, more and more at a time.",

@@ -1,8 +1,10 @@
 """``appliance audit``."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -10,8 +12,14 @@ from appliance.cli.output import TerminalProgress, err, out, out_json, printable
 from appliance.errors import BadInput, NotTrusted
 from appliance.model.documents.audit import Report
 from appliance.steps import audit as audit_step
+from appliance.steps.audit.oscal import assessment_results
+from appliance.steps.documents.controls import read_controls
 from appliance.store.site import DEFAULT_SITE, Site
 from appliance.store.whole import write_whole
+
+_Oscal = Annotated[
+    Path | None, typer.Option("--oscal", help="Where OSCAL assessment results go: what the audit says of controls.")
+]
 
 
 def audit(
@@ -41,6 +49,7 @@ def audit(
         str | None, typer.Option("--auditor", help="Your name, for the report and its sign-off.")
     ] = None,
     out_file: Annotated[Path | None, typer.Option("--out", "-o", help="Where the report goes, as HTML.")] = None,
+    oscal: _Oscal = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
 ) -> None:
@@ -51,17 +60,16 @@ def audit(
 
     Example: `appliance audit --root 1.root.json --key site.pub.pem --head 2026-10.head.json --out report.html`
     """
-    _check_place(out_file, as_json=as_json)
+    _check_places(out_file, oscal, as_json=as_json)
     held = _site(site or (None if bundle else DEFAULT_SITE))
     materials = audit_step.Materials(root, held, tuple(bundle or ()), key, tuple(head or ()), base, auditor or None)
     report = audit_step.audit(materials, TerminalProgress(quiet=quiet or as_json))
-    if out_file is not None:
-        _write(report, out_file, quiet=quiet)
+    files = _write(report, out_file, oscal, quiet=quiet)
     if as_json:
         out_json(report.model_dump(mode="json", by_alias=True))
     else:
         _tell(report, quiet=quiet)
-        out(str(out_file))
+        out("\n".join(files))
     if not report.fits:
         raise typer.Exit(NotTrusted.exit_code)
 
@@ -72,19 +80,29 @@ def _site(path: Path | None) -> Site | None:
     return Site(path) if path else None
 
 
-def _check_place(out_file: Path | None, *, as_json: bool) -> None:
+def _check_places(out_file: Path | None, oscal: Path | None, *, as_json: bool) -> None:
     """Before an hour of verifying, not after it."""
-    if out_file is None and not as_json:
-        raise BadInput("usage", "nothing says where the report goes", hint="give --out report.html, or --json")
-    if out_file is not None and not out_file.absolute().parent.is_dir():
-        raise BadInput("not-writable", "the report's directory does not exist", where=str(out_file))
+    files = [file for file in (out_file, oscal) if file is not None]
+    if not files and not as_json:
+        raise BadInput("usage", "nothing says where the report goes", hint="give --out report.html, --oscal, or --json")
+    if out_file is not None and oscal is not None and out_file.absolute() == oscal.absolute():
+        raise BadInput("usage", "--out and --oscal name the same file", where=str(oscal))
+    for file in files:
+        if not file.absolute().parent.is_dir():
+            raise BadInput("not-writable", "the report's directory does not exist", where=str(file))
 
 
-def _write(report: Report, out_file: Path, *, quiet: bool) -> None:
-    page = audit_step.page(report).encode("utf-8")
-    write_whole(out_file, page, mode=0o644)
-    if not quiet:
-        err().print(f"SHA-256 of the report: {hashlib.sha256(page).hexdigest()}", soft_wrap=True)
+def _write(report: Report, out_file: Path | None, oscal: Path | None, *, quiet: bool) -> tuple[str, ...]:
+    """Write what was asked for; the names of the files."""
+    page = None
+    if out_file is not None:
+        page = quote(os.fsencode(out_file.name)), audit_step.page(report).encode("utf-8")
+        write_whole(out_file, page[1], mode=0o644)
+        if not quiet:
+            err().print(f"SHA-256 of the report: {hashlib.sha256(page[1]).hexdigest()}", soft_wrap=True)
+    if oscal is not None:
+        write_whole(oscal, assessment_results(report, read_controls(), page), mode=0o644)
+    return tuple(str(file) for file in (out_file, oscal) if file is not None)
 
 
 def _tell(report: Report, *, quiet: bool) -> None:

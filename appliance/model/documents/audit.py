@@ -137,10 +137,14 @@ class AuditedLog(Strict):
 
 
 class AuditedReceipt(Strict):
-    """A receipt or head whose signature by the site's key holds, and the line of the log that it names."""
+    """A receipt or head whose signature by the site's key holds, and the line of the log that it names.
+
+    ``sha256`` is that of the file.
+    """
 
     kind: Literal["receipt", "head"]
     file: str
+    sha256: Sha256
     time: str
     seq: int
     tells: str

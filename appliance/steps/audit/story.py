@@ -1,9 +1,11 @@
 """The site's part of an audit: its log, what it has signed of that, and what lies there now."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.documents.audit import AuditedEntry, AuditedLog, AuditedReceipt, Finding, note, problem
@@ -105,7 +107,8 @@ def audit_signed(files: Iterable[Path], key: PublicKey, story: Story) -> tuple[l
     reached = story.audited.head
     for path in files:
         try:
-            statement = open_evidence(read_evidence(path), key, str(path))
+            data = read_evidence(path)
+            statement = open_evidence(data, key, str(path))
             predicate = statement.predicate
             if predicate.log is None:
                 raise BadInput("receipt-without-log", "this receipt belongs to no site's log", where=str(path))
@@ -115,16 +118,19 @@ def audit_signed(files: Iterable[Path], key: PublicKey, story: Story) -> tuple[l
         except (NotTrusted, BadInput) as error:
             findings.append(of_error(error))
             continue
-        receipts.append(_audited(path, statement, predicate.log))
+        receipts.append(_audited(path, hashlib.sha256(data).hexdigest(), statement, predicate.log))
     return receipts, findings
 
 
-def _audited(path: Path, statement: ReceiptStatement | HeadStatement, log: Head) -> AuditedReceipt:
-    if isinstance(statement, ReceiptStatement):
-        tells = f"{statement.predicate.event}, {statement.predicate.verification.result}"
-        return AuditedReceipt(kind="receipt", file=path.name, time=statement.predicate.time, seq=log.seq, tells=tells)
+def _audited(path: Path, sha256: str, statement: ReceiptStatement | HeadStatement, log: Head) -> AuditedReceipt:
+    kind: Literal["receipt", "head"] = "head"
     tells = f"the log went to line {log.seq}"
-    return AuditedReceipt(kind="head", file=path.name, time=statement.predicate.time, seq=log.seq, tells=tells)
+    if isinstance(statement, ReceiptStatement):
+        kind = "receipt"
+        tells = f"{statement.predicate.event}, {statement.predicate.verification.result}"
+    return AuditedReceipt(
+        kind=kind, file=path.name, sha256=sha256, time=statement.predicate.time, seq=log.seq, tells=tells
+    )
 
 
 def compare(

@@ -1,5 +1,6 @@
 """``appliance audit``: a page for people, JSON for programs, and exit code 3 when something does not fit."""
 
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.main import run
+from tests.support.oscal import read
 from tests.support.site_log import site_with_history
 
 
@@ -56,7 +58,13 @@ def test_a_bundle_alone_needs_no_site(site: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("options", "reference"), [((), "usage"), (("--out", "{folder}/none/report.html"), "not-writable")]
+    ("options", "reference"),
+    [
+        ((), "usage"),
+        (("--out", "{folder}/none/report.html"), "not-writable"),
+        (("--oscal", "{folder}/none/results.json"), "not-writable"),
+        (("--out", "{folder}/report", "--oscal", "{folder}/report"), "usage"),
+    ],
 )
 def test_wrong_usage_is_told(
     options: tuple[str, ...], reference: str, site: Path, capsys: pytest.CaptureFixture[str]
@@ -65,3 +73,25 @@ def test_wrong_usage_is_told(
     assert f"({reference})" in capsys.readouterr().err
     assert run(command(site / "none", "--json")) == 2
     assert json.loads(capsys.readouterr().out)["error"]["reference"] == "directory-unreadable"
+
+
+def test_programs_for_controls_get_assessment_results(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, results = tmp_path / "report.html", tmp_path / "results.json"
+    assert run(command(site, "--out", str(page), "--oscal", str(results), "--quiet")) == 0
+    assert capsys.readouterr().out == f"{page}\n{results}\n"
+    content = read(results.read_bytes())
+    (linked,) = (one for one in content["back-matter"]["resources"] if one["title"] == "The report for people")
+    assert linked["rlinks"][0]["hashes"][0]["value"] == hashlib.sha256(page.read_bytes()).hexdigest()
+    assert stat.S_IMODE(results.stat().st_mode) == 0o644
+
+
+def test_what_does_not_fit_is_exit_code_3_and_the_results_say_so(site: Path, tmp_path: Path) -> None:
+    (site / "current/tiny").unlink()
+    results = tmp_path / "results.json"
+    assert run(command(site, "--oscal", str(results))) == 3
+    findings = read(results.read_bytes())["results"][0]["findings"]
+    states = {one["target"]["target-id"]: one["target"]["status"]["state"] for one in findings}
+    assert states["cm-3_obj.appliance"] == "not-satisfied"
+    assert states["si-7.1_obj.appliance"] == "satisfied"
