@@ -30,6 +30,17 @@ Legend:
   X    = Self
 """
 OVER_PCIE = "\tGPU0\tGPU1\tCPU Affinity\n\x1b[4mGPU0\x1b[0m\t X \tSYS\t0-31\nGPU1\tSYS\t X \t0-31\n"
+# Recorded of the same host as a100-partitioned.xml: github.com/influxdata/telegraf, issue 5812.
+FOUR_SLICES = """\
+GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-513536b6-7d19-9063-b049-1e69664bb298)
+  MIG 1g.20gb     Device  0: (UUID: MIG-ce861fb0-a248-58ce-a9a8-f9adbc22a66a)
+  MIG 1g.20gb     Device  1: (UUID: MIG-a45882f0-9215-5733-a0c1-49286ab31cb5)
+  MIG 1g.20gb     Device  2: (UUID: MIG-f00d722c-f4e1-52c9-aa31-750441ae1bfe)
+  MIG 1g.20gb     Device  3: (UUID: MIG-930574a9-d43a-5d2b-95da-3e68384c8d6b)
+GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-d8594bd4-0fc3-8595-e355-7c98138f3b95)
+GPU 2: NVIDIA A100-SXM4-80GB (UUID: GPU-5e375e7e-b41f-155b-dcdc-534524c356fc)
+GPU 3: NVIDIA A100-SXM4-80GB (UUID: GPU-69ec2344-ebac-b028-f88f-452abb3d7f11)
+"""
 IMAGE = f"vllm-openai@sha256:{'1' * 64}"
 MODEL: dict[str, Any] = {
     "name": "chat",
@@ -37,6 +48,7 @@ MODEL: dict[str, Any] = {
     "devices": [],
     "image": IMAGE,
     "gpu_gib": 23.5,
+    "slice": "",
     "memory_utilization": 0.92,
 }
 
@@ -46,21 +58,25 @@ def told(tmp_path: Path, log: str | None, matrix: str = "") -> dict[str, Any]:
     if log is not None:
         (tmp_path / "log").write_bytes((RECORDED / log).read_bytes())
         (tmp_path / "matrix").write_text(matrix)
+        (tmp_path / "listed").write_text(FOUR_SLICES)
         smi = tmp_path / "nvidia-smi"
-        smi.write_text(f'#!/bin/sh\n[ "$1" != topo ] || exec cat {tmp_path}/matrix\nexec cat {tmp_path}/log\n')
+        said = {"topo": "matrix", "--list-gpus": "listed", "--query": "log"}
+        cases = "".join(f"{option}) exec cat {tmp_path}/{name};;\n" for option, name in said.items())
+        smi.write_text(f"#!/bin/sh\ncase $1 in {cases}esac\n")
         smi.chmod(0o755)
     program = [sys.executable, "-I", str(role_file("preflight", "gpus.py")), "/var/lib/containers"]
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    said = subprocess.run(program, env=environment, stdout=subprocess.PIPE, check=True).stdout
-    seen: dict[str, Any] = json.loads(said)
+    seen: dict[str, Any] = json.loads(
+        subprocess.run(program, env=environment, stdout=subprocess.PIPE, check=True).stdout
+    )
     seen["pci"] = [{"address": gpu["address"][-12:], "driver": "nvidia", "iommu": None} for gpu in seen["gpus"]]
     seen["toolkit"] = True
     seen["mounts"] = {"/var/lib/containers": {"at": "/", "type": "ext4", "options": "rw,relatime"}}
     return seen
 
 
-def complaints(seen: dict[str, Any], *models: dict[str, Any], cuda: str = "13.0.1") -> list[str]:
-    found: list[str] = GPUS.gpu_complaints(seen, models or [MODEL], {IMAGE: cuda}, 85)
+def complaints(seen: dict[str, Any], *models: dict[str, Any], cuda: str = "13.0.1", **more: Any) -> list[str]:
+    found: list[str] = GPUS.gpu_complaints(seen, models or [MODEL], {IMAGE: cuda}, 85, **more)
     assert all("; do: " in complaint for complaint in found)
     return found
 
@@ -124,14 +140,14 @@ def test_a_partitioned_gpu_with_an_old_driver_is_refused_for_both(tmp_path: Path
     assert driver.startswith(
         "the driver is 535.54.03, and the image vllm-openai was made with CUDA 13.0.1, which needs 580"
     )
-    assert "NVIDIA A100-SXM4-80GB, 00000000:01:00.0) is partitioned (MIG)" in partitioned
-    assert "--multi-instance-gpu=0" in partitioned
+    assert "NVIDIA A100-SXM4-80GB, 00000000:01:00.0) is cut into slices (MIG: 1g.20gb, 1g.20gb," in partitioned
+    assert "make it whole (false in gpu_mig)" in partitioned
 
 
 @pytest.mark.parametrize(("cuda", "good"), [("11.8.0", True), ("12.9.1", True), ("13.0.1", False), ("", True)])
 def test_a_driver_runs_its_own_and_older_cuda(tmp_path: Path, cuda: str, good: bool) -> None:
     seen = told(tmp_path, "a100-partitioned.xml")
-    seen["gpus"][0]["partitioned"] = False
+    seen["gpus"][0]["mig"] = False
     assert (complaints(seen, cuda=cuda) == []) is good
 
 
@@ -153,6 +169,40 @@ def test_an_ill_gpu_is_refused_only_for_those_who_use_it(
     (complaint,) = complaints(idle)
     assert said in complaint
     assert complaints(idle, MODEL | {"devices": [0]}) == []
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> dict[str, Any]:
+    """A GPU in four slices."""
+    return told(tmp_path, "a100-partitioned.xml") | {"driver": "590.44.01"}
+
+
+QUARTER = MODEL | {"devices": ["0:3"], "gpu_gib": 19.5, "slice": "1g.20gb"}
+QUARTERS = {0: ["1g.20gb"] * 4}
+
+
+def test_a_slice_is_a_gpu_with_memory_of_its_own(cut: dict[str, Any]) -> None:
+    assert cut["gpus"][0]["slices"] == [{"name": "1g.20gb", "mib": 19968}] * 4
+    assert complaints(cut, QUARTER, layouts=QUARTERS) == []
+    (complaint,) = complaints(cut, QUARTER | {"gpu_gib": 39.2}, layouts=QUARTERS)
+    assert complaint.startswith("slice 3 of GPU 0 (mig0:3) (1g.20gb) has 19.5 GiB, and the profile of chat was planned")
+
+
+def test_slices_that_the_same_run_makes_are_awaited_until_it_has(cut: dict[str, Any]) -> None:
+    halves = {"all": ["3g.40gb", "3g.40gb"]}
+    half = QUARTER | {"devices": ["0:1"], "slice": "3g.40gb", "gpu_gib": 39.2}
+    assert complaints(cut, half, layouts=halves, uncut=True) == []
+    (complaint,) = complaints(cut, half | {"gpu_gib": None}, layouts=halves)
+    assert "is cut into 1g.20gb, 1g.20gb, 1g.20gb, 1g.20gb, and gpu_mig says 3g.40gb, 3g.40gb; do: see why" in complaint
+    assert complaints(cut, MODEL, layouts={0: False}, uncut=True) == []
+    (complaint,) = complaints(cut, MODEL, layouts={0: False})
+    assert "and gpu_mig says that it is whole" in complaint
+
+
+def test_a_gpu_that_cannot_be_cut_is_told_before_anything_is_changed(idle: dict[str, Any]) -> None:
+    (complaint,) = complaints(idle, QUARTER, layouts={"0": ["1g.20gb"] * 4}, uncut=True)
+    assert "RTX A5000, 00000000:81:00.0) is to be cut into slices (gpu_mig), and cannot be" in complaint
+    assert complaints(idle, MODEL | {"devices": [1]}, layouts={0: ["1g.20gb"]}, uncut=True) == []
 
 
 def test_too_few_gpus_are_counted_on_the_bus(idle: dict[str, Any]) -> None:
@@ -220,13 +270,61 @@ def test_models_without_gpus_ask_for_nothing(idle: dict[str, Any]) -> None:
 
 def test_two_models_cannot_have_more_than_one_gpu_between_them() -> None:
     other = MODEL | {"name": "embedder", "memory_utilization": 0.3}
-    assert GPUS.gpu_claims([MODEL, other]) == ["each GPU is claimed by chat (0.92 of it) and embedder (0.3 of it)"]
-    assert GPUS.gpu_claims([MODEL | {"devices": [0]}, other | {"devices": [0, 1]}]) == [
+    assert GPUS.gpu_claims([MODEL, other], {}) == ["each GPU is claimed by chat (0.92 of it) and embedder (0.3 of it)"]
+    assert GPUS.gpu_claims([MODEL | {"devices": [0]}, other | {"devices": [0, 1]}], {}) == [
         "GPU 0 is claimed by chat (0.92 of it) and embedder (0.3 of it)"
     ]
-    assert GPUS.gpu_claims([MODEL | {"devices": [0]}, other | {"devices": [1]}]) == []
-    assert GPUS.gpu_claims([MODEL | {"memory_utilization": 0.6}, other]) == []
-    assert GPUS.gpu_claims([MODEL, MODEL | {"gpus": 0, "memory_utilization": 0.9}]) == []
+    assert GPUS.gpu_claims([MODEL | {"devices": [0]}, other | {"devices": [1]}], {}) == []
+    assert GPUS.gpu_claims([MODEL | {"memory_utilization": 0.6}, other], {}) == []
+    assert GPUS.gpu_claims([MODEL, MODEL | {"gpus": 0, "memory_utilization": 0.9}], {}) == []
+
+
+def test_two_models_cannot_have_one_slice_however_little_of_it_they_want() -> None:
+    other = QUARTER | {"name": "embedder", "memory_utilization": 0.1}
+    assert GPUS.gpu_claims([QUARTER, other], QUARTERS) == ["slice 3 of GPU 0 (mig0:3) is claimed by chat and embedder"]
+    assert GPUS.gpu_claims([QUARTER, other | {"devices": ["0:2"]}], QUARTERS) == []
+    assert GPUS.gpu_claims([QUARTER, other | {"devices": ["1:3"]}], {"all": QUARTERS[0]}) == []
+    assert GPUS.gpu_claims([QUARTER, MODEL | {"name": "big", "devices": [1]}], QUARTERS) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "layouts", "said"),
+    [
+        (QUARTER, {}, "chat claims slice 3 of GPU 0 (mig0:3), and gpu_mig does not cut that GPU"),
+        (QUARTER, {"all": QUARTERS[0], 0: False}, "and gpu_mig does not cut that GPU"),
+        (QUARTER, {0: ["3g.40gb", "3g.40gb"]}, "and gpu_mig has 3g.40gb, 3g.40gb there, counted from 0"),
+        (QUARTER, {0: ["1g.20gb"] * 3 + ["1g.10gb"]}, "a 1g.10gb, and was planned for a 1g.20gb"),
+        (QUARTER | {"devices": ["0:0", "0:1"]}, QUARTERS, "chat takes 2 GPUs, and slices cannot speak to each other"),
+        (MODEL | {"devices": [0]}, QUARTERS, "chat claims GPU 0, which gpu_mig cuts into 1g.20gb, 1g.20gb,"),
+        (MODEL, QUARTERS, "chat claims all GPUs, and gpu_mig cuts some of them into slices"),
+    ],
+)
+def test_what_a_host_does_not_have_by_its_layouts_is_refused_by_the_inventory_alone(
+    model: dict[str, Any], layouts: dict[Any, Any], said: str
+) -> None:
+    assert said in GPUS.gpu_claims([model], layouts)[0]
+
+
+@pytest.mark.parametrize(
+    ("layouts", "said"),
+    [
+        ({"all": "3g.40gb"}, "gpu_mig of all GPUs is '3g.40gb', and must be a list of slices"),
+        ({0: []}, "gpu_mig of GPU 0 is [], and must be a list"),
+        ({0: True}, "gpu_mig of GPU 0 is True, and must be a list"),
+        ({"first": False}, "gpu_mig names 'first', which is neither the number of a GPU nor all"),
+        ({0: ["40gb"]}, "gpu_mig of GPU 0 has '40gb', which is no name of a slice, such as 3g.40gb"),
+        ({0: ["3g.40gb"] * 3}, "gpu_mig of GPU 0 has slices of 9 sevenths of a GPU"),
+        ({0: ["1g.10gb", "3g.40gb"]}, "must have the largest slice first"),
+    ],
+)
+def test_a_layout_that_cannot_be_one_is_refused(layouts: dict[Any, Any], said: str) -> None:
+    (complaint,) = GPUS.layout_complaints(layouts)
+    assert said in complaint
+
+
+def test_layouts_by_the_names_of_all_generations_are_taken() -> None:
+    names = ["3g.71gb", "2g.35gb", "1g.18gb+me", "1g.18gb"]
+    assert GPUS.layout_complaints({"all": names, 1: False, 2: ["1g.24gb+me.all"], 3: ["1g.24gb-me"] * 4}) == []
 
 
 def test_the_version_of_cuda_comes_from_the_image(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ to know, is null or an empty list.  Runs on bare hosts: Python alone.
 The output has
     pci         NVIDIA's GPUs by /sys: address, driver (of the kernel), iommu (the type of its group)
     driver      version of the loaded driver
-    gpus        what the driver says of each, in the order of their numbers
+    gpus        what the driver says of each, in the order of their numbers; mig is null where it cannot be cut
     processes   who has memory of which GPU: pid, name, mib, gpu (number), cgroup
     links       for each GPU, how it reaches each other one: NV18, PIX, SYS ... (``nvidia-smi topo``)
     toolkit     whether NVIDIA's container toolkit is there
@@ -34,7 +34,8 @@ def main() -> None:
     # Written by a program of the driver, which root runs anyway.
     log = Xml.fromstring(told) if told.startswith("<?xml") else Xml.Element("nvidia_smi_log")  # noqa: S314
     found = sorted(log.iter("gpu"), key=lambda gpu: str(gpu.get("id")))
-    gpus = [_gpu(number, gpu) for number, gpu in enumerate(found)]
+    cut = slices(_said("nvidia-smi", "--list-gpus")) if log.find("gpu/mig_devices/mig_device") is not None else {}
+    gpus = [_gpu(number, gpu, cut.get(number, [])) for number, gpu in enumerate(found)]
     seen = {
         "pci": _on_the_bus(Path("/sys/bus/pci/devices")),
         "driver": log.findtext("driver_version"),
@@ -55,7 +56,20 @@ def links(matrix: str) -> list[list[str]]:
     return [row[1 : len(rows) + 1] for row in rows]
 
 
-def _gpu(number: int, gpu: Xml.Element) -> dict[str, object]:
+def slices(listed: str) -> dict[int, list[str]]:
+    """Names of the slices (MIG) of each GPU that ``nvidia-smi --list-gpus`` shows, which its XML does not have."""
+    found: dict[int, list[str]] = {}
+    for line in listed.splitlines():
+        if gpu := re.match("GPU ([0-9]+): ", line):
+            here = found.setdefault(int(gpu[1]), [])
+        elif part := re.match(r" +MIG (\S+) +Device ", line):
+            here.append(part[1])
+    return found
+
+
+def _gpu(number: int, gpu: Xml.Element, names: list[str]) -> dict[str, object]:
+    memory = [_figure(part, "fb_memory_usage/total") for part in gpu.iterfind("mig_devices/mig_device")]
+    mode = gpu.findtext("mig_mode/current_mig")
     return {
         "number": number,
         "address": str(gpu.get("id")).lower(),
@@ -63,7 +77,8 @@ def _gpu(number: int, gpu: Xml.Element) -> dict[str, object]:
         "mib": _figure(gpu, "fb_memory_usage/total"),
         "celsius": _figure(gpu, "temperature/gpu_temp"),
         "slows_at": _figure(gpu, "temperature/gpu_temp_slow_threshold"),
-        "partitioned": gpu.findtext("mig_mode/current_mig") == "Enabled",
+        "mig": {"Enabled": True, "Disabled": False}.get(str(mode)),
+        "slices": [{"name": name, "mib": mib} for name, mib in zip(names, memory, strict=False)],
         "uncorrected": _uncorrected(gpu),
         "remapping_failed": gpu.findtext("remapped_rows/remapped_row_failure") == "Yes",
         "needs": _recovery(gpu),
