@@ -14,11 +14,16 @@ from appliance.formats.oci import Manifest, config_environment, parse_document
 # The oldest driver for programs made with each major version of CUDA.  Source, read on 2026-11-22: NVIDIA, CUDA
 # Compatibility, "Minor Version Compatibility", table 1 (docs.nvidia.com/deploy/cuda-compatibility).
 _OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+# The oldest GPUs (compute capability) that programs made with a major version of CUDA run on: 12 has dropped Kepler,
+# and 13 Volta (github.com/Rust-GPU/rust-cuda/pull/312, github.com/NVIDIA/cuDecomp/pull/97).
+_OLDEST_GPU = {12: "5.0", 13: "7.5"}
 _GIB_MIB = 1024
 _NO_TOOLKIT = (
     "NVIDIA's container toolkit is not there (/usr/bin/nvidia-ctk), and no container gets a GPU without it; do: "
     "install it, or name its package in gpu_packages"
 )
+# As ``nvidia-smi topo`` says it: one PCIe bridge between two GPUs, or several, and never the root.
+_THROUGH_SWITCHES = ("PIX", "PXB")
 # What containers can be kept on: overlayfs wants extended attributes and d_type of what lies below it.
 _STORAGE = ("ext4", "xfs", "btrfs")
 
@@ -88,6 +93,7 @@ def gpu_complaints(
     return [
         *([] if awaited or seen["toolkit"] else [_NO_TOOLKIT]),
         *([] if awaited else _driver(str(seen["driver"]), wanting, cuda)),
+        *(complaint for model in wanting for complaint in _capability(gpus, model, cuda)),
         *(complaint for gpu in gpus for complaint in _health(gpu, celsius)),
         *(
             complaint
@@ -97,6 +103,7 @@ def gpu_complaints(
         *_memory(seen["gpus"], wanting, uncut),
         *_leftovers(seen["processes"], taken),
         *_links(seen, wanting),
+        *_redirected(seen, wanting),
         *_mounts(seen["mounts"]),
     ]
 
@@ -128,6 +135,26 @@ def _driver(version: str, models: Iterable[Mapping[str, Any]], cuda: Mapping[str
                 f"which needs {oldest} or newer; do: install a newer driver, or a bundle whose image has an older CUDA"
             )
     return complaints
+
+
+def _capability(gpus: Iterable[Mapping[str, Any]], model: Mapping[str, Any], cuda: Mapping[str, str]) -> list[str]:
+    """GPUs of one model that are too old a kind for its image, whatever memory they have."""
+    made_with = cuda.get(str(model["image"]), "")
+    major = made_with.split(".")[0]
+    oldest = _OLDEST_GPU.get(int(major)) if major.isdecimal() else None
+    mine = {number_of(claimed) for claimed in model["devices"]}
+    return [
+        f"GPU {gpu['number']} ({gpu['name']}) can do what compute capability {gpu['capability']} has, and the image of "
+        f"{model['name']} was made with CUDA {made_with}, which runs on {oldest} or newer; do: serve it on other GPUs "
+        "(vllm_devices), or on another host"
+        for gpu in gpus
+        if oldest and gpu["capability"] and (not mine or gpu["number"] in mine)
+        if _version(gpu["capability"]) < _version(oldest)
+    ]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
 
 
 def _health(gpu: Mapping[str, Any], celsius: int) -> list[str]:
@@ -228,6 +255,33 @@ def _links(seen: Mapping[str, Any], models: Iterable[Mapping[str, Any]]) -> list
             complaints.append(
                 f"the GPUs of {model['name']} reach each other over PCIe, where an IOMMU translates: such transfers "
                 "hang; do: boot with iommu=pt, and turn ACS off in the firmware"
+            )
+    return complaints
+
+
+def _redirected(seen: Mapping[str, Any], models: Iterable[Mapping[str, Any]]) -> list[str]:
+    """GPUs of one model below one PCIe switch that sends what they say to each other up to the root.
+
+    The source is that of ``_links``.  Only bridges between the two count: one that both lie below does not see it.
+    """
+    above = {str(gpu["address"])[-12:]: set(gpu["acs"]) for gpu in seen["pci"]}
+    places = [str(gpu["address"])[-12:] for gpu in seen["gpus"]]
+    complaints = []
+    for model in models:
+        mine = [number_of(claimed) for claimed in model["devices"] or range(len(places))]
+        bridges = {
+            bridge
+            for one in mine
+            for other in mine
+            if one < other < len(seen["links"]) and seen["links"][one][other] in _THROUGH_SWITCHES
+            for bridge in above.get(places[one], set()) ^ above.get(places[other], set())
+        }
+        if bridges:
+            listed = ";".join(sorted(bridges))
+            complaints.append(
+                f"a PCIe switch sends what the GPUs of {model['name']} say to each other up to the processor (ACS of "
+                f"{listed}): such transfers hang or are slow; do: turn ACS off in the firmware, or boot with "
+                f"pci=disable_acs_redir={listed}"
             )
     return complaints
 

@@ -52,6 +52,18 @@ def test_a_gpu_is_cut_anew_and_made_whole_again(host: Host) -> None:
     assert (first["unusable"], second["slices"], second["mig.mode.current"]) == ([], [], "Disabled")
 
 
+def test_a_gpu_that_waits_to_be_cut_is_told_that_it_stays_whole(host: Host) -> None:
+    host.give_rights()
+    first, second = host.gpus()
+    host.write([first | {"mig.mode.pending": "Enabled"}, second])
+    host.describe("0", "1", "all")
+    assert host.set(mig={"0": False}).returncode == 0
+    assert (host.gpus()[0]["told"], host.gpus()[0]["mig.mode.pending"]) == (
+        ["--persistence-mode", "--multi-instance-gpu"],
+        "Disabled",
+    )
+
+
 def test_a_gpu_of_which_nothing_is_said_stays_cut_and_one_that_cannot_be_stays_whole(host: Host) -> None:
     host.give_rights()
     first, second = host.gpus()

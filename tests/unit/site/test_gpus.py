@@ -41,6 +41,7 @@ GPU 1: NVIDIA A100-SXM4-80GB (UUID: GPU-d8594bd4-0fc3-8595-e355-7c98138f3b95)
 GPU 2: NVIDIA A100-SXM4-80GB (UUID: GPU-5e375e7e-b41f-155b-dcdc-534524c356fc)
 GPU 3: NVIDIA A100-SXM4-80GB (UUID: GPU-69ec2344-ebac-b028-f88f-452abb3d7f11)
 """
+DISABLED = "pci=disable_acs_redir=0000:03:04.0;0000:03:08.0"
 IMAGE = f"vllm-openai@sha256:{'1' * 64}"
 MODEL: dict[str, Any] = {
     "name": "chat",
@@ -69,7 +70,9 @@ def told(tmp_path: Path, log: str | None, matrix: str = "") -> dict[str, Any]:
     seen: dict[str, Any] = json.loads(
         subprocess.run(program, env=environment, stdout=subprocess.PIPE, check=True).stdout
     )
-    seen["pci"] = [{"address": gpu["address"][-12:], "driver": "nvidia", "iommu": None} for gpu in seen["gpus"]]
+    seen["pci"] = [
+        {"address": gpu["address"][-12:], "driver": "nvidia", "iommu": None, "acs": []} for gpu in seen["gpus"]
+    ]
     seen["toolkit"] = True
     seen["mounts"] = {"/var/lib/containers": {"at": "/", "type": "ext4", "options": "rw,relatime"}}
     return seen
@@ -117,7 +120,82 @@ def test_gpus_are_found_on_the_bus_whoever_drives_them(tmp_path: Path) -> None:
     (tmp_path / "nouveau").mkdir()
     (tmp_path / "bus/0000:01:00.0/driver").symlink_to(tmp_path / "nouveau")
     found = runpy.run_path(str(role_file("preflight", "gpus.py")))["_on_the_bus"](tmp_path / "bus")
-    assert found == [{"address": "0000:01:00.0", "driver": "nouveau", "iommu": None}]
+    assert found == [{"address": "0000:01:00.0", "driver": "nouveau", "iommu": None, "acs": []}]
+
+
+def bridge(control: int, before: int = 0) -> bytes:
+    """The configuration space of a bridge whose ACS has ``control``, after as many other capabilities as ``before``."""
+    space = bytearray(4096)
+    for number in range(before):
+        at = 0x100 + 16 * number
+        space[at : at + 4] = (0x2 | 1 << 16 | (at + 16) << 20).to_bytes(4, "little")
+    at = 0x100 + 16 * before
+    space[at : at + 8] = (13 | 1 << 16).to_bytes(4, "little") + (0x1F).to_bytes(2, "little") + bytes([control, 0])
+    return bytes(space)
+
+
+def test_bridges_above_a_gpu_that_redirect_are_named(tmp_path: Path) -> None:
+    """As in /sys: each device lies in the folder of its bridge, and only root sees more than 64 bytes of any."""
+    root = tmp_path / "devices/pci0000:00/0000:00:01.0"
+    upper, port = root / "0000:02:00.0", root / "0000:02:00.0/0000:03:04.0"
+    device = port / "0000:04:00.0"
+    device.mkdir(parents=True)
+    (device / "vendor").write_text("0x10de\n")
+    (device / "class").write_text("0x030200\n")
+    for place, config in ((root, bridge(0x1D, 2)), (upper, bytes(4096)), (port, bridge(0x4)), (device, bridge(0x1D))):
+        (place / "config").write_bytes(config)
+    (tmp_path / "bus").mkdir()
+    (tmp_path / "bus/0000:04:00.0").symlink_to(device)
+    on_the_bus = runpy.run_path(str(role_file("preflight", "gpus.py")))["_on_the_bus"]
+    assert on_the_bus(tmp_path / "bus")[0]["acs"] == ["0000:03:04.0", "0000:00:01.0"]
+    (port / "config").write_bytes(bridge(0x4)[:64])
+    assert on_the_bus(tmp_path / "bus")[0]["acs"] == ["0000:00:01.0"]
+
+
+@pytest.mark.parametrize(
+    ("config", "redirects"),
+    [
+        (bridge(0x4), True),
+        (bridge(0x8, 3), True),
+        (bridge(0x1 | 0x10), False),
+        (b"", False),
+        (b"\xff" * 4096, False),
+        (bytes(0x100) + (0x2 | 0x100 << 20).to_bytes(4, "little") + bytes(16), False),
+    ],
+)
+def test_only_what_redirects_between_peers_counts(config: bytes, redirects: bool) -> None:
+    assert runpy.run_path(str(role_file("preflight", "gpus.py")))["redirects"](config) is redirects
+
+
+def test_the_driver_says_what_programs_a_gpu_can_run() -> None:
+    told = runpy.run_path(str(role_file("preflight", "gpus.py")))["capabilities"]
+    assert told("00000000:01:00.0, 8.6\n00000000:C1:00.0, 12.0\n") == {
+        "00000000:01:00.0": "8.6",
+        "00000000:c1:00.0": "12.0",
+    }
+    assert told('Field "compute_cap" is not a valid field to query.\n\n') == {}
+
+
+@pytest.mark.parametrize(
+    ("capability", "cuda", "good"),
+    [
+        ("7.0", "13.0.1", False),
+        ("7.5", "13.0.1", True),
+        ("12.0", "13.0.1", True),
+        ("7.0", "12.9.1", True),
+        ("3.7", "12.9.1", False),
+        (None, "13.0.1", True),
+        ("7.0", "", True),
+    ],
+)
+def test_a_gpu_can_be_too_old_for_the_images_cuda(
+    idle: dict[str, Any], capability: str | None, cuda: str, good: bool
+) -> None:
+    idle["gpus"][1]["capability"] = capability
+    assert complaints(idle, MODEL | {"devices": [0]}, cuda=cuda) == []
+    found = complaints(idle, MODEL | {"devices": [1]}, cuda=cuda)
+    assert (found == []) is good
+    assert all(f"compute capability {capability} has" in one and "; do: " in one for one in found)
 
 
 def test_two_idle_gpus_are_good(idle: dict[str, Any]) -> None:
@@ -219,7 +297,7 @@ def test_too_few_gpus_are_counted_on_the_bus(idle: dict[str, Any]) -> None:
 def test_a_driver_that_does_not_answer_is_told_with_what_is_known(
     idle: dict[str, Any], driver: str | None, secure: bool | None, said: str
 ) -> None:
-    bus = [{"address": "0000:01:00.0", "driver": driver, "iommu": None}]
+    bus: list[dict[str, Any]] = [{"address": "0000:01:00.0", "driver": driver, "iommu": None, "acs": []}]
     (complaint,) = complaints(idle | {"driver": None, "gpus": [], "pci": bus, "secure_boot": secure})
     assert said in complaint
 
@@ -250,6 +328,20 @@ def test_gpus_of_one_model_over_pcie_want_no_iommu_between_them(idle: dict[str, 
     assert "iommu=pt" in complaint
     assert complaints(idle, MODEL | {"devices": [0]}) == []
     assert complaints(idle | {"links": [["X", "NV4"], ["NV4", "X"]]}, pair) == []
+
+
+def test_gpus_of_one_model_want_no_switch_that_sends_them_through_the_processor(idle: dict[str, Any]) -> None:
+    pair = MODEL | {"gpus": 2, "devices": [0, 1]}
+    for gpu, port in zip(idle["pci"], ("0000:03:04.0", "0000:03:08.0"), strict=True):
+        gpu["acs"] = [port, "0000:00:01.0"]
+    switched = idle | {"links": [["X", "PIX"], ["PIX", "X"]]}
+    (complaint,) = complaints(switched, pair)
+    assert complaint.endswith("; do: turn ACS off in the firmware, or boot with " + DISABLED)
+    assert complaints(switched, MODEL | {"devices": [0]}) == []
+    assert complaints(idle, pair) == []  # SYS: it goes through the processor anyway
+    for gpu in idle["pci"]:
+        gpu["acs"] = ["0000:00:01.0"]
+    assert complaints(switched, pair) == []
 
 
 @pytest.mark.parametrize(
