@@ -58,7 +58,10 @@ def play(folder: Path, *options: str, depot: str = "depot1", **variables: object
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, "sh", str(folder / "lib"), *command, str(folder / "site.yml")],
         cwd=SITE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(folder)},
+        env={
+            **{"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(folder)},
+            "ANSIBLE_FILTER_PLUGINS": str(SITE / "filter_plugins"),  # beside site.yml, and this playbook lies elsewhere
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -73,7 +76,7 @@ def test_a_bare_host_is_told_what_would_be_done(tmp_path: Path) -> None:
     )
     assert "would install nvidia-driver-cuda" in said
     assert "+install nouveau /bin/false" in said
-    assert '+{"power_watts": {"all": 500, "1": 450}, "clocks_mhz": {}, "ecc": null}' in said
+    assert '+{"mig": {}, "power_watts": {"all": 500, "1": 450}, "clocks_mhz": {}, "ecc": null}' in said
     reason = f"it runs Linux {platform.release()}, and NVIDIA's modules are installed for {OTHER}"
     assert f"would restart gpu1: {reason}" in said
     assert "failed=0" in said
@@ -96,3 +99,12 @@ def test_limits_that_are_none_are_refused_before_a_host_is_asked(tmp_path: Path,
     assert "gpu_clocks_mhz of gpu1 is" in said
     assert "must have whole numbers by number of the GPU" in said
     assert "failed=1" in said
+
+
+def test_a_layout_that_is_none_is_refused_and_one_that_is_stands_in_what_would_be_written(tmp_path: Path) -> None:
+    said = play(tmp_path, "--check", gpu_mig={"all": ["1g.10gb", "3g.40gb"]})
+    assert "gpu1: gpu_mig of all GPUs is 1g.10gb, 3g.40gb, and must have the largest slice first" in said
+    assert "nvidia-smi mig -lgip shows the names" in said
+    said = play(tmp_path, "--check", "--diff", gpu_mig={"all": ["3g.40gb", "3g.40gb"], 1: False})
+    assert '+{"mig": {"all": ["3g.40gb", "3g.40gb"], "1": false}, "power_watts": {}' in said
+    assert "failed=0" in said

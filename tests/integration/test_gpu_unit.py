@@ -18,7 +18,8 @@ SMI = rb"""#!/bin/sh
 [ ! -e /srv/hang ] || { : >/run/hangs; exec sleep 600; }
 [ -e /dev/nvidia0 ] || mknod /dev/nvidia0 c 195 0
 ! touch /usr/written /etc/written 2>/dev/null || exit 9
-case $1 in --query-gpu=*) echo '0, Enabled, 700.00, 200.00, 700.00, Enabled';; *) exit 8;; esac
+case $1 in --query-gpu=*) echo '0, 00000000:01:00.0, Enabled, Disabled, Disabled, 700.00, 200.00, 700.00, Enabled';;
+--list-gpus) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)';; *) exit 8;; esac
 """
 CTK = rb"""#!/bin/sh
 echo run >>/run/runs
@@ -71,7 +72,7 @@ lacks failed
 
 
 def test_the_unit_runs_when_it_must_and_leaves_nothing_when_it_fails(tmp_path: Path) -> None:
-    none: dict[str, object] = {"power_watts": {}, "clocks_mhz": {}, "ecc": None}
+    none: dict[str, object] = {"mig": {}, "power_watts": {}, "clocks_mhz": {}, "ecc": None}
     said = run_in_guest(
         tmp_path,
         ("python3",),

@@ -16,7 +16,10 @@ _SMI = """#!/bin/sh
 case $1 in
 --query) cat /srv/gpu.xml ;;
 --query-gpu=index,ecc*) echo '0, Enabled, Enabled' ;;
---query-gpu=*) echo "0, Enabled, $(cat /run/watts 2>/dev/null || echo 700.00), 200.00, 700.00, Enabled" ;;
+--query-gpu=index,mig*) echo '0, Disabled, Disabled' ;;
+--query-gpu=*)
+    limit="$(cat /run/watts 2>/dev/null || echo 700.00), 200.00, 700.00"
+    echo "0, 00000000:81:00.0, Enabled, Disabled, Disabled, $limit, Enabled" ;;
 --list-gpus) [ ! -e /tmp/lost ] && echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)' ;;
 --id=0) case $2 in --power-limit=*) echo "${2#*=}.00" >/run/watts ;; *) exit 1 ;; esac ;;
 *) exit 1 ;;

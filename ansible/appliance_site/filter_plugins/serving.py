@@ -12,6 +12,7 @@ from itertools import compress, product
 from pathlib import Path
 from typing import Any, TypeVar
 
+from appliance_site.slices import device
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,6 +23,7 @@ from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
+from appliance.model.serving.gpus import GPUS
 from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
 from appliance.model.serving.tasks import ENGINES, Engine, Task
@@ -42,9 +44,10 @@ def models(index: str, names: object, limits: object = None, devices: object = N
     """The models a host serves, in the order of their names.
 
     ``index`` is the text of bundle.json; an empty list of ``names`` means every model of
-    the bundle.  ``limits`` are figures to narrow and ``devices`` numbers of GPUs, each by
+    the bundle.  ``limits`` are figures to narrow and ``devices`` GPUs or slices of them (``mig0:1``), each by
     model.  A model has name, task, engine, gpus, gpu_gib (memory of a GPU that it was planned for, or None),
-    memory_utilization (a part, or None), devices, arguments, image (name@digest), weights (name),
+    slice (the name of what it was planned for, where that is no whole GPU), memory_utilization (a part, or None),
+    devices (as CDI calls them), arguments, image (name@digest), weights (name),
     weights_bytes, in_bundle (the weights' directory in the bundle), in_store (their directory where
     several versions lie side by side), files (path below that directory, sha256) and bundle (name
     and version).
@@ -52,7 +55,7 @@ def models(index: str, names: object, limits: object = None, devices: object = N
     bundle = BundleIndex.model_validate_json(index)
     wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
     narrower = _read(dict[str, SiteLimits], limits or {}, "vllm_limits")
-    gpus = _read(dict[str, tuple[int, ...]], devices or {}, "vllm_devices")
+    gpus = _read(dict[str, tuple[int | str, ...]], devices or {}, "vllm_devices")
     _once("appliance_models", wanted)
     for variable, given in (("appliance_models", wanted), ("vllm_limits", narrower), ("vllm_devices", gpus)):
         for name in given:
@@ -146,7 +149,7 @@ def _issued(folder: Path, name: str, awaited: tuple[str, ...]) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[int, ...]) -> dict[str, object]:
+def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[int | str, ...]) -> dict[str, object]:
     try:
         profile = narrow(bundle.serving[name], limits, name)
     except BadInput as error:
@@ -156,6 +159,13 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
             f"vllm_devices gives {name} {len(devices)} GPUs, but its signed profile takes {profile.gpus}",
             f"list {profile.gpus} GPU numbers, or leave {name} out" if profile.gpus else f"leave {name} out",
         )
+    for said in devices:
+        if device(said) is None:
+            raise _error(
+                f"vllm_devices gives {name} {said!r}, which is no GPU",
+                "write the number of a GPU, as 0, or one of its slices, as mig0:1",
+            )
+    gpu = GPUS.get(profile.gpu or "")
     image, of_image = _artifact(bundle, ImageDetails, profile.image)
     weights, of_weights = _artifact(bundle, WeightsDetails, profile.weights)
     return {
@@ -164,8 +174,9 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "engine": profile.engine,
         "gpus": profile.gpus,
         "gpu_gib": profile.memory.gpu_gib if profile.memory else None,
+        "slice": gpu.slice if gpu else "",
         "memory_utilization": profile.gpu_memory_utilization,
-        "devices": list(devices),
+        "devices": [device(said) for said in devices],
         "arguments": list(arguments(profile, name)),
         "image": f"{image.name}@{of_image.manifest_digest}",
         "weights": weights.name,

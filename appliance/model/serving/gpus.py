@@ -5,7 +5,7 @@ driver take.  A GPU stands here only if somebody has published that figure.  Ano
 it reports: ``gpu`` in words of your own, ``memory: {gpu_gib: ...}`` in the definition.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _OVERHEAD_GIB = {1: 4.0, 4: 5.0, 64: 6.0}
@@ -16,6 +16,8 @@ class Gpu:
     """One type of GPU: ``gib`` that CUDA reports, ``gigabytes_per_second`` of memory bandwidth (10^9 bytes).
 
     ``reported`` is the source of the first, in Markdown; ``sheet`` names the data sheet of the second.
+    ``slice`` is the driver's name for a part of a GPU (MIG), which a model has to itself like a small GPU;
+    empty for a whole one.
     """
 
     product: str
@@ -24,11 +26,12 @@ class Gpu:
     sold_gb: int
     gigabytes_per_second: int
     sheet: str
+    slice: str = ""
 
 
 _A10 = "[21.99 GiB](https://github.com/zai-org/CogVLM/issues/236)"
 
-GPUS: Mapping[str, Gpu] = {
+_WHOLE: Mapping[str, Gpu] = {
     "A10G-24": Gpu("A10G, 24 GB", 21.9, f"an A10, of the same size: {_A10}", 24, 600, "NVIDIA A10"),
     "L4-24": Gpu(
         "L4, 24 GB",
@@ -88,6 +91,31 @@ GPUS: Mapping[str, Gpu] = {
     ),
     "H200-141": Gpu("H200, 141 GB", 139.7, "139.7 to 139.8 GiB", 141, 4800, "NVIDIA H200, SXM"),
 }
+
+_A100 = "[nvidia-smi mig -lgip](https://github.com/NVIDIA/mig-parted/issues/97)"
+_H100 = "[nvidia-smi mig -lgip](https://jbarrow.ai/field_notes/nvidia-mig/)"
+_H200 = "[nvidia-smi mig -lgip](https://github.com/NVIDIA/mig-parted/issues/120)"
+# Slice, its GiB as the driver lists them, and how many of the eight parts of memory it has: each has an eighth of the
+# bandwidth too.  Source: NVIDIA, MIG User Guide, "Concepts" and "Supported Profiles".
+_SLICES = (
+    ("A100-80", _A100, (("1g.10gb", 9.5, 1), ("2g.20gb", 19.5, 2), ("3g.40gb", 39.2, 4))),
+    ("H100-80", _H100, (("1g.10gb", 9.7, 1), ("1g.20gb", 19.6, 2), ("2g.20gb", 19.6, 2), ("3g.40gb", 39.5, 4))),
+    ("H200-141", _H200, (("1g.18gb", 16.0, 1), ("1g.35gb", 32.2, 2), ("2g.35gb", 32.2, 2), ("3g.71gb", 69.5, 4))),
+)
+
+
+def _slices() -> Iterator[tuple[str, Gpu]]:
+    for name, reported, parts in _SLICES:
+        whole = _WHOLE[name]
+        for part, gib, eighths in parts:
+            sold, bandwidth = int(part.partition(".")[2].removesuffix("gb")), whole.gigabytes_per_second * eighths // 8
+            yield (
+                f"{name}-{part}",
+                Gpu(f"{whole.product}, slice {part}", gib, reported, sold, bandwidth, whole.sheet, part),
+            )
+
+
+GPUS: Mapping[str, Gpu] = {**_WHOLE, **dict(_slices())}
 
 
 def overhead_gib(gpus: int) -> float:

@@ -50,9 +50,13 @@ def as_wanted(wanted: WantedProfile, facts: ModelFacts) -> Answer:
 
 
 def on(wanted: WantedProfile, facts: ModelFacts, gpu: str) -> Answer:
-    """The answer for the fewest GPUs of a type in the table that hold it, or for the most where none do."""
+    """The answer for the fewest GPUs of a type in the table that hold it, or for the most where none do.
+
+    A slice of a GPU stands alone: slices cannot speak to each other.
+    """
     known = GPUS[gpu]
-    answers = [_answer(wanted, facts, gpu, Split(count, 1), _supposed(wanted, facts, known, count)) for count in COUNTS]
+    counts = (1,) if known.slice else COUNTS
+    answers = [_answer(wanted, facts, gpu, Split(count, 1), _supposed(wanted, facts, known, count)) for count in counts]
     return next((answer for answer in answers if answer.fits), answers[-1])
 
 

@@ -53,6 +53,13 @@ class WantedProfile(Profile):
                 f"gpu is {self.gpu!r}, which is not in the table of GPUs ({', '.join(GPUS)}): name one of these, "
                 "or say what it reports to CUDA (memory: {gpu_gib: ...})"
             )
+        # Between slices there is neither NVLink nor PCIe: github.com/NVIDIA/nccl, issue 1716.
+        known = GPUS.get(self.gpu or "")
+        if self.gpus > 1 and known and known.slice:
+            raise ValueError(
+                f"gpu is {self.gpu!r}, a slice of a GPU (MIG), and the profile takes gpus: {self.gpus}: a model takes "
+                "one slice, because slices cannot speak to each other"
+            )
         # All of it by hand: whether it fits need not wait for the lock.
         if self.gpus and said.weights_bytes is not None and said.attention is not None:
             serving_profile(self, None)

@@ -6,129 +6,15 @@ import re
 import runpy
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.gpu_host import Host
 from tests.support.role_files import render, role_file
 
 KERNEL = runpy.run_path(str(role_file("gpu", "kernel.py")))
 RELEASE = "6.12.117+deb13-amd64"
-# Its state is a JSON list of GPUs, by the names of nvidia-smi's queries. What it says to changes is what people have
-# recorded of the real one. Where that cannot do something, it says so and ends with 0.
-SMI = r"""#!{python} -I
-import json, sys
-from pathlib import Path
-WARNING = "Treating as warning and moving on."
-place = Path({state!r})
-gpus = json.loads(place.read_text())
-options = dict(word.split("=", 1) if "=" in word else (word, "") for word in sys.argv[1:])
-if "--query-gpu" in options:
-    assert options["--format"] == "csv,noheader,nounits"
-    for gpu in gpus:
-        print(", ".join(str(gpu[name]) for name in options["--query-gpu"].split(",")))
-    sys.exit()
-gpu = gpus[int(options.pop("--id"))]
-((option, value),) = options.items()
-bus = f"GPU 00000000:{{int(gpu['index']) + 1:02d}}:00.0"
-if option == "--persistence-mode":
-    gpu["persistence_mode"] = "Enabled"
-    print(f"Enabled persistence mode for {{bus}}.")
-elif option == "--power-limit":
-    if gpu.get("stubborn"):
-        print(f"Changing power management limit is not supported for {{bus.replace(' ', ': ')}}.\n{{WARNING}}")
-    else:
-        print(f"Power limit for {{bus}} was set to {{float(value):.2f}} W from {{gpu['power.limit']}} W.")
-        gpu["power.limit"] = f"{{float(value):.2f}}"
-elif option == "--lock-gpu-clocks":
-    if gpu.get("stubborn"):
-        print(f"Setting locked GPU clocks is not supported for {{bus}}.\n{{WARNING}}")
-    else:
-        low, high = value.split(",")
-        gpu["clocks"] = value
-        print(f'GPU clocks set to "(gpuClkMin {{low}}, gpuClkMax {{high}})" for {{bus}}')
-elif option == "--ecc-config":
-    gpu["ecc.mode.pending"] = "Enabled" if value == "1" else "Disabled"
-    print(f"{{gpu['ecc.mode.pending']}} ECC support for {{bus}}.")
-else:
-    sys.exit(f"{{option}} is not known")
-gpu.setdefault("told", []).append(option)
-print("All done.")
-place.write_text(json.dumps(gpus))
-"""
-CTK = r"""#!{python} -I
-import json, sys
-from pathlib import Path
-verb, what, *options = sys.argv[1:]
-assert (verb, what) == ("cdi", "generate")
-given = dict(option.split("=", 1) for option in options)
-assert given["--format"] == "json"
-said = Path({said!r})
-Path(given["--output"]).write_text(said.read_text())
-sys.exit(int(Path({state!r}).exists()))
-"""
-GPU = {
-    "persistence_mode": "Disabled",
-    "power.limit": "700.00",
-    "power.min_limit": "200.00",
-    "power.max_limit": "700.00",
-    "ecc.mode.current": "Enabled",
-    "ecc.mode.pending": "Enabled",
-}
-
-
-class Host:
-    """A host with two GPUs, NVIDIA's programs, and what the inventory says of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tools, self.target = folder / "bin", folder / "cdi/nvidia.yaml"
-        self._state, self._said, self._broken = folder / "gpus.json", folder / "said.json", folder / "broken"
-        self._config = folder / "gpu.json"
-        self.tools.mkdir()
-        self.write([{**GPU, "index": str(number)} for number in range(2)])
-        for name, text, state in (("nvidia-smi", SMI, self._state), ("nvidia-ctk", CTK, self._broken)):
-            program = self.tools / name
-            program.write_text(text.format(python=sys.executable, state=str(state), said=str(self._said)))
-            program.chmod(0o755)
-        self.device = folder / "nvidia0"
-        self.device.touch()
-        self.describe("0", "1", "all")
-
-    def describe(self, *names: str, path: Path | None = None) -> None:
-        """What nvidia-ctk is going to say, by the CDI specification 0.6.0."""
-        node = {"path": "/dev/nvidia0", "hostPath": str(path or self.device)}
-        devices = [{"name": name, "containerEdits": {"deviceNodes": [node]}} for name in names]
-        edits = {"mounts": [{"hostPath": str(self.device), "containerPath": "/x"}], "hooks": []}
-        told = {"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": devices, "containerEdits": edits}
-        self._said.write_text(json.dumps(told))
-
-    def break_toolkit(self) -> None:
-        self._broken.touch()
-
-    def write(self, gpus: list[dict[str, Any]]) -> None:
-        self._state.write_text(json.dumps(gpus))
-
-    def gpus(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self._state.read_text())
-        return found
-
-    def set(self, **wanted: object) -> "subprocess.CompletedProcess[str]":
-        """Run the unit's program; ``told`` of each GPU is what it was told in this run."""
-        self.write([{name: value for name, value in gpu.items() if name != "told"} for gpu in self.gpus()])
-        self._config.write_text(json.dumps({"power_watts": {}, "clocks_mhz": {}, "ecc": None} | wanted))
-        paths = map(str, (role_file("gpu", "gpu.py"), self._config, self.target))
-        program = [sys.executable, "-I", *paths, f"--tools={self.tools}"]
-        return subprocess.run(program, env={}, capture_output=True, text=True, check=False)
-
-    def refused(self, **wanted: object) -> str:
-        """What it says; containers must get no GPU then."""
-        done = self.set(**wanted)
-        assert done.returncode == 1
-        assert "Traceback" not in done.stderr
-        assert not self.target.exists()
-        return done.stderr
 
 
 @pytest.fixture
@@ -168,7 +54,7 @@ def test_what_is_not_said_is_left_as_it_is(host: Host) -> None:
     ("wanted", "change", "said"),
     [
         ({"power_watts": {"all": 900}}, {}, "GPU 0 can be held to 200 to 700 W, and gpu_power_watts says 900"),
-        ({"power_watts": {"7": 500}}, {}, "a limit is for GPU 7, and there are 0, 1"),
+        ({"power_watts": {"7": 500}}, {}, "gpu_power_watts names GPU 7, and there are 0, 1"),
         ({"power_watts": {"1": 500}}, {"power.limit": "[N/A]"}, "GPU 1 has no limit of power"),
         ({"power_watts": {"1": 500}}, {"stubborn": True}, "GPU 1 may draw 700.00 W still, and not 500"),
         ({"clocks_mhz": {"1": 1410}}, {"stubborn": True}, "GPU 1 was not held to 1410 MHz: Setting locked GPU clocks"),
@@ -253,6 +139,8 @@ def test_a_driver_that_is_not_the_installed_one_and_ecc_that_waits_need_a_restar
         "version 590.44.01 of the driver is loaded, and 590.48.01 is installed",
         "ECC of GPU 1 is switched by a restart",
     ]
+    host.write([first | {"mig.mode.pending": "Enabled"}, second])
+    assert list(KERNEL["reasons"](tmp_path, RELEASE))[1:] == ["MIG of GPU 0 is switched by a restart"]
 
 
 def test_first_file_systems_that_do_not_know_of_nouveau_are_made_again(tmp_path: Path) -> None:
@@ -273,20 +161,26 @@ def test_a_container_that_has_lost_its_gpus_is_named(tmp_path: Path, monkeypatch
     for name, device in (
         ("chat", "AddDevice=nvidia.com/gpu=0\n"),
         ("old", "AddDevice=nvidia.com/gpu=1\n"),
+        ("half", "AddDevice=nvidia.com/gpu=0:1\n"),
+        ("lost", "AddDevice=nvidia.com/gpu=0:0\n"),
         ("cpu", ""),
     ):
         (tmp_path / f"vllm-{name}.container").write_text(f"[Container]\nContainerName=vllm-{name}\n{device}")
-    assert program["names"](tmp_path) == ["vllm-chat", "vllm-old"]
+    found = {"vllm-chat": "GPU", "vllm-half": "MIG", "vllm-lost": "MIG", "vllm-old": "GPU"}
+    assert program["names"](tmp_path) == found
     podman = tmp_path / "podman"
     podman.write_text(
         '#!/bin/sh\n[ "$1 $3 $4" = "exec /usr/bin/nvidia-smi --list-gpus" ] || exit 2\n'
-        '[ "$2" = vllm-chat ] && exec echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)"\n'
-        "echo 'Failed to initialize NVML: Unknown Error'; exit 255\n"
+        '[ "$2" = vllm-old ] || echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)"\n'
+        '[ "$2" != vllm-half ] || echo "  MIG 3g.40gb     Device  0: (UUID: MIG-1)"\n'
+        '[ "$2" != vllm-old ] || '
+        "{ echo 'Failed to initialize NVML: Unknown Error'; exit 255; }\n"
     )
     podman.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert program["ask"]("vllm-chat") == ""
-    assert program["ask"]("vllm-old") == "vllm-old does not reach its GPUs: Failed to initialize NVML: Unknown Error"
+    lost = {name: told for name, of in found.items() if (told := program["ask"](name, of))}
+    assert sorted(lost) == ["vllm-lost", "vllm-old"]
+    assert lost["vllm-old"] == "vllm-old does not reach its GPUs: Failed to initialize NVML: Unknown Error"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")

@@ -14,6 +14,10 @@ SERVING = filters("serving")
 DIGEST = "sha256:" + "ab" * 32
 HEX = "0123456789abcdef" * 4
 
+LAYERS = {"layers": 2, "kv_heads": 2, "head_dim": 32}
+MEMORY = {"gpu_gib": 39.5, "overhead_gib": 4.0, "weights_bytes": 1 << 30, "attention": [LAYERS]}
+ON_GPU = {"gpus": 1, "gpu_memory_utilization": 0.9, "max_num_batched_tokens": 8192, "memory": MEMORY}
+
 
 def profile(**changes: object) -> dict[str, object]:
     return {
@@ -81,10 +85,7 @@ def test_no_name_means_all_models() -> None:
 def test_gateways_are_told_from_the_inventory_alone() -> None:
     index = json.loads(bundle())
     exporter = {**index["artifacts"][1], "name": "dcgm-exporter"}
-    layers = {"layers": 2, "kv_heads": 2, "head_dim": 32}
-    memory = {"gpu_gib": 79.1, "overhead_gib": 4.0, "weights_bytes": 1 << 30, "attention": [layers]}
-    on_gpu = {"gpus": 1, "gpu_memory_utilization": 0.9, "max_num_batched_tokens": 8192, "memory": memory}
-    index["serving"]["tiny-chat"] |= on_gpu
+    index["serving"]["tiny-chat"] |= ON_GPU
     hosts = [{"inventory_hostname": "gpu1"}, {"inventory_hostname": "gpu2", "appliance_models": ["other"]}]
     served = [{"host": "gpu1", "models": ["other", "tiny-chat"]}, {"host": "gpu2", "models": ["other"]}]
     without = [gateway | {"exporter": False} for gateway in served]
@@ -109,6 +110,23 @@ def test_wrong_inventories_are_told_by_their_variable() -> None:
     )
     said = refusal(SERVING.models, bundle(), [], None, {"tiny-chat": [0, 1]})
     assert said == "vllm_devices gives tiny-chat 2 GPUs, but its signed profile takes 0\ndo: leave tiny-chat out"
+
+
+def test_a_model_gets_gpus_by_number_and_slices_as_cdi_calls_them() -> None:
+    index = json.loads(bundle())
+    index["serving"]["tiny-chat"] |= ON_GPU | {"gpu": "H100-80-3g.40gb"}
+
+    def devices(*said: object) -> tuple[object, object]:
+        (model,) = SERVING.models(json.dumps(index), ["tiny-chat"], None, {"tiny-chat": list(said)})
+        return model["devices"], model["slice"]
+
+    assert devices("mig1:0") == (["1:0"], "3g.40gb")
+    assert devices(1) == ([1], "3g.40gb")
+    index["serving"]["tiny-chat"] |= {"gpu": "H100-80"}
+    assert devices() == ([], "")
+    for wrong in ("1:0", "mig1", "0", "all", "mig0:0,1"):
+        said = refusal(SERVING.models, json.dumps(index), ["tiny-chat"], None, {"tiny-chat": [wrong]})
+        assert said.startswith(f"vllm_devices gives tiny-chat {wrong!r}, which is no GPU\ndo: write the number")
 
 
 def test_fingerprints_are_taken_as_openssl_prints_them() -> None:

@@ -59,6 +59,21 @@ def test_the_bound_of_speed_is_bandwidth_over_what_a_step_reads() -> None:
     assert answer.most_all == pytest.approx((answer.most_one or 0) * 16)
 
 
+def test_a_slice_has_its_part_of_memory_and_bandwidth_and_stands_alone() -> None:
+    small = real_model("llama-3.1-8b").facts
+    whole, half = on(wanted(), small, "H100-80"), on(wanted(), small, "H100-80-3g.40gb")
+    assert (half.gpus, half.fits, half.most_one) == (1, True, (whole.most_one or 0) / 2)
+    assert whole.memory is not None
+    assert half.memory is not None
+    assert whole.memory.budget - half.memory.budget == pytest.approx((79.1 - 39.5) * 0.92 * GIB, abs=1)
+    assert (on(wanted(), LLAMA_70B, "H100-80-3g.40gb").gpus, on(wanted(), LLAMA_70B, "H100-80").gpus) == (1, 2)
+
+
+def test_a_model_cannot_be_laid_over_slices() -> None:
+    with pytest.raises(ValueError, match=r"a slice of a GPU \(MIG\), and the profile takes gpus: 2: a model takes one"):
+        wanted(gpu="H100-80-3g.40gb", gpus=2, tensor_parallel_size=2)
+
+
 def test_heads_that_cannot_be_divided_are_no_answer() -> None:
     odd = ModelFacts(**{**dict(LLAMA_70B), "heads": 28, "weights_bytes": 400 * GIB, "step_bytes": 400 * GIB})
     answer = on(wanted(), odd, "H100-80")
@@ -73,7 +88,7 @@ def test_a_gpu_of_ones_own_has_a_plan_and_no_speed() -> None:
 
 def test_the_table_is_of_what_cuda_reports() -> None:
     for name, gpu in GPUS.items():
-        assert name.endswith(f"-{gpu.sold_gb}")
+        assert name.endswith(f"-{gpu.sold_gb}") or name.endswith(f".{gpu.sold_gb}gb")
         assert gpu.sold_gb * 0.88 < gpu.gib < gpu.sold_gb
         assert gpu.reported
         assert gpu.sheet

@@ -1,6 +1,7 @@
 """Say what keeps the running kernel from driving NVIDIA's GPUs with the modules that are installed, as JSON.
 
-Argument: the file below /etc/modprobe.d that keeps nouveau away.  Nothing is changed.
+Arguments: the file below /etc/modprobe.d that keeps nouveau away, and as JSON the slices that GPUs are to be cut into,
+as gpu.py takes them.  Nothing is changed.
 
 The output has
     reasons     why the host has to be restarted, for people; none where it need not be
@@ -15,18 +16,25 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 _LISTED = re.compile(r"^(?:\S*/)?nvidia(?:-current)?\.ko(?:\.\w+)?:", re.MULTILINE)
-_ECC = "--query-gpu=index,ecc.mode.current,ecc.mode.pending"
+_LISTED_GPU = re.compile(r"^GPU ([0-9]+): ", re.MULTILINE)
+_LISTED_SLICE = re.compile(r"^\s+MIG (\S+) +Device ", re.MULTILINE)
+_MINOR = re.compile(r"^Device Minor:\s*([0-9]+)", re.MULTILINE)
+_MODES = {"ECC": "ecc.mode", "MIG": "mig.mode"}
+# Its handle does not keep a GPU from being cut: the driver asks it to let go.
+_PERSISTENCE = "nvidia-persiste"
 
 
 def main() -> None:
     """See above."""
     release, root = platform.release(), Path("/")
+    layouts = json.loads(sys.argv[2])
     said = {
-        "reasons": list(reasons(root, release)),
+        "reasons": [*reasons(root, release), *in_use(root / "proc", layouts)],
         "initramfs": initramfs(root / "boot", Path(sys.argv[1])),
         "load": unloaded(root, release),
     }
@@ -44,12 +52,48 @@ def reasons(root: Path, release: str) -> Iterator[str]:
     installed = said("modinfo", "--field=version", "nvidia").strip() if loaded and release in built else ""
     if installed and installed != loaded:
         yield f"version {loaded} of the driver is loaded, and {installed} is installed"
-    if loaded and (numbers := pending(said("nvidia-smi", _ECC, "--format=csv,noheader,nounits"))):
-        yield f"ECC of GPU {', '.join(numbers)} is switched by a restart"
+    for name, mode in _MODES.items() if loaded else ():
+        query = f"--query-gpu=index,{mode}.current,{mode}.pending"
+        if numbers := pending(said("nvidia-smi", query, "--format=csv,noheader,nounits")):
+            yield f"{name} of GPU {', '.join(numbers)} is switched by a restart"
+
+
+def in_use(proc: Path, layouts: Mapping[str, Any]) -> Iterator[str]:
+    """GPUs that are to be cut in another way, and what uses them: it keeps the driver from cutting them."""
+    told = said("nvidia-smi", "--list-gpus") if layouts else ""
+    numbers = _LISTED_GPU.findall(told)
+    parts = _LISTED_GPU.split(told)[2::2]
+    for number, part, minor in zip(numbers, parts, minors(proc), strict=False):
+        layout = layouts.get(number, layouts.get("all"))
+        if layout is None or (layout or []) == _LISTED_SLICE.findall(part):
+            continue
+        if users := holders(proc, f"/dev/nvidia{minor}"):
+            shape = f"cut into {', '.join(layout)}" if layout else "whole"
+            yield f"GPU {number} is to be {shape} (gpu_mig), and {', '.join(users)} would have to let go of it"
+
+
+def minors(proc: Path) -> list[str]:
+    """Which device each GPU has, in the order of their numbers, which is that on the bus."""
+    texts = [path.read_text() for path in sorted(proc.glob("driver/nvidia/gpus/*/information"))]
+    return [found[1] for text in texts if (found := _MINOR.search(text))]
+
+
+def holders(proc: Path, device: str) -> list[str]:
+    """Names of programs that have ``device`` open, with their processes, sorted."""
+    found = {process: line(process / "comm") for process in proc.glob("[0-9]*") if device in opened(process)}
+    return sorted(f"{name} (process {process.name})" for process, name in found.items() if name != _PERSISTENCE)
+
+
+def opened(process: Path) -> list[str]:
+    """Files that a process has open; none of one that has gone."""
+    try:
+        return [str(handle.readlink()) for handle in (process / "fd").iterdir()]
+    except OSError:
+        return []
 
 
 def pending(told: str) -> list[str]:
-    """Numbers of GPUs whose ECC is to become another one."""
+    """Numbers of GPUs whose mode is to become another one."""
     rows = [[value.strip() for value in row.split(",")] for row in told.splitlines()]
     return [row[0] for row in rows if len(row) == 3 and row[1] != row[2]]
 
