@@ -19,7 +19,7 @@ from appliance.model.limits import MAX_RENDERED
 from appliance.tools.run import run
 
 CPU_SECONDS = 5
-MEMORY = 512 * 1024 * 1024  # bytes: Python and Jinja take some 30 MB of it
+MEMORY = 512 * 1024 * 1024  # bytes of addresses, Python and Jinja with them
 # Started by its path and never imported: most runs have no template and need no Jinja.
 _PROGRAM = Path(__file__).with_name("template_renderer.py")
 _WALL_SECONDS = 60.0  # a busy host gives a process little of its CPU time
