@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.main import run
-from appliance.steps.documents.lock import lock_path, read_lock
+from appliance.steps.documents.lock import lock_path, read_lock, write_lock
 from tests.support.hub import Hub
 from tests.support.hub_weights import NAME, chosen_hub
 from tests.support.weights import model_files
@@ -78,6 +78,18 @@ def test_a_lock_of_the_same_tells_nothing_again(hub: Hub, tmp_path: Path, capfd:
     code, _, told = locked(tmp_path, capfd, "--only", "weights/tiny")
     assert (code, "tokenizer" in told, "chat template" in told) == (0, False, False)
     assert (tmp_path / "small.lock.yaml").read_bytes() == before
+
+
+def test_a_lock_from_before_reviews_gets_one(hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    locked(tmp_path, capfd)
+    path = lock_path(tmp_path / "small.yaml")
+    new = read_lock(path)
+    write_lock(path, new.model_copy(update={"artifacts": (new.artifacts[0].model_copy(update={"review": None}),)}))
+    _, _, told = locked(tmp_path, capfd)
+    assert "review" not in path.read_text()
+    _, _, told = locked(tmp_path, capfd, "--only", "weights/tiny")
+    assert "tokenizer-word" in told
+    assert read_lock(path).artifacts == new.artifacts
 
 
 def test_a_new_commit_with_another_template_shows_what_people_will_be_told(
