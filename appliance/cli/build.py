@@ -60,6 +60,8 @@ def lock(
 
     Writes NAME.lock.yaml beside the definition. An entry is resolved again when its section of the definition or a
     source on this host has changed, or when `--only` or `--all` asks for it. What was resolved before an error is kept.
+    Of each model that is resolved, it says what its licences restrict, what its chat templates and tokenizer do, and
+    what of that has changed.
 
     Example: `appliance lock bundles/demo.yaml --only os-packages/debian13`
     """
@@ -76,6 +78,9 @@ def lock(
             "files": len(artifact.files),
             "inputs": len(artifact.inputs),
             "bytes": sum(file.size for file in (*artifact.files, *artifact.inputs)),
+            "findings": [found.model_dump(mode="json") for found in artifact.review.findings]
+            if artifact.review
+            else [],
         }
         for artifact in result.artifacts
     ]

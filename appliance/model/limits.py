@@ -95,6 +95,13 @@ MAX_MODEL_JSON = 64 * MIB
 MAX_MODEL_TEXT = 64 * MIB
 # Of a chat template: the longest in use have some 20 KB.
 MAX_CHAT_TEMPLATE = 1 * MIB
+# Characters that a chat template may write of all conversations that it is tried with, and templates of one model.
+MAX_RENDERED = 1 * MIB
+MAX_TEMPLATES = 32
+# Characters of a finding of a model's review: what is longer is cut.
+MAX_FINDING = 1000
+# Of a pickle that a definition allows, and of what its archive unpacks to: it is held in memory.
+MAX_PICKLE = 64 * MIB
 # Of a safetensors header: a shard of Llama 405B needs less than 1 MiB.
 MAX_TENSOR_HEADER = 16 * MIB
 # Of all headers of a model that a hub shows while its weights are locked: 100,000 tensors take a fifth.

@@ -151,6 +151,7 @@ def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context
         source=resolved.source,
         warnings=resolved.warnings,
         model=resolved.model,
+        review=resolved.review,
         inputs=resolved.inputs,
         files=resolved.files,
     )
@@ -173,4 +174,4 @@ def _resolve(section: Section, kept: LockedArtifact | None, context: Context) ->
 
 
 def _without_source(artifact: LockedArtifact) -> tuple[object, ...]:
-    return artifact.definition, artifact.warnings, artifact.model, artifact.inputs, artifact.files
+    return artifact.definition, artifact.warnings, artifact.model, artifact.review, artifact.inputs, artifact.files

@@ -7,6 +7,7 @@ other error than the parser's own goes through.  All of that is a finding.
 import gzip
 import io
 import json
+import pickle
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +24,16 @@ from appliance.formats.distribution import carried_parts, parse_metadata
 from appliance.formats.exploitation import read_epss
 from appliance.formats.image_layer import overlay, read_layer
 from appliance.formats.osv import OsvRecord, judge, parse_record, read_archive
+from appliance.formats.pickle_imports import strange_imports
 from appliance.formats.safetensors import LENGTH_BYTES, header_length, parse_header
+from appliance.formats.tokenizer import surprises
 from appliance.model.documents.bundle import parse_index
 from appliance.model.documents.log import NO_HEAD, format_line, read_line
 from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
 from appliance.model.documents.state import Accepted, Epoch, SiteState
 from appliance.model.jsonform import canonical_json
 from appliance.model.names import path_problem
+from appliance.model.visible import is_seen
 from appliance.trust.dsse import Envelope, decode_signature_file, encode_envelope, encode_signature_file
 from appliance.trust.override import override_payload, read_override
 from appliance.trust.root import Root, parse_root, read_root, walk_chain
@@ -50,7 +54,7 @@ from tests.support.bundles import (
     sign_root,
 )
 from tests.support.described import BASE, CARRIED, DEP5, UPPER, layer_tar
-from tests.support.weights import pack, safetensors
+from tests.support.weights import TOKENIZER, pack, safetensors
 
 SEPARATOR = b"\0"  # between the documents of a chain; JSON has none
 
@@ -177,6 +181,28 @@ def _safetensors(data: bytes) -> bool:
     return True
 
 
+def _pickle(data: bytes) -> bool:
+    try:
+        strange = strange_imports(data)
+    except ValueError:
+        return False
+    assert len(set(strange)) == len(strange)
+    return True
+
+
+def _tokenizer(data: bytes) -> bool:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(value, dict):
+        return False
+    for rule, sentence in surprises(value):
+        assert rule.startswith("tokenizer-")
+        assert is_seen(sentence)
+    return True
+
+
 def _override(data: bytes) -> bool:
     try:
         signed = read_override(data, "fuzz")
@@ -300,6 +326,8 @@ def _seeds() -> dict[str, tuple[bytes, ...]]:
             safetensors({"a": ("F32", [2], bytes(8)), "b.weight": ("BF16", [2, 1], bytes(4)), "c": ("U8", [], b"x")}),
             pack({"__metadata__": {"format": "pt"}}, b""),
         ),
+        "pickle": tuple(pickle.dumps({"a": [1, 2.5, b"x", {"y"}], "b": None}, protocol) for protocol in range(6)),
+        "tokenizer": (TOKENIZER,),
         "override": (encode_envelope(envelope),),
         "state": (SiteState(roots=("0" * 64,), epochs={1: epoch}, counter=7).to_bytes(),),
         "log": (format_line(NO_HEAD, "import", details, time="2026-01-01T00:00:00Z"),),
@@ -323,6 +351,8 @@ _RUNS: Mapping[str, Callable[[bytes], bool]] = {
     "chain": _chain,
     "index": _index,
     "safetensors": _safetensors,
+    "pickle": _pickle,
+    "tokenizer": _tokenizer,
     "override": _override,
     "state": _state,
     "log": _log,

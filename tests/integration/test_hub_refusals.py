@@ -257,7 +257,7 @@ def test_refused_files_are_named_before_anything_is_fetched(hub: Hub, context: C
 
 
 def test_a_refused_file_that_is_allowed(hub: Hub, context: Context) -> None:
-    files = {**model_files(), "sub/training.bin": b"\x80\x02"}
+    files = {**model_files(), "sub/training.bin": b"\x80\x02N."}
     hub.add(NAME, files)
     artifact = lock(context, allow={"sub/training.bin": "reviewed"})
     assert fetched(artifact, context) == files

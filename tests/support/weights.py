@@ -8,6 +8,22 @@ from typing import Any
 Tensors = Mapping[str, tuple[str, list[int], bytes]]
 """dtype, shape and bytes of each tensor by its name."""
 
+# A tokenizer.json with a surprise of several sorts.
+TOKENIZER = json.dumps(
+    {
+        "added_tokens": [
+            {"id": 1, "content": "<s>", "special": True},
+            {"id": 2, "content": "password", "special": True},
+        ],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "b"}],
+        },
+        "post_processor": {"type": "TemplateProcessing", "special_tokens": {"<s>": {"ids": [1], "tokens": ["<s>"]}}},
+        "model": {"type": "BPE", "vocab": {"<s>": 1, "the": 1}},
+    }
+).encode()
+
 
 def header_of(tensors: Tensors) -> dict[str, Any]:
     """The header that describes ``tensors`` one after the other."""

@@ -2,8 +2,9 @@
 
 Weights come from strangers and end in the memory of a server, so only formats that are
 data and nothing else pass: safetensors, JSON, tokenizers, chat templates and texts.  A
-file has to pass by its name and by its bytes.  Nothing is opened here: the caller hands
-in a function that reads.
+file has to pass by its name and by its bytes.  A definition can allow another one by name;
+of a pickle, what it imports is read even then.  Nothing is opened here: the caller hands in
+a function that reads.
 """
 
 import json
@@ -13,12 +14,14 @@ from enum import Enum
 from posixpath import basename, dirname
 from typing import Any
 
+from appliance.formats.pickle_imports import strange_imports
 from appliance.formats.safetensors import LENGTH_BYTES, header_length, parse_header
-from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_MODEL_JSON, MAX_MODEL_TEXT
+from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_MODEL_JSON, MAX_MODEL_TEXT, MAX_PICKLE
 
 Read = Callable[[int, int], bytes]
 """Returns ``length`` bytes from ``offset``; fewer only at the end of the file."""
 
+_KERNEL_KEYS = ("_implementation", "_implementation_internal")
 _INDEX_SUFFIX = ".safetensors.index.json"
 
 
@@ -95,6 +98,8 @@ _MAGIC = (
     (b"\x93NUMPY", _PICKLE),
 )
 _BEGINNINGS = tuple(magic for magic, _ in _MAGIC)
+# What may hold a pickle by its first bytes: a zip archive is what torch.save writes.
+_PICKLED = (*(magic for magic, reason in _MAGIC if reason == _PICKLE), b"PK\x03\x04", b"PK\x05\x06")
 # A template that asks for these leaves the sandbox it is run in (CVE-2024-34359).
 _INTERNALS = re.compile(r"__[a-z]+__|\|\s*attr\b")
 
@@ -127,6 +132,22 @@ def refusal(path: str, size: int, read: Read, siblings: Collection[str]) -> str:
                 _check_tokenizer(_whole(size, read, MAX_MODEL_TEXT))
     except ValueError as error:
         return str(error)
+    return ""
+
+
+def danger(path: str, size: int, read: Read) -> str:
+    """Why a file is refused although a definition allows it; empty when it is not.
+
+    A pickle is a program that nobody can read in a review.  So it may import only what weights are made of.
+    """
+    if _REFUSED.get(_suffix(basename(path).casefold())) != _PICKLE and not read(0, 8).startswith(_PICKLED):
+        return ""
+    try:
+        strange = strange_imports(read(0, min(size, MAX_PICKLE + 1)))
+    except ValueError as error:
+        return str(error)
+    if strange:
+        return f"imports what weights do not need, and loading it runs that: {', '.join(strange[:5])[:300]}"
     return ""
 
 
@@ -209,10 +230,24 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         # A vocabulary may hold the word, with its number.
         if key == "auto_map" and not isinstance(value, int):
             raise ValueError("has auto_map, which makes loaders import code from a model repository")
+        # transformers takes code from the repository that it names, without being told to (CVE-2026-4372).
+        if key.endswith(_KERNEL_KEYS) and _names_a_place(value):
+            raise ValueError(f"has {key[:80]}, which makes loaders import kernels from another place")
         if key in ("chat_template", "template") and isinstance(value, str):
             _check_template(value)
         fields[key] = value
     return fields
+
+
+def _names_a_place(value: Any) -> bool:
+    match value:
+        case str():
+            return "/" in value or "\\" in value
+        case list():
+            return any(map(_names_a_place, value))
+        case dict():
+            return any(map(_names_a_place, value.values()))
+    return False
 
 
 def _check_index(value: Any, folder: str, siblings: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from appliance.artifacts.paths import check_paths
-from appliance.artifacts.weights.content_gate import name_refusal, refusal
+from appliance.artifacts.weights.content_gate import danger, name_refusal, refusal
 from appliance.errors import BadInput
 from appliance.model.documents.lock import LockedFile
 from appliance.model.sink import Sink
@@ -22,8 +22,8 @@ _ALLOW = "; or, after a review, allow a file by name with the reason: allow: {PA
 class Gate:
     """The gate for the artifact ``where`` (``weights/name``).
 
-    ``allow`` maps files to the reason why they pass without a check; ``leave_out`` tells
-    a person how to do without a file.
+    ``allow`` maps files to the reason why they pass although they are refused; ``leave_out``
+    tells a person how to do without a file.
     """
 
     where: str
@@ -47,7 +47,7 @@ class Gate:
                     hint=f"did you mean {near[0]!r}?" if near else "remove it",
                 )
         refused = {path: reason for path in paths if path not in self.allow and (reason := name_refusal(path))}
-        self._refuse({**others, **refused}, can_be_allowed=bool(refused))
+        self.refuse({**others, **refused}, can_be_allowed=bool(refused))
 
     def check_bytes(self, files: Sequence[LockedFile], sink: Sink, *, complete: bool) -> None:
         """Refuse files by what they hold.  Raises BadInput.
@@ -56,7 +56,7 @@ class Gate:
         there yet are left for later.
         """
         paths = {file.path for file in files}
-        refused = {}
+        refused, dangers = {}, {}
         for file in files:
             if not complete and not sink.holds(file):
                 continue
@@ -67,6 +67,8 @@ class Gate:
                     return stream.read(length)
 
                 reason = refusal(file.path, file.size, read, paths)
+                if file.path in self.allow and (worse := danger(file.path, file.size, read)):
+                    dangers[file.path] = worse
             if reason and file.path not in self.allow:
                 refused[file.path] = reason
             elif not reason and file.path in self.allow:
@@ -76,9 +78,11 @@ class Gate:
                     where=self.where,
                     hint="remove it: an exception that is not needed hides the next one",
                 )
-        self._refuse(refused, can_be_allowed=True)
+        self.refuse(dangers)
+        self.refuse(refused, can_be_allowed=True)
 
-    def _refuse(self, refused: Mapping[str, str], *, can_be_allowed: bool) -> None:
+    def refuse(self, refused: Mapping[str, str], *, can_be_allowed: bool = False) -> None:
+        """Raise BadInput (``weights-refused``) with the reason of each path, if there is one."""
         if not refused:
             return
         problems = tuple(BadInput("weights-refused", f"{path} {reason}") for path, reason in sorted(refused.items()))

@@ -1,7 +1,8 @@
 """Weights from a model hub.
 
 A revision is pinned to its commit.  The hub tells the SHA-256 of large files; every small
-one is fetched while locking, has to equal its git blob id, and its SHA-256 is locked.
+one is fetched while locking, has to equal its git blob id, and its SHA-256 is locked.  Large
+texts that a review reads, such as tokenizers, are fetched while locking too.
 """
 
 import threading
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from appliance.artifacts.base import Context
 from appliance.artifacts.weights.gate import Gate
+from appliance.artifacts.weights.review import is_read
 from appliance.artifacts.weights.section import HuggingFaceOrigin, HuggingFaceSource
 from appliance.artifacts.weights.source import ResolvedWeights, select
 from appliance.errors import BadInput, Stale
 from appliance.formats.safetensors import LENGTH_BYTES, header_length
 from appliance.model.documents.lock import LockedArtifact, LockedFile
-from appliance.model.limits import MAX_MODEL_HEADERS
+from appliance.model.limits import MAX_MODEL_HEADERS, MAX_MODEL_JSON
 from appliance.tools.download import download
 from appliance.tools.http import Gone
 
@@ -56,6 +58,9 @@ class HuggingFace:
                 files = tuple(pool.map(lock, (listed[path] for path in taken)))
                 reader = _Headers(hub, source.repo, commit)
                 headers = dict(zip((file.path for file in tensors), pool.map(reader.read, tensors), strict=True))
+        large = [file for file in files if listed[file.path].sha256 is not None and is_read(file.path)]
+        texts = [hub.request(source.repo, commit, file.path, file) for file in large if file.size <= MAX_MODEL_JSON]
+        download(texts, context.sink, context.progress, f"Downloading texts of {source.repo}")
         origin = HuggingFaceOrigin(repo=source.repo, revision=source.revision, commit=commit)
         return ResolvedWeights(origin, files, headers=headers)
 

@@ -15,6 +15,8 @@ from appliance.artifacts.weights.facts import check_facts, find_facts
 from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.hub import HuggingFace
 from appliance.artifacts.weights.parts import model_part
+from appliance.artifacts.weights.review import Reviewed, check_templates, review
+from appliance.artifacts.weights.review_changes import show_review
 from appliance.artifacts.weights.section import Origin, WeightsSection, read_source, source_fields
 from appliance.artifacts.weights.source import Source
 from appliance.artifacts.weights.wheel import Wheel
@@ -33,18 +35,22 @@ class Weights:
     section: ClassVar[type[ArtifactSection]] = WeightsSection
 
     def resolve(self, name: str, section: WeightsSection, context: Context) -> Resolved:
-        """See Kind.  Files that are there already pass the gate by their bytes here."""
+        """See Kind.  Files that are there already pass the gate by their bytes here, and are reviewed."""
         key, chosen = next((key, getattr(section, key)) for key in _SOURCES if getattr(section, key) is not None)
         gate = Gate(f"{self.name}/{name}", section.allow, _SOURCES[key].leave_out)
         resolved = _SOURCES[key].resolve(chosen, gate, context)
         gate.check_bytes(resolved.files, context.sink, complete=False)
         if not any(file.path.endswith(".safetensors") or file.path in section.allow for file in resolved.files):
             raise BadInput("weights-empty", "there is no safetensors file in the source", where=gate.where)
+        found = review(Reviewed(resolved.files, context.sink, gate, section.licence))
+        before = context.replaced.review if context.replaced else None
+        show_review(gate.where, found, before, context.sink, context.progress)
         model = find_facts(gate.where, resolved.files, resolved.headers, context.sink, context.progress)
         return Resolved(
             source=source_fields(resolved.origin, section.allow),
             warnings=resolved.warnings,
             model=model,
+            review=found,
             inputs=resolved.inputs,
             files=resolved.files,
         )
@@ -55,13 +61,14 @@ class Weights:
         _SOURCES[origin.type].check_local(origin, artifact, context)
 
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
-        """See Kind.  All files pass the gate by their bytes, and say of the model what was locked."""
+        """See Kind.  All files pass the gate by their bytes, templates too, and say of the model what was locked."""
         origin, allow = _read_source(artifact)
         source = _SOURCES[origin.type]
         gate = Gate(artifact.id, allow, source.leave_out)
         gate.check_names([file.path for file in artifact.files])
         source.fetch(origin, artifact, context)
         gate.check_bytes(artifact.files, context.sink, complete=True)
+        check_templates(Reviewed(artifact.files, context.sink, gate, artifact.licence))
         check_facts(artifact, context.sink)
 
     def lay_out(

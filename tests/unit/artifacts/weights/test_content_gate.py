@@ -3,7 +3,7 @@ from collections.abc import Collection
 
 import pytest
 
-from appliance.artifacts.weights.content_gate import name_refusal, refusal
+from appliance.artifacts.weights.content_gate import danger, name_refusal, refusal
 from appliance.model.limits import MAX_CHAT_TEMPLATE
 from tests.support.weights import model_files, pack, shard
 
@@ -86,6 +86,33 @@ def test_bytes_are_believed_and_not_names(path: str, start: bytes, reason: str) 
     assert reason in refused(path, start + b"{}")
 
 
+RUNS = b"cos\nsystem\n(S'reboot'\ntR."
+HARMLESS = b"\x80\x02ccollections\nOrderedDict\n)R."
+
+
+def endangers(path: str, data: bytes) -> str:
+    return danger(path, len(data), lambda offset, length: data[offset : offset + length])
+
+
+@pytest.mark.parametrize(
+    "name", ["a.bin", "a.CKPT", "a.joblib", "a.npy", "a.npz", "a.pickle", "a.pkl", "a.pt", "x/a.pth"]
+)
+def test_no_name_lets_a_pickle_pass_that_runs_something(name: str) -> None:
+    assert "imports what weights do not need, and loading it runs that: os.system" in endangers(name, RUNS)
+    assert endangers(name, HARMLESS) == ""
+
+
+@pytest.mark.parametrize("name", ["weights", "model.onnx", "a.zip", "merges.txt"])
+def test_bytes_are_believed_of_what_is_allowed_too(name: str) -> None:
+    assert "os.system" in endangers(name, b"\x80\x02" + RUNS)
+    assert "is an archive that cannot be read" in endangers(name, b"PK\x03\x04 and no more")
+
+
+def test_what_is_no_pickle_is_for_people_to_review() -> None:
+    assert endangers("modeling.py", b"import os") == ""
+    assert endangers("model.gguf", b"GGUF") == ""
+
+
 def test_a_safetensors_file_is_checked_by_its_header() -> None:
     assert refused("model.safetensors", shard(0)) == ""
     assert "looks like a path" in refused(
@@ -108,6 +135,10 @@ def test_a_safetensors_file_is_checked_by_its_header() -> None:
         (b'{"auto_map": {"AutoConfig": "x--configuration.X"}}', "auto_map"),
         (b'{"text_config": [{"auto_map": {}}]}', "auto_map"),
         (b'{"auto_map": ["tokenization.X", null]}', "auto_map"),
+        (b'{"_attn_implementation_internal": "somebody/kernels"}', "_attn_implementation_internal"),
+        (b'{"text_config": {"attn_implementation": "kernels-community/flash:main"}}', "attn_implementation"),
+        (b'{"attn_implementation": {"text": ["sdpa", "a/b"]}}', "attn_implementation"),
+        (b'{"experts_implementation": "./kernels"}', "experts_implementation"),
         (b'{"chat_template": "{{ x.__class__.__mro__ }}"}', "__class__"),
         (b'{"chat_template": [{"name": "tool_use", "template": "{{ x|attr(y) }}"}]}', "attr"),
     ],
@@ -121,7 +152,8 @@ def test_json_that_is_refused(data: bytes, reason: str) -> None:
     [
         b'{"model_max_length": 1000000000000000019884624838656}',
         b'{"time_step_limit": [0.0, Infinity]}',
-        b'{"vocab": {"auto_map": 17, "template": 18}}',
+        b'{"vocab": {"auto_map": 17, "template": 18, "_implementation": 19}}',
+        b'{"_attn_implementation": "flash_attention_2", "attn_implementation": {"": "sdpa"}}',
     ],
 )
 def test_json_that_real_models_have(data: bytes) -> None:

@@ -10,7 +10,7 @@ from appliance.artifacts.base import Context
 from appliance.artifacts.weights.kind import Weights
 from appliance.artifacts.weights.section import WeightsSection
 from appliance.errors import ApplianceError, BadInput, Stale
-from appliance.model.documents.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support.locking import lock_one
@@ -192,15 +192,37 @@ def test_bytes_are_checked_when_locking(context: Context, path: str, data: bytes
 
 
 def test_a_file_that_is_allowed_by_name_passes_and_the_reason_is_locked(context: Context) -> None:
-    write(context, {**model_files(), "sub/training.bin": b"\x80\x02"})
+    write(context, {**model_files(), "sub/training.bin": b"\x80\x02N."})
     artifact = lock(context, allow={"sub/training.bin": "needed by the tokenizer, reviewed"})
     KIND.fetch(artifact, context)
     assert artifact.source["allow sub/training.bin"] == "needed by the tokenizer, reviewed"
     assert "sub/training.bin" in {file.path for file in artifact.files}
 
 
+def test_no_allow_lets_a_pickle_run_something(context: Context) -> None:
+    write(context, {**model_files(), "training.bin": b"cos\nsystem\n(S'reboot'\ntR."})
+    error = refusal(context, allow={"training.bin": "reviewed"})
+    assert error.reference == "weights-refused"
+    assert "training.bin imports what weights do not need" in error.what
+    assert "os.system" in error.what
+    assert "allow" not in error.hint
+
+
+def test_a_pickle_that_a_hub_shows_late_is_refused_before_sealing(context: Context) -> None:
+    root = write(context, {**model_files(), "training.bin": b"\x80\x02N."})
+    artifact = lock(context, allow={"training.bin": "reviewed"})
+    (root / "training.bin").write_bytes(b"cos\nsystem\n(S'reboot'\ntR.")
+    bad = context.sink.put(b"cos\nsystem\n(S'reboot'\ntR.")
+    files = tuple(
+        LockedFile(path=file.path, sha256=bad.sha256, size=bad.size) if file.path == "training.bin" else file
+        for file in artifact.files
+    )
+    with pytest.raises(BadInput, match=r"os\.system"):
+        KIND.fetch(artifact.model_copy(update={"files": files}), context)
+
+
 def test_allow_names_one_file_and_no_other(context: Context) -> None:
-    write(context, {**model_files(), "a.bin": b"x", "b.bin": b"x"})
+    write(context, {**model_files(), "a.bin": b"\x80\x02N.", "b.bin": b"x"})
     error = refusal(context, allow={"a.bin": "reviewed"})
     assert [problem.what.split()[0] for problem in error.problems] == ["b.bin"]
 
@@ -223,7 +245,7 @@ def test_allow_does_not_open_a_link(context: Context) -> None:
 
 
 def test_the_gate_stands_again_before_sealing(context: Context) -> None:
-    write(context, {**model_files(), "x.bin": b"\x80\x02"})
+    write(context, {**model_files(), "x.bin": b"\x80\x02N."})
     artifact = lock(context, allow={"x.bin": "reviewed"})
     edited = artifact.model_copy(update={"source": {"type": "directory", "directory": "model"}})
     with pytest.raises(BadInput, match=r"x\.bin is or may be a Python pickle"):
