@@ -162,8 +162,8 @@ class Host:
         self.write([{**GPU, "index": f"{n}", "pci.bus_id": f"00000000:0{n + 1}:00.0"} for n in range(2)])
         programs = {"nvidia-smi": (SMI, self._state), "nvidia-ctk": (CTK, self._broken)}
         for name, (text, state) in (programs | {"nvidia-modprobe": (MODPROBE, self.nodes)}).items():
-            program = self.tools / name
-            program.write_text(text.format(python=sys.executable, state=str(state), said=str(self._said)))
+            program, python = self.tools / name, Path(sys.executable).resolve()  # no first line may have a space in it
+            program.write_text(text.format(python=python, state=str(state), said=str(self._said)))
             program.chmod(0o755)
         self.device = folder / "nvidia0"
         self.device.touch()
