@@ -16,6 +16,8 @@ from random import Random
 from pydantic import JsonValue
 
 from appliance.errors import NotTrusted
+from appliance.formats.csv_table import csv_table
+from appliance.formats.cyclonedx import components_in
 from appliance.formats.debian_copyright import parse_copyright
 from appliance.formats.debian_tracker import judge as judge_release
 from appliance.formats.debian_tracker import parse_tracker
@@ -24,6 +26,7 @@ from appliance.formats.exploitation import read_epss
 from appliance.formats.image_layer import overlay, read_layer
 from appliance.formats.osv import OsvRecord, judge, parse_record, read_archive
 from appliance.formats.safetensors import LENGTH_BYTES, header_length, parse_header
+from appliance.formats.slsa import provenance_in
 from appliance.model.documents.bundle import parse_index
 from appliance.model.documents.log import NO_HEAD, format_line, read_line
 from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA, Override
@@ -50,6 +53,7 @@ from tests.support.bundles import (
     sign_root,
 )
 from tests.support.described import BASE, CARRIED, DEP5, UPPER, layer_tar
+from tests.support.known import PARTS, bundle, sbom_of
 from tests.support.weights import pack, safetensors
 
 SEPARATOR = b"\0"  # between the documents of a chain; JSON has none
@@ -219,6 +223,27 @@ def _carried_sbom(data: bytes) -> bool:
     return True
 
 
+def _sbom(data: bytes) -> bool:
+    try:
+        found = components_in(data)
+    except ValueError:
+        return False
+    table = csv_table(("name", "version"), [(one.name, one.version) for one in found])
+    lines = table.encode().split(b"\r\n")
+    assert len(lines) == len(found) + 2
+    assert not [line for line in lines if line.startswith((b'"=', b'"+', b'"-', b'"@'))]
+    return True
+
+
+def _provenance(data: bytes) -> bool:
+    try:
+        found = provenance_in(data)
+    except ValueError:
+        return False
+    assert found.inputs >= 0
+    return True
+
+
 def _metadata(data: bytes) -> bool:
     try:
         found = parse_metadata(data.decode("utf-8", "replace"))
@@ -308,6 +333,8 @@ def _seeds() -> dict[str, tuple[bytes, ...]]:
         "metadata": (b"Name: a\nVersion: 1\nLicense: MIT\nClassifier: License :: OSI Approved :: MIT License\n",),
         "osv-record": tuple(json.dumps(record).encode() for record in PYPI[:3]),
         "osv-archive": (osv_archive(PYPI[:2]),),
+        "provenance": (bundle().files["evidence/provenance.json"],),
+        "sbom": (sbom_of(*PARTS),),
         "tracker": (tracker(),),
         "epss": (gzip.decompress(epss()),),
         "copyright": (DEP5.encode(), b"Copyright 2001 Ada\n/usr/share/common-licenses/GPL-2\n"),
@@ -331,6 +358,8 @@ _RUNS: Mapping[str, Callable[[bytes], bool]] = {
     "metadata": _metadata,
     "osv-record": _osv_record,
     "osv-archive": _osv_archive,
+    "provenance": _provenance,
+    "sbom": _sbom,
     "tracker": _tracker,
     "epss": _epss,
     "copyright": _copyright,
