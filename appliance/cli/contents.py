@@ -93,6 +93,7 @@ def _show_rows(console: Console, found: Sequence[ShownVulnerability]) -> None:
             "exploited" if one.kev else "",
             f"EPSS {one.epss}" if one.epss else "",
             "not determined whether it is concerned" if one.status == "undetermined" else "",
+            one.vex.told() if one.vex else "",
             f"waived until {one.waived_until}" if one.waived_until else "",
         ]
         fixed = f"fixed in {one.fixed}" if one.fixed else "no fix"

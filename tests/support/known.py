@@ -102,21 +102,22 @@ def bundle(*, policy: Mapping[str, Any] | None = None, report: bytes | None = No
     return recipe.but(files={**recipe.files, **files})
 
 
-def carrier(files: Mapping[str, bytes], number: str = "2.0.0", taken: str = "2026-11-20T12:55:00Z") -> Recipe:
+def carrier(
+    files: Mapping[str, bytes], number: str = "2.0.0", taken: str = "2026-11-20T12:55:00Z", **details: str
+) -> Recipe:
     """A bundle that has nothing new but advisories."""
 
     def index(value: dict[str, Any]) -> None:
         value["version"] = number
         own = [entry for entry in value["shared"] if entry["path"].startswith("advisories/")]
         value["shared"] = [entry for entry in value["shared"] if entry not in own]
-        details = {"path": "advisories/today", "taken": taken}
         value["artifacts"].append(
             {
                 "kind": "advisories",
                 "name": "today",
                 "licence": "various",
                 "source": {},
-                "details": details,
+                "details": {"path": "advisories/today", "taken": taken, **details},
                 "files": own,
             }
         )

@@ -52,7 +52,10 @@ def audit_vulnerabilities(
     if not carried:
         return (), ()
     # One record with a time in the future would make a snapshot the newest for years: none is newer than its bundle.
-    details, artifact, source = max(carried, key=lambda one: min(one[0].taken, one[2].audited.created))
+    # Of the same snapshot, the later bundle may bring later statements of the security team.
+    details, artifact, source = max(
+        carried, key=lambda one: (min(one[0].taken, one[2].audited.created), one[2].audited.created)
+    )
     where = f"{source.audited.path}: {details.path}"
     asked = [asked_of(bundle.parts) for bundle in bundles]
     everything = Asked(
@@ -87,7 +90,7 @@ def _read(
             file.path.removeprefix(f"{details.path}/"): partial(opened, tree, file.path, file.sha256)
             for file in artifact.files
         }
-        return read_snapshot(files, asked)
+        return read_snapshot(files, asked, details.vex_until)
 
 
 def _audited(

@@ -24,7 +24,7 @@ from appliance.model.times import Day
 COMPONENT_COLUMNS = ("bundle", "artifact", "type", "name", "version", "licences", "purl", "part")
 VULNERABILITY_COLUMNS = (
     *("bundle", "artifact", "severity", "id", "aliases", "package", "version", "fixed"),
-    *("kev", "epss", "status", "waived_until", "summary", "part"),
+    *("kev", "epss", "status", "vex", "waived_until", "summary", "part"),
 )
 
 
@@ -109,7 +109,8 @@ def vulnerability_rows(bundle: str, vulnerabilities: Iterable[ShownVulnerability
     return [
         (
             *(bundle, one.artifact, one.severity, one.id, "; ".join(one.aliases), one.package, one.version, one.fixed),
-            *("yes" if one.kev else "no", one.epss, one.status, one.waived_until, one.summary, one.part),
+            *("yes" if one.kev else "no", one.epss, one.status, one.vex.told() if one.vex else ""),
+            *(one.waived_until, one.summary, one.part),
         )
         for one in vulnerabilities
     ]

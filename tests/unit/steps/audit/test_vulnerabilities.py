@@ -11,7 +11,7 @@ from appliance.steps.audit import Materials, audit, page
 from appliance.steps.import_bundle import import_bundle
 from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
-from tests.support.advisories import kev, tracker
+from tests.support.advisories import kev, tracker, vex, vex_statement
 from tests.support.audits import found, install
 from tests.support.bundles import NOW, Recipe
 from tests.support.known import HOLE, NEWS, OLD, PARTS, WAIVER, bundle, carrier, known
@@ -87,6 +87,32 @@ def test_a_waiver_lets_pass_until_it_ends(until: str, problems: list[str], tmp_p
     policy = {"fail": ({"severity": ("critical",)},), "waived": ({**WAIVER, "until": until},)}
     report = audited(tmp_path, bundle(policy=policy, report=known(PARTS, OLD)), carrier(NEWS))
     assert found(report) == problems
+
+
+STATED = vex(vex_statement("CVE-2020-14343", "pkg:pypi/pyyaml@5.3.1"))
+
+
+@pytest.mark.parametrize(("until", "problems"), [("2099-12-31", []), ("2026-01-01", ["vulnerability-refused"])])
+def test_a_statement_that_was_carried_in_lets_pass_until_it_ends(
+    until: str, problems: list[str], tmp_path: Path
+) -> None:
+    held = bundle(policy={"fail": ({"severity": ("critical",)},)}, report=known(PARTS, OLD))
+    report = audited(tmp_path, held, carrier({**NEWS, "openvex.json": STATED}, vex_until=until))
+    assert found(report) == problems
+    told = f"not_affected until {until}: vulnerable_code_not_in_execute_path; The loader is never called. Ada."
+    assert told in page(report)
+
+
+def test_statements_of_a_later_bundle_count_with_the_same_snapshot(tmp_path: Path) -> None:
+    held = bundle(policy={"fail": ({"severity": ("critical",)},)}, report=known(PARTS, OLD))
+    earlier = carrier(NEWS).but(created=NOW - timedelta(hours=5))
+    later = carrier({**NEWS, "openvex.json": STATED}, "3.0.0", vex_until="2099-12-31")
+    assert found(audited(tmp_path, held, earlier, later)) == []
+
+
+def test_statements_without_a_signed_last_day_do_not_fit(tmp_path: Path) -> None:
+    report = audited(tmp_path, bundle(), carrier({**NEWS, "openvex.json": STATED}))
+    assert found(report) == ["advisories-unreadable"]
 
 
 def test_the_newest_advisories_count_wherever_they_are(tmp_path: Path) -> None:
