@@ -29,7 +29,9 @@ def _parts() -> tuple[Part, ...]:
 # What the other pictures of the report do not have.
 _ALONE = """
 for (const one of document.body.children) one.hidden = !one.matches(".annexes");
-for (let one = document.querySelector("#glance"); one.id !== "bundles"; one = one.nextElementSibling) one.hidden = false;
+for (let one = document.querySelector("#glance"); one.id !== "bundles"; one = one.nextElementSibling) {
+    one.hidden = false;
+}
 for (const one of document.querySelectorAll("details")) {
     if (one.id === "all-vulnerabilities") one.open = true;
     else one.remove();
