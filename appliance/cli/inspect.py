@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance.cli.output import JsonOption, err, out_json, printable, show_text, size
+from appliance.cli.contents import CsvTable, contents_as_json, csv_of, show_contents
+from appliance.cli.output import JsonOption, err, out, out_json, printable, show_text, size
 from appliance.cli.tallies import show_tallies, tallies_as_json
+from appliance.errors import BadInput
 from appliance.model.serving.memory import GIB, MemoryPlan
 from appliance.steps.inspect import bundle as inspect_step
 from appliance.steps.inspect.definition import (
@@ -22,7 +24,6 @@ from appliance.steps.inspect.definition import (
 )
 
 _SHOWN_FILES = 5  # of each locked artifact, the largest first
-_SHOWN_LICENCES = 12
 _SHOWN_SOURCE = 240  # characters
 _STATE_STYLE = {"current": "green", "stale": "yellow", "absent": "yellow"}
 
@@ -30,19 +31,28 @@ _STATE_STYLE = {"current": "green", "stale": "yellow", "absent": "yellow"}
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle (its directory), a definition or a lock.")],
     as_json: JsonOption = False,
+    csv: Annotated[
+        CsvTable | None, typer.Option("--csv", help="Print a table of the bundle as CSV on standard output.")
+    ] = None,
 ) -> None:
     """Show what a bundle, a definition or a lock holds, without contacting any source.
 
-    For a bundle: artifacts, sizes, sources, licences of all that is in it, and signers, as the bundle itself claims;
-    `appliance verify` checks them. For a definition: what it includes, where each artifact's section is, sources,
-    licences, the state of the lock, and for each model vLLM's arguments and how much fits on its GPUs. For a lock:
-    files, sizes and digests.
+    For a bundle: artifacts, sizes, sources, what is in each, known vulnerabilities, waivers, licences, provenance and
+    signers, as the bundle itself claims; `appliance verify` checks them. For a definition: what it includes, where each
+    artifact's section is, sources, licences, the state of the lock, and for each model vLLM's arguments and how much
+    fits on its GPUs. For a lock: files, sizes and digests.
 
-    Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect bundles/llama-3.1-8b.yaml`
+    Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect dist/demo-1.0.0 --csv components`,
+    `appliance inspect bundles/llama-3.1-8b.yaml`
     """
+    if csv and (as_json or not path.is_dir()):
+        raise BadInput("usage", "--csv is of a bundle, and without --json", where=str(path))
     if path.is_dir():
         claim = inspect_step.inspect(path)
-        if as_json:
+        if csv:
+            out(csv_of(claim, csv).removesuffix("\n"))
+            _show_not_verified()
+        elif as_json:
             out_json(_claim_as_json(claim))
         else:
             _show_claim(claim)
@@ -71,7 +81,7 @@ def _show_claim(claim: inspect_step.Claim) -> None:
         name, licence, source = (printable(cell) for cell in cells)
         table.add_row(name, str(len(artifact.files)), total, licence, source)
     console.print(table)
-    _show_licences(console, claim.licences)
+    show_contents(console, claim)
     _show_serving(console, plan_serving(claim.index.serving))
     console.print(f"\nsignatures by root version {claim.root_version}")
     show_tallies(console, claim.tallies, claim.labels)
@@ -79,17 +89,11 @@ def _show_claim(claim: inspect_step.Claim) -> None:
         console.print(f"  [red]refused[/] {printable(path)}: {printable(problem)}", soft_wrap=True)
     if claim.demo:
         console.print("[bold yellow]this bundle's root holds DEMO keys: not for production[/]")
+    _show_not_verified()
+
+
+def _show_not_verified() -> None:
     err().print("not verified: run appliance verify DIR --root ROOT.json")
-
-
-def _show_licences(console: Console, licences: Mapping[str, int]) -> None:
-    if not licences:
-        return
-    console.print("\nlicences, and how many parts declare each")
-    for name, count in list(licences.items())[:_SHOWN_LICENCES]:
-        console.print(f"  {count:>6}  {printable(name) or 'none that could be read'}", soft_wrap=True)
-    if (more := len(licences) - _SHOWN_LICENCES) > 0:
-        console.print(f"          and {more} more: evidence/NOTICE.txt")
 
 
 def _show_definition(plan: DefinitionPlan) -> None:
@@ -195,7 +199,7 @@ def _claim_as_json(claim: inspect_step.Claim) -> dict[str, object]:
         "refused": [{"path": path, "what": problem} for path, problem in claim.strays],
         "root_version": claim.root_version,
         "demo": claim.demo,
-        "licences": dict(claim.licences),
+        **contents_as_json(claim),
     }
 
 

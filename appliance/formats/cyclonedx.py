@@ -8,11 +8,20 @@ the serial number follows from them, and the time is given.
 import hashlib
 import json
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from appliance.formats.licences import is_expression
+from appliance.model.documents.contents import (
+    DISTRIBUTION,
+    IMAGE,
+    MODEL,
+    OS_PACKAGE,
+    OTHER,
+    SET,
+    Component,
+    artifact_of,
+)
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_INDEX
 from appliance.model.parts import ModelCard, Part, PartType
@@ -31,6 +40,9 @@ _TYPES = {
     PartType.MODEL: "machine-learning-model",
     PartType.FILE: "file",
 }
+# What people call them; a package by its package URL.
+_NAMED = {"library": "", "application": SET, "container": IMAGE, "machine-learning-model": MODEL}
+_PACKAGED = {"pkg:deb/": OS_PACKAGE, "pkg:pypi/": DISTRIBUTION}
 # Of these every part is listed: their files are known one by one.  In an image there may be more than packages.
 _COMPLETE = {PartType.BUNDLE, PartType.SET, PartType.MODEL}
 
@@ -59,16 +71,10 @@ def cyclonedx(root: Part, created: Time, tool: tuple[str, str]) -> bytes:
     return _written(document)
 
 
-def licences_in(data: bytes) -> dict[str, int]:
-    """How many components of a document of ours declare each licence, ``""`` being none; files are not counted.
-
-    The most frequent first, then by name.  Raises ValueError.
-    """
-    value = strict_json(data, limit=MAX_INDEX)
-    if not isinstance(value, dict) or value.get("bomFormat") != "CycloneDX":
-        raise ValueError("it is not a CycloneDX document")
-    counts = Counter(name for component in _components(value) for name in _names(component))
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+def components_in(data: bytes) -> tuple[Component, ...]:
+    """Everything that a document of ours about a bundle lists, but files, in its order.  Raises ValueError."""
+    listed = (component for component in _components(_document(data)) if str(component.get("type")) in _NAMED)
+    return tuple(_listed(component) for component in listed)
 
 
 def packages_in(data: bytes) -> tuple[Part, ...]:
@@ -76,11 +82,29 @@ def packages_in(data: bytes) -> tuple[Part, ...]:
 
     They have what advisories are looked up by: name, version, package URL and facts.  Raises ValueError.
     """
+    libraries = (component for component in _components(_document(data)) if component.get("type") == "library")
+    return tuple(_package(component) for component in libraries)
+
+
+def _document(data: bytes) -> dict[str, Any]:
     value = strict_json(data, limit=MAX_INDEX)
     if not isinstance(value, dict) or value.get("bomFormat") != "CycloneDX":
         raise ValueError("it is not a CycloneDX document")
-    libraries = (component for component in _components(value) if component.get("type") == "library")
-    return tuple(_package(component) for component in libraries)
+    return value
+
+
+def _listed(component: dict[str, Any]) -> Component:
+    part, name, version, purl = (str(component.get(key, "")) for key in ("bom-ref", "name", "version", "purl"))
+    packaged = next((words for start, words in _PACKAGED.items() if purl.startswith(start)), OTHER)
+    return Component(
+        artifact=artifact_of(part),
+        part=part,
+        type=_NAMED[str(component["type"])] or packaged,
+        name=name,
+        version="" if version == _UNKNOWN else version,
+        licences=tuple(sorted(_names(component))),
+        purl=purl,
+    )
 
 
 def _package(component: dict[str, Any]) -> Part:
@@ -110,15 +134,13 @@ def _components(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _names(component: dict[str, Any]) -> set[str]:
-    if component.get("type") == _TYPES[PartType.FILE]:
-        return set()
     found = set()
     entries = component.get("licenses", [])
     for entry in entries if isinstance(entries, list) else []:
         licence = entry.get("license", entry) if isinstance(entry, dict) else None
         if isinstance(licence, dict):
             found |= {text for key in ("expression", "id", "name") if isinstance(text := licence.get(key), str)}
-    return found or {""}
+    return found
 
 
 def _written(document: dict[str, Any]) -> bytes:

@@ -154,5 +154,8 @@ MAX_OSV_UNPACKED = 4 * 1024 * MIB
 MAX_EPSS = 128 * MIB
 # Of the catalogue of KEV: some KB for each vulnerability.
 MAX_KEV = 64 * MIB
+# Of a document of VEX statements, and characters of a text in it: people write them one by one.
+MAX_VEX = 8 * MIB
+MAX_VEX_TEXT = 4000
 # Of a text of which a comparison shows what differs: the SBOM of the whole demo has 3 MB.
 MAX_COMPARED_TEXT = 16 * MIB

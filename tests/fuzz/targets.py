@@ -17,15 +17,19 @@ from random import Random
 from pydantic import JsonValue
 
 from appliance.errors import NotTrusted
+from appliance.formats.csv_table import csv_table
+from appliance.formats.cyclonedx import components_in
 from appliance.formats.debian_copyright import parse_copyright
 from appliance.formats.debian_tracker import judge as judge_release
 from appliance.formats.debian_tracker import parse_tracker
 from appliance.formats.distribution import carried_parts, parse_metadata
 from appliance.formats.exploitation import read_epss
 from appliance.formats.image_layer import overlay, read_layer
+from appliance.formats.openvex import parse_vex
 from appliance.formats.osv import OsvRecord, judge, parse_record, read_archive
 from appliance.formats.pickle_imports import strange_imports
 from appliance.formats.safetensors import LENGTH_BYTES, header_length, parse_header
+from appliance.formats.slsa import provenance_in
 from appliance.formats.tokenizer import surprises
 from appliance.model.documents.bundle import parse_index
 from appliance.model.documents.log import NO_HEAD, format_line, read_line
@@ -40,7 +44,7 @@ from appliance.trust.root import Root, parse_root, read_root, walk_chain
 from appliance.trust.statement import parse_statement
 from appliance.trust.sums import UNLISTED, format_sums, parse_sums
 from tests.fuzz.mutations import mutate
-from tests.support.advisories import PYPI, epss, osv_archive, tracker
+from tests.support.advisories import PYPI, epss, osv_archive, tracker, vex, vex_statement
 from tests.support.bundles import (
     FILES,
     FIRST,
@@ -54,6 +58,7 @@ from tests.support.bundles import (
     sign_root,
 )
 from tests.support.described import BASE, CARRIED, DEP5, UPPER, layer_tar
+from tests.support.known import PARTS, bundle, sbom_of
 from tests.support.weights import TOKENIZER, pack, safetensors
 
 SEPARATOR = b"\0"  # between the documents of a chain; JSON has none
@@ -237,11 +242,26 @@ def _image_layer(data: bytes) -> bool:
     return not layer.gaps
 
 
-def _carried_sbom(data: bytes) -> bool:
+def _read_by(read: Callable[[bytes], object]) -> Callable[[bytes], bool]:
+    def accepts(data: bytes) -> bool:
+        try:
+            read(data)
+        except ValueError:
+            return False
+        return True
+
+    return accepts
+
+
+def _sbom(data: bytes) -> bool:
     try:
-        carried_parts(data)
+        found = components_in(data)
     except ValueError:
         return False
+    table = csv_table(("name", "version"), [(one.name, one.version) for one in found])
+    lines = table.encode().split(b"\r\n")
+    assert len(lines) == len(found) + 2
+    assert not [line for line in lines if line.startswith((b'"=', b'"+', b'"-', b'"@'))]
     return True
 
 
@@ -336,6 +356,9 @@ def _seeds() -> dict[str, tuple[bytes, ...]]:
         "metadata": (b"Name: a\nVersion: 1\nLicense: MIT\nClassifier: License :: OSI Approved :: MIT License\n",),
         "osv-record": tuple(json.dumps(record).encode() for record in PYPI[:3]),
         "osv-archive": (osv_archive(PYPI[:2]),),
+        "openvex": (vex(vex_statement("CVE-2026-99999", "pkg:pypi/a@1")),),
+        "provenance": (bundle().files["evidence/provenance.json"],),
+        "sbom": (sbom_of(*PARTS),),
         "tracker": (tracker(),),
         "epss": (gzip.decompress(epss()),),
         "copyright": (DEP5.encode(), b"Copyright 2001 Ada\n/usr/share/common-licenses/GPL-2\n"),
@@ -357,10 +380,13 @@ _RUNS: Mapping[str, Callable[[bytes], bool]] = {
     "state": _state,
     "log": _log,
     "image-layer": _image_layer,
-    "carried-sbom": _carried_sbom,
+    "carried-sbom": _read_by(carried_parts),
     "metadata": _metadata,
     "osv-record": _osv_record,
     "osv-archive": _osv_archive,
+    "openvex": _read_by(parse_vex),
+    "provenance": _read_by(provenance_in),
+    "sbom": _sbom,
     "tracker": _tracker,
     "epss": _epss,
     "copyright": _copyright,

@@ -1,20 +1,35 @@
 """The report of an audit in a real browser: on a telephone, on a screen, and on paper."""
 
+import csv
+import io
 import json
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.formats.csv_table import csv_table
 from appliance.model.documents.audit import AuditedArtifact, AuditedFile, Report
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
 from appliance.steps.import_bundle import import_bundle
+from appliance.steps.inspect.contents import (
+    COMPONENT_COLUMNS,
+    VULNERABILITY_COLUMNS,
+    component_rows,
+    vulnerability_rows,
+    worst_first,
+)
 from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
 from tests.support.audits import full, install
+from tests.support.browser import Page, browsing
+from tests.support.known import NEWS, PARTS, WAIVER, bundle, carrier, sbom_of
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -49,6 +64,26 @@ addEventListener("load", () => {{
     }}) + "TOLD";
 }});
 </script>"""
+
+# The lowest contrast of a text with the nearest background that is painted.
+_CONTRAST = """(() => {
+    const light = (colour) => {
+        const parts = colour.match(/[0-9.]+/g).slice(0, 3).map((part) => part / 255);
+        const [r, g, b] = parts.map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const painted = (element) => {
+        const colour = element && getComputedStyle(element).backgroundColor;
+        if (!element) return getComputedStyle(document.documentElement).colorScheme && matchMedia(
+            "(prefers-color-scheme: dark)").matches ? "rgb(20, 24, 29)" : "rgb(255, 255, 255)";
+        return /rgba\\(.*, 0\\)/.test(colour) ? painted(element.parentElement) : colour;
+    };
+    const texts = [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() && one.innerText);
+    return Math.min(...texts.map((one) => {
+        const [a, b] = [light(getComputedStyle(one).color), light(painted(one))].sort((x, y) => y - x);
+        return (a + 0.05) / (b + 0.05);
+    }));
+})()"""
 
 
 @pytest.fixture
@@ -102,3 +137,117 @@ def test_nothing_is_cut_and_no_word_of_ours_is_broken(width: int, report: Report
     assert told["width"] <= width
     assert told["whole"] > 20
     assert told["broken"] == 0
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Report:
+    """Of a bundle with three parts that each have a hole, and one part whose words are a stranger's."""
+    hostile = replace(
+        PARTS[2], ref="wheels/control/x.whl", name='=HYPERLINK("http://x.example";1)', purl="", version="-1;=2"
+    )
+    held = bundle(policy={"waived": (WAIVER,)}, sbom=sbom_of(*PARTS, hostile)).write(tmp_path / "held")
+    news = carrier(NEWS).write(tmp_path / "news")
+    return audit(Materials(root=held.trusted, site=None, bundles=(held.path, news.path)), Silent())
+
+
+@pytest.fixture
+def opened(known: Report, tmp_path: Path) -> Iterator[Page]:
+    """The page in a browser, with what it saves in ``saved``."""
+    (tmp_path / "report.html").write_text(page(known))
+    with browsing(tmp_path) as tab:
+        tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "saved"))
+        tab.go(f"file://{tmp_path}/report.html")
+        yield tab
+
+
+def shown(tab: Page, table: str) -> list[str]:
+    """The first cell of each row that is shown."""
+    rows = f"[...document.querySelectorAll('#{table} tbody tr')].filter(row => row.checkVisibility())"
+    found: list[str] = tab.tell(f"{rows}.map(row => row.cells[0].textContent.trim())")
+    return found
+
+
+def typed(tab: Page, keys: str) -> None:
+    for key in keys:
+        tab.call("Input.dispatchKeyEvent", type="keyDown", text=key, key=key)
+        tab.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+def pressed(tab: Page, key: str, code: int) -> None:
+    for kind in ("keyDown", "keyUp"):
+        tab.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+
+def test_a_filter_shows_what_meets_it_and_says_how_much(opened: Page) -> None:
+    form = "document.querySelector('form[data-table=table-vulnerabilities]')"
+    opened.tell("location.hash = '#all-vulnerabilities'")
+    opened.await_true("document.querySelector('#all-vulnerabilities').open")
+    assert shown(opened, "table-vulnerabilities") == ["high", "critical", "medium"]
+    opened.tell(f"{form}.elements.text.focus()")
+    typed(opened, "pyyaml")
+    assert shown(opened, "table-vulnerabilities") == ["critical"]
+    assert opened.tell(f"{form}.querySelector('output').textContent") == "1 of 3 shown: pyyaml"
+    pressed(opened, "Enter", 13)  # sends no form
+    assert opened.tell(f"[...{form}.elements.severity.options].map(one => one.value)") == [
+        "",
+        "high",
+        "critical",
+        "medium",
+    ]
+    opened.tell(f"{form}.elements.severity.focus()")
+    typed(opened, "high")
+    assert shown(opened, "table-vulnerabilities") == []
+    opened.tell(f"{form}.querySelector('[type=reset]').click()")
+    opened.await_true(f"{form}.querySelector('output').textContent === '3 of 3 shown'")
+    assert opened.complaints() == []
+    assert len(opened.asked()) == 1
+
+
+def test_components_are_filtered_by_any_of_their_licences(opened: Page) -> None:
+    form = "document.querySelector('form[data-table=table-components]')"
+    opened.tell("document.querySelector('#all-components').open = true")
+    assert opened.tell(f"[...{form}.elements.licences.options].map(one => one.value)") == ["", "BSD-2-Clause", "MIT"]
+    opened.tell(f"{form}.elements.licences.value = 'MIT'; {form}.dispatchEvent(new Event('input'))")
+    assert [name.split()[0] for name in shown(opened, "table-components")][:2] == ["nginx", "PyYAML"]
+
+
+@pytest.mark.parametrize("table", ["components", "vulnerabilities"])
+def test_what_is_saved_is_what_the_command_prints(table: str, opened: Page, known: Report, tmp_path: Path) -> None:
+    opened.tell(f"document.querySelector('#all-{table}').open = true")
+    opened.tell(f"document.querySelector('[data-save=\"{table}.csv\"]').click()")
+    saved = tmp_path / "saved" / f"{table}.csv"
+    deadline = time.monotonic() + 60
+    while not saved.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    text = saved.read_bytes().decode()
+    if table == "components":
+        told = [row for one in known.contents for row in component_rows(one.bundle, one.components)]
+        assert "\"'=HYPERLINK(" in text
+        assert text == csv_table(COMPONENT_COLUMNS, told)
+    else:
+        held = known.vulnerabilities[0]
+        every = sorted((*held.listed, *held.others), key=worst_first)
+        (head, *rows) = list(csv.reader(io.StringIO(text, newline="")))
+        assert head == [*VULNERABILITY_COLUMNS, "refused", "news", "hosts"]
+        assert [tuple(row[:-3]) for row in rows] == vulnerability_rows(held.bundle, every)
+        assert rows[0][-3:] == ["no", "known", ""]
+    assert opened.complaints() == []
+
+
+def test_without_its_script_the_page_is_whole(known: Report, tmp_path: Path) -> None:
+    """As where a browser runs none: also one whose script was changed on the way."""
+    (tmp_path / "report.html").write_text(page(known).replace('"use strict"', '"use  strict"', 1))
+    with browsing(tmp_path) as tab:
+        tab.go(f"file://{tmp_path}/report.html")
+        tab.tell("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert len(shown(tab, "table-vulnerabilities")) == 3
+        assert not tab.tell("document.querySelector('form').checkVisibility()")
+        assert tab.tell("window.violations")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_what_is_behind_them(scheme: str, opened: Page) -> None:
+    """WCAG 2.1, 1.4.3: at least 4.5 to 1."""
+    opened.media(prefers_color_scheme=scheme)
+    opened.tell("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert opened.tell(_CONTRAST) >= 4.5

@@ -1,6 +1,7 @@
 """A wheel with a published hole, from the command line: told, refused, waived, and refused when that has ended."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.advisories import PYPI, osv_archive, snapshot
-from tests.support.documents import commands
+from tests.support.documents import DOCS, commands
 from tests.support.project import DEFINITION, Project
 from tests.support.simple_index import SimpleIndex, serving
 from tests.support.wheels import write_wheel
@@ -113,6 +114,42 @@ def test_a_waiver_that_has_ended_stops_the_build(project: Project, definition: s
     assert ended.returncode == 2
     assert "the waiver of CVE-2020-14343 ended on 2026-12-31" in ended.stderr
     assert not project.bundle.exists()
+
+
+def statements() -> str:
+    """The document that the manual shows."""
+    (shown,) = re.findall(r"```json\n(.*?)```", (DOCS / "vulnerabilities.md").read_text(), re.DOTALL)
+    return str(shown)
+
+
+def test_a_statement_of_the_security_team_lets_pass_until_its_last_day(project: Project, definition: str) -> None:
+    (project.folder / "vex").mkdir()
+    (project.folder / "vex/openvex.json").write_text(statements())
+    lock(project, f'{definition}    vex: {{directory: vex, until: "2026-12-31"}}\n{_POLICY}')
+    ended = project.build(SOURCE_DATE_EPOCH=_DAY_AFTER)
+    assert ended.returncode == 2
+    assert "not_affected until 2026-12-31: vulnerable_code_not_in_execute_path" in ended.stderr
+    built = project.build(SOURCE_DATE_EPOCH=_LAST_DAY)
+    assert built.returncode == 0, built.stderr
+    assert (project.bundle / "advisories/today/openvex.json").read_text() == statements()
+    shown = project.run("inspect", "dist/small-1.0.0").stdout
+    assert "fixed in 5.4, not_affected until 2026-12-31: vulnerable_code_not_in_execute_path; Only the safe" in shown
+
+
+def test_a_statement_that_was_changed_or_says_what_we_do_not_read_stops(project: Project, definition: str) -> None:
+    place = project.folder / "vex/openvex.json"
+    place.parent.mkdir()
+    place.write_text(statements())
+    text = f'{definition}    vex: {{directory: vex, until: "2026-12-31"}}\n'
+    lock(project, text)
+    place.write_text(statements().replace("5.3.1", "5.3.2"))
+    stale = project.build()
+    assert stale.returncode != 0
+    assert "openvex.json has changed since it was locked" in stale.stderr
+    place.write_text(statements().replace('"status"', '"subcomponents": [], "status"'))
+    refused = project.run("lock", "small.yaml", "--all")
+    assert refused.returncode == 2
+    assert "openvex.json: statements.0.subcomponents" in refused.stderr
 
 
 def test_a_policy_without_advisories_is_refused(project: Project) -> None:

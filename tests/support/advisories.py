@@ -183,6 +183,23 @@ def kev(ids: Iterable[str] = KEV) -> bytes:
     return json.dumps({**head, "dateReleased": "2026-11-19T15:00:14.8474Z", "vulnerabilities": holes}).encode()
 
 
+def vex_statement(name: str, product: str) -> Fields:
+    """That a product does not have a hole."""
+    return {
+        "vulnerability": {"name": name},
+        "products": [{"@id": product}],
+        "status": "not_affected",
+        "justification": "vulnerable_code_not_in_execute_path",
+        "impact_statement": "The loader is never called. Ada.",
+    }
+
+
+def vex(*statements: Fields) -> bytes:
+    """A document of the security team."""
+    head = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "urn:team:vex:1", "author": "Ada <ada@example.org>"}
+    return json.dumps({**head, "timestamp": "2026-11-20T09:00:00Z", "version": 1, "statements": statements}).encode()
+
+
 def snapshot() -> dict[str, bytes]:
     """The files of a whole snapshot by name."""
     return {"osv-pypi.zip": osv_archive(), "debian.json": tracker(), "epss.csv.gz": epss(), "kev.json": kev()}

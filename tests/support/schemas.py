@@ -17,6 +17,7 @@ from appliance.model.documents.log import LogEntry
 from appliance.model.documents.override import Override
 from appliance.model.documents.policy import SitePolicy
 from appliance.model.documents.root import RootDocument
+from appliance.model.documents.vulnerabilities import VulnerabilityReport
 from appliance.trust.evidence import HeadStatement, ReceiptStatement
 from tests.support.documents import DOCS
 
@@ -32,6 +33,7 @@ _FORMS: Mapping[str, type[Strict]] = {
     "receipt": ReceiptStatement,
     "root": RootDocument,
     "statement": Statement,
+    "vulnerabilities": VulnerabilityReport,
 }
 
 

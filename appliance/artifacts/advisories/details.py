@@ -3,12 +3,16 @@
 from typing import ClassVar
 
 from appliance.artifacts.details import Details
-from appliance.model.times import Time
+from appliance.model.times import Day, Time
 
 
 class AdvisoriesDetails(Details):
-    """``path`` is its directory in the bundle, ``taken`` the newest moment that any of its files tells of."""
+    """``path`` is its directory in the bundle, ``taken`` the newest moment that any of its files tells of.
+
+    ``vex_until`` is the last day of the security team's statements, if there are any.
+    """
 
     kind: ClassVar[str] = "advisories"
     path: str
     taken: Time
+    vex_until: Day | None = None

@@ -17,6 +17,7 @@ from appliance.artifacts.advisories.section import AdvisoriesOrigin, AdvisoriesS
 from appliance.artifacts.advisories.snapshot import (
     OPTIONAL,
     REQUIRED,
+    VEX,
     Asked,
     Files,
     UnreadableSnapshot,
@@ -31,10 +32,14 @@ from appliance.model.files import BundleFile
 from appliance.model.limits import MAX_ADVISORIES
 from appliance.model.parts import Part, PartType
 from appliance.model.sink import Sink
+from appliance.model.times import Day
 from appliance.tools.download import Request, download
 from appliance.tools.http import Gone, get
 
 _MISSING = f"put the files of its sources there, as {', '.join((*REQUIRED, *OPTIONAL))}"
+
+
+_NO_VEX = f"put the statements there, as {VEX}, and nothing else"
 
 
 class Advisories:
@@ -50,30 +55,36 @@ class Advisories:
             files = self._local(section.directory, context).lock(partial(_check_names, artifact), context)
         else:
             files = _fetched((section.sources or AdvisoriesSources()).by_file(), context)
+        vex = section.vex
+        if vex is not None:
+            files += self._local(vex.directory, context, _NO_VEX).lock(partial(_check_vex, artifact), context)
         context.progress.step(f"Reading {artifact}")
         try:
-            snapshot = read_snapshot(_opened(files, context.sink), Asked())
+            snapshot = read_snapshot(_opened(files, context.sink), Asked(), vex.until if vex else None)
         except UnreadableSnapshot as error:
             what = f"the advisories cannot be read: {error}"
             raise BadInput("advisories-unreadable", what, where=artifact, hint=_MISSING) from None
         origin = AdvisoriesOrigin(
-            type="directory" if section.directory else "sources", taken=snapshot.taken, directory=section.directory
+            type="directory" if section.directory else "sources",
+            taken=snapshot.taken,
+            directory=section.directory,
+            vex_directory=vex.directory if vex else None,
+            vex_until=vex.until if vex else None,
         )
         warnings = (f"records of OSV that cannot be read: {snapshot.unread}",) if snapshot.unread else ()
         return Resolved(source=origin.model_dump(exclude_none=True), files=files, warnings=warnings)
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.check_local``."""
-        if directory := _origin(artifact).directory:
-            self._local(directory, context).compare(artifact, context, keep=False)
+        self._compare(artifact, context, keep=False)
 
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.fetch``."""
-        if directory := _origin(artifact).directory:
-            self._local(directory, context).compare(artifact, context, keep=True)
+        self._compare(artifact, context, keep=True)
+        if _origin(artifact).directory:
             return
         try:
-            requests = [Request(file, file.url or "", file.path) for file in artifact.files]
+            requests = [Request(file, file.url or "", file.path) for file in artifact.files if file.path != VEX]
             download(requests, context.sink, context.progress, f"Downloading {artifact.id}")
         except (Gone, NotTrusted) as error:
             if not isinstance(error, Gone) and error.reference != "content-mismatch":
@@ -101,8 +112,25 @@ class Advisories:
             parts=file_parts(layout, folder, taken),
         )
 
-    def _local(self, path: str, context: Context) -> LocalDirectory:
-        return LocalDirectory(self.name, path, [context.base], _MISSING)
+    def _compare(self, artifact: LockedArtifact, context: Context, *, keep: bool) -> None:
+        """What of it is on this host, with what was locked."""
+        origin = _origin(artifact)
+        of_team = [file for file in artifact.files if file.path == VEX]
+        for directory, files, hint in (
+            (origin.directory, [file for file in artifact.files if file.path != VEX], _MISSING),
+            (origin.vex_directory, of_team, _NO_VEX),
+        ):
+            if directory is not None:
+                locked = artifact.model_copy(update={"files": tuple(files)})
+                self._local(directory, context, hint).compare(locked, context, keep=keep)
+
+    def _local(self, path: str, context: Context, missing: str = _MISSING) -> LocalDirectory:
+        return LocalDirectory(self.name, path, [context.base], missing)
+
+
+def vex_until(artifact: LockedArtifact) -> Day | None:
+    """The last day of the security team's statements; None where it carries none."""
+    return _origin(artifact).vex_until
 
 
 def snapshot_files(artifact: LockedArtifact, sink: Sink) -> Files:
@@ -136,6 +164,13 @@ def _check_names(artifact: str, paths: Sequence[str], others: Mapping[str, str])
         raise BadInput("advisories-file-missing", f"there is no {missing[0]}", where=artifact, hint=_MISSING)
 
 
+def _check_vex(artifact: str, paths: Sequence[str], others: Mapping[str, str]) -> None:
+    for path in (*paths, *others):
+        if path != VEX or path in others:
+            reason = others.get(path, f"is not {VEX}, the one file of a directory with VEX statements")
+            raise BadInput("advisories-refused", f"{path} {reason}", where=artifact, hint=LEAVE_OUT)
+
+
 def _origin(artifact: LockedArtifact) -> AdvisoriesOrigin:
     try:
         return AdvisoriesOrigin.model_validate(artifact.source)
@@ -144,6 +179,6 @@ def _origin(artifact: LockedArtifact) -> AdvisoriesOrigin:
 
 
 def _lay_out(artifact: LockedArtifact) -> Layout:
-    folder = f"{AdvisoriesDetails.kind}/{artifact.name}"
+    folder, origin = f"{AdvisoriesDetails.kind}/{artifact.name}", _origin(artifact)
     files = below(folder, ((file.path, file) for file in artifact.files))
-    return Layout(artifact, files, AdvisoriesDetails(path=folder, taken=_origin(artifact).taken))
+    return Layout(artifact, files, AdvisoriesDetails(path=folder, taken=origin.taken, vex_until=origin.vex_until))

@@ -14,7 +14,7 @@ from packaging.version import Version
 from appliance.artifacts.advisories.snapshot import Asked, Snapshot
 from appliance.formats import debian_tracker, osv
 from appliance.formats.purl import Purl, parse_purl
-from appliance.model.documents.vulnerabilities import SEVERITIES, Status, Unmatched, Vulnerability
+from appliance.model.documents.vulnerabilities import SEVERITIES, Status, Unmatched, VexStatement, Vulnerability
 from appliance.model.parts import Part, PartType
 
 _PACKAGES = {PartType.OS_PACKAGE, PartType.DISTRIBUTION}
@@ -65,12 +65,21 @@ def match(parts: Iterable[Part], snapshot: Snapshot) -> Matched:
             gaps[package] += 1
             continue
         looked_up += 1
-        found += _of_debian(package, snapshot) if package.release else _of_pypi(package, snapshot)
+        holes = _of_debian(package, snapshot) if package.release else _of_pypi(package, snapshot)
+        found += [_with_vex(one, package.part, snapshot) for one in holes]
     return Matched(
         vulnerabilities=tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.part, one.id))),
         matched=looked_up,
         unmatched=tuple(Unmatched(why=why, parts=count) for why, count in sorted(gaps.items())),
     )
+
+
+def _with_vex(one: Vulnerability, part: Part, snapshot: Snapshot) -> Vulnerability:
+    """With what the security team states of it."""
+    said = snapshot.vex.about(parse_purl(part.purl), (one.id, *one.aliases)) if snapshot.vex else None
+    if said is None:
+        return one
+    return one.model_copy(update={"vex": VexStatement(status=said.status, why=said.why, until=snapshot.vex_until)})
 
 
 def _every(parts: Iterable[Part]) -> Iterator[Part]:

@@ -8,13 +8,14 @@ from appliance.model.times import Day
 
 
 def refused(found: Iterable[Vulnerability], policy: VulnerabilityPolicy, day: Day) -> tuple[Vulnerability, ...]:
-    """Those that meet a condition, and that no waiver lets pass on ``day``."""
+    """Those that meet a condition, and that neither a waiver nor a VEX statement lets pass on ``day``."""
     waivers = [waiver for waiver in policy.waived if day <= waiver.until]
     return tuple(
         one
         for one in found
         if any(_meets(one, condition) for condition in policy.fail)
         and not any(waives(waiver, one) for waiver in waivers)
+        and not (one.vex and one.vex.lets_pass(day))
     )
 
 
@@ -32,6 +33,8 @@ def told(one: Vulnerability) -> str:
         said.append(f"EPSS {one.epss}")
     if one.status == "undetermined":
         said.append("not determined whether it is concerned")
+    if one.vex:
+        said.append(one.vex.told())
     return f"{one.id} in {one.package} {one.version}: {', '.join(said)}"
 
 

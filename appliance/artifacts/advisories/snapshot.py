@@ -1,9 +1,10 @@
-"""A snapshot of advisories: four files as their sources publish them, read for the packages that somebody asks about.
+"""A snapshot of advisories: files as their sources publish them, read for the packages that somebody asks about.
 
 osv-pypi.zip   OSV's records about PyPI
 debian.json    Debian's security tracker
 epss.csv.gz    how likely attacks are, where it is carried
 kev.json       which attacks there have been, where it is carried
+openvex.json   what the security team states of them, where it has said so
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -12,11 +13,13 @@ from typing import IO, TypeVar
 
 from appliance.formats.debian_tracker import Tracker, parse_tracker
 from appliance.formats.exploitation import Epss, Kev, parse_kev, read_epss
+from appliance.formats.openvex import Vex, parse_vex
 from appliance.formats.osv import OsvRecord, read_archive
-from appliance.model.limits import MAX_ADVISORIES, MAX_KEV
-from appliance.model.times import Time
+from appliance.model.limits import MAX_ADVISORIES, MAX_KEV, MAX_VEX
+from appliance.model.times import Day, Time
 
 OSV, DEBIAN, EPSS, KEV = "osv-pypi.zip", "debian.json", "epss.csv.gz", "kev.json"
+VEX = "openvex.json"
 REQUIRED, OPTIONAL = (OSV, DEBIAN), (EPSS, KEV)
 
 # Files of a snapshot by name, each as a function that opens it.
@@ -40,6 +43,7 @@ class Snapshot:
     """What was found about them.
 
     ``taken`` is the newest moment that any file tells of; ``unread`` are records of OSV that cannot be read.
+    ``vex`` are statements of the security team, which hold through ``vex_until``.
     """
 
     taken: Time
@@ -48,10 +52,15 @@ class Snapshot:
     epss: Mapping[str, str]
     kev: frozenset[str]
     unread: int
+    vex: Vex | None = None
+    vex_until: Day = ""
 
 
-def read_snapshot(files: Files, asked: Asked) -> Snapshot:
-    """Read every file whole, and keep what was asked about.  Raises UnreadableSnapshot."""
+def read_snapshot(files: Files, asked: Asked, vex_until: Day | None = None) -> Snapshot:
+    """Read every file whole, and keep what was asked about; statements hold through ``vex_until``.
+
+    Raises UnreadableSnapshot.
+    """
     if missing := [name for name in REQUIRED if name not in files]:
         raise UnreadableSnapshot(f"there is no {missing[0]}")
     records, newest, unread = _read(OSV, files, lambda stream: _osv(stream, asked.distributions))
@@ -60,6 +69,8 @@ def read_snapshot(files: Files, asked: Asked) -> Snapshot:
     wanted |= {entry.id for entries in tracker.entries.values() for entry in entries}
     epss = _read(EPSS, files, lambda stream: read_epss(stream, wanted)) if EPSS in files else None
     kev = _read(KEV, files, lambda stream: parse_kev(_bounded(stream, MAX_KEV))) if KEV in files else None
+    if (VEX in files) != bool(vex_until):
+        raise UnreadableSnapshot(f"there is {VEX} without a last day for it, or a last day without {VEX}")
     return Snapshot(
         taken=max([newest, *_dates(epss, kev)]),
         records=records,
@@ -67,6 +78,8 @@ def read_snapshot(files: Files, asked: Asked) -> Snapshot:
         epss=epss.scores if epss else {},
         kev=kev.ids if kev else frozenset(),
         unread=unread,
+        vex=_read(VEX, files, lambda stream: parse_vex(_bounded(stream, MAX_VEX))) if VEX in files else None,
+        vex_until=vex_until or "",
     )
 
 

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import SumsDigest
+from appliance.model.documents.contents import Component, Contents, ShownVulnerability
 from appliance.model.documents.events import Install, Model, RootVersion, SignedBy
 from appliance.model.documents.log import Head
-from appliance.model.documents.vulnerabilities import Unmatched, Vulnerability
+from appliance.model.documents.vulnerabilities import Unmatched
 from appliance.model.names import Sha256
 from appliance.model.times import Time
 
@@ -178,8 +179,8 @@ class AuditedHost(Strict):
 News = Literal["known", "exploited", "fixed"]
 
 
-class AuditedVulnerability(Vulnerability):
-    """One of a bundle that is news since it was built, or that its own policy refuses today.
+class AuditedVulnerability(ShownVulnerability):
+    """One of a bundle, whether it is news since that was built, and whether its own policy refuses it today.
 
     ``hosts`` have the OS package in this version, or run the image that it is in, as they said of themselves.
     """
@@ -192,7 +193,8 @@ class AuditedVulnerability(Vulnerability):
 class AuditedVulnerabilities(Strict):
     """A bundle by the newest advisories that were carried in, of ``taken``; ``before`` is the day of its own, if any.
 
-    ``known`` counts all that is known of it now, ``listed`` has what follows from that.
+    ``known`` counts all that is known of it now.  ``listed`` has what follows from that: what is news, and what its
+    own policy refuses today.  ``others`` are the rest, which was known when it was built.
     """
 
     bundle: str
@@ -203,6 +205,17 @@ class AuditedVulnerabilities(Strict):
     matched: int
     unmatched: tuple[Unmatched, ...]
     listed: tuple[AuditedVulnerability, ...]
+    others: tuple[AuditedVulnerability, ...] = ()
+
+
+class AuditedContents(Contents):
+    """What is inside of a bundle that verifies; vulnerabilities are those of the newest advisories.
+
+    ``taken`` is the day of these, None where no bundle carries any that can be read.
+    """
+
+    taken: Time | None
+    components: tuple[Component, ...]
 
 
 class Report(Strict):
@@ -228,3 +241,4 @@ class Report(Strict):
     receipts: tuple[AuditedReceipt, ...]
     hosts: tuple[AuditedHost, ...]
     vulnerabilities: tuple[AuditedVulnerabilities, ...] = ()
+    contents: tuple[AuditedContents, ...] = ()

@@ -70,11 +70,31 @@ class VulnerabilityPolicy(Strict):
     waived: tuple[Waiver, ...] = ()
 
 
+class VexStatement(Strict):
+    """What the security team says of a vulnerability of a part, in OpenVEX's words; it holds through ``until``, in UTC.
+
+    ``why`` has its justification and what else it says of the status.
+    """
+
+    status: Literal["not_affected", "affected", "fixed", "under_investigation"]
+    why: str
+    until: Day
+
+    def lets_pass(self, day: Day) -> bool:
+        """Whether it says that the part has no such hole, and still does on ``day``."""
+        return self.status in ("not_affected", "fixed") and day <= self.until
+
+    def told(self) -> str:
+        """It in words for people."""
+        return f"{self.status} until {self.until}" + (f": {self.why}" if self.why else "")
+
+
 class Vulnerability(Strict):
     """One vulnerability of one part.
 
     ``id`` is the CVE where there is one.  ``fixed`` is the version of ``package`` with the fix, or empty; the package
     of an OS package is its source, and ``version`` that of the source.  ``epss`` is as published, or empty.
+    ``vex`` is what the security team states of it.
     """
 
     part: str
@@ -88,6 +108,7 @@ class Vulnerability(Strict):
     fixed: str = ""
     kev: bool = False
     epss: str = ""
+    vex: VexStatement | None = None
 
 
 class Unmatched(Strict):

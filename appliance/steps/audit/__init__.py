@@ -14,6 +14,7 @@ from appliance.model.documents.audit import AuditedHost, AuditedLog, AuditedRece
 from appliance.model.progress import Progress
 from appliance.steps.audit.bundles import Verified, audit_bundle, audit_roots, read_own_chain, refusal
 from appliance.steps.audit.bundles import findings_of as bundle_findings
+from appliance.steps.audit.contents import audit_contents
 from appliance.steps.audit.hosts import audit_host, read_base
 from appliance.steps.audit.hosts import findings_of as host_findings
 from appliance.steps.audit.page import page
@@ -96,6 +97,7 @@ def audit(materials: Materials, progress: Progress) -> Report:
         receipts=part.receipts if part else (),
         hosts=part.hosts if part else (),
         vulnerabilities=vulnerabilities,
+        contents=audit_contents(verified, vulnerabilities, time),
     )
 
 

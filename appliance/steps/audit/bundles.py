@@ -6,17 +6,19 @@ still run.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.artifacts.advisories.details import AdvisoriesDetails
 from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.formats.cyclonedx import packages_in
+from appliance.formats.cyclonedx import components_in, packages_in
 from appliance.formats.deb_repository import parse_stanza
+from appliance.formats.slsa import provenance_in
 from appliance.model.documents.audit import (
     AuditedArtifact,
     AuditedBundle,
@@ -30,12 +32,14 @@ from appliance.model.documents.audit import (
 )
 from appliance.model.documents.bundle import (
     LOCK_EVIDENCE,
+    PROVENANCE,
     ROOTS,
     SBOM,
     VULNERABILITIES,
     BundleArtifact,
     Statement,
 )
+from appliance.model.documents.contents import Component, Provenance
 from appliance.model.documents.lock import Lock, LockedFile
 from appliance.model.documents.vulnerabilities import VulnerabilityPolicy, VulnerabilityReport
 from appliance.model.files import BundleFile
@@ -51,6 +55,7 @@ from appliance.trust.root import Root, parse_root, read_root, walk_chain
 from appliance.trust.verify import VerifiedBundle, verify
 
 _PACKAGES = "/Packages"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ class Verified:
 
     ``weights`` are the SHA-256 of the lists that hosts check weights by, ``packages`` the
     versions of OS packages by name.  ``serving`` is how each model is to be served.  ``parts`` are the packages
-    that its SBOM lists, ``known`` is its own report of vulnerabilities and ``policy`` what its definition says of
-    them; ``advisories`` are those that it carries, ``images_by_ref`` manifest digests by ``kind/name``.
+    that its SBOM lists, and ``components`` all that it lists but files.  ``known`` is its own report of
+    vulnerabilities and ``policy`` what its definition says of them; ``provenance`` tells what it was made of.
+    ``advisories`` are those that it carries, ``images_by_ref`` manifest digests by ``kind/name``.
     """
 
     audited: AuditedBundle
@@ -71,6 +77,8 @@ class Verified:
     packages: Mapping[str, frozenset[str]]
     serving: Mapping[str, ServingProfile]
     parts: tuple[Part, ...]
+    components: tuple[Component, ...]
+    provenance: Provenance | None
     known: VulnerabilityReport | None
     policy: VulnerabilityPolicy | None
     advisories: tuple[BundleArtifact, ...]
@@ -86,7 +94,9 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         chain = tuple(read_root(tree.read(name, MAX_ENVELOPE), name) for name in names)
         lock = _lock(tree, bundle)
         packages = _packages(tree, bundle)
-        parts, known = _listed(tree, bundle), _known(tree, bundle)
+        parts, components = _read(tree, bundle, SBOM, packages_in), _read(tree, bundle, SBOM, components_in)
+        known = _read(tree, bundle, VULNERABILITIES, VulnerabilityReport.model_validate_json)
+        provenance = _read(tree, bundle, PROVENANCE, provenance_in)
         sizes = {name: entry.size for name, entry in tree.listing().items()}
     artifacts = bundle.index.artifacts
     images = {f"{one.kind}/{one.name}": image.manifest_digest for one in artifacts if (image := ImageDetails.of(one))}
@@ -98,7 +108,9 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         weights=frozenset(weights.list_digest(one) for one in artifacts if (weights := WeightsDetails.of(one))),
         packages=packages,
         serving=bundle.index.serving,
-        parts=parts,
+        parts=parts or (),
+        components=components or (),
+        provenance=provenance,
         known=known,
         policy=lock.bundle.vulnerabilities if lock else None,
         advisories=tuple(one for one in artifacts if one.kind == AdvisoriesDetails.kind),
@@ -262,22 +274,12 @@ def _packages(tree: Tree, bundle: VerifiedBundle) -> dict[str, frozenset[str]]:
     return {name: frozenset(versions) for name, versions in found.items()}
 
 
-def _listed(tree: Tree, bundle: VerifiedBundle) -> tuple[Part, ...]:
-    """The packages of its SBOM; none where there is no SBOM that we can read."""
-    if SBOM not in bundle.digests:
-        return ()
-    try:
-        return packages_in(_signed(tree, bundle, SBOM, MAX_INDEX))
-    except ValueError:
-        return ()
-
-
-def _known(tree: Tree, bundle: VerifiedBundle) -> VulnerabilityReport | None:
-    """Its own report; None where there is none that we can read."""
-    if VULNERABILITIES not in bundle.digests:
+def _read(tree: Tree, bundle: VerifiedBundle, path: str, read: Callable[[bytes], T]) -> T | None:
+    """What a file of its evidence says; None where there is none that we can read."""
+    if path not in bundle.digests:
         return None
     try:
-        return VulnerabilityReport.model_validate_json(_signed(tree, bundle, VULNERABILITIES, MAX_INDEX))
+        return read(_signed(tree, bundle, path, MAX_INDEX))
     except ValueError:
         return None
 

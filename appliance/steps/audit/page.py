@@ -1,9 +1,40 @@
-"""The report as one HTML page."""
+"""The report as one HTML page, with the one script that it may run: its policy names the digest of that."""
 
-from appliance.model.documents.audit import Report
+import base64
+import hashlib
+from importlib import resources
+
+from markupsafe import Markup
+
+from appliance.model.documents.audit import AuditedVulnerability, Report
+from appliance.model.documents.contents import COMPONENT_TYPES, SET
+from appliance.model.documents.vulnerabilities import SEVERITIES
 from appliance.steps.documents.html import rendered
+from appliance.steps.inspect.contents import COMPONENT_COLUMNS, VULNERABILITY_COLUMNS, worst_first
+
+_SCRIPT = "report.js"
+# What an audit knows of a vulnerability beyond the bundle's own table.
+_AUDIT_COLUMNS = ("refused", "news", "hosts")
 
 
 def page(report: Report) -> str:
     """The whole page."""
-    return rendered("report.html.j2", report=report)
+    script = resources.files("appliance").joinpath(_SCRIPT).read_text(encoding="utf-8")
+    return rendered(
+        "report.html.j2",
+        report=report,
+        vulnerabilities=_vulnerabilities(report),
+        components=[(bundle.bundle, one) for bundle in report.contents for one in bundle.components if one.type != SET],
+        types=COMPONENT_TYPES,
+        severities=SEVERITIES,
+        component_columns=" ".join(COMPONENT_COLUMNS),
+        vulnerability_columns=" ".join((*VULNERABILITY_COLUMNS, *_AUDIT_COLUMNS)),
+        script=Markup(script),  # noqa: S704 - a file of this package
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _vulnerabilities(report: Report) -> list[tuple[str, AuditedVulnerability]]:
+    """All that are known of any bundle, the worst first."""
+    found = [(known.bundle, one) for known in report.vulnerabilities for one in (*known.listed, *known.others)]
+    return sorted(found, key=lambda entry: (*worst_first(entry[1]), entry[0]))

@@ -33,6 +33,7 @@ from appliance.model.parts import Part
 from appliance.model.progress import Progress
 from appliance.model.times import Time
 from appliance.steps.audit.bundles import Verified
+from appliance.steps.inspect.contents import with_artifacts
 from appliance.store.tree import Tree
 
 Result = tuple[tuple[AuditedVulnerabilities, ...], tuple[Finding, ...]]
@@ -51,7 +52,10 @@ def audit_vulnerabilities(
     if not carried:
         return (), ()
     # One record with a time in the future would make a snapshot the newest for years: none is newer than its bundle.
-    details, artifact, source = max(carried, key=lambda one: min(one[0].taken, one[2].audited.created))
+    # Of the same snapshot, the later bundle may bring later statements of the security team.
+    details, artifact, source = max(
+        carried, key=lambda one: (min(one[0].taken, one[2].audited.created), one[2].audited.created)
+    )
     where = f"{source.audited.path}: {details.path}"
     asked = [asked_of(bundle.parts) for bundle in bundles]
     everything = Asked(
@@ -86,7 +90,7 @@ def _read(
             file.path.removeprefix(f"{details.path}/"): partial(opened, tree, file.path, file.sha256)
             for file in artifact.files
         }
-        return read_snapshot(files, asked)
+        return read_snapshot(files, asked, details.vex_until)
 
 
 def _audited(
@@ -95,13 +99,15 @@ def _audited(
     found = match(bundle.parts, snapshot)
     before = bundle.known.vulnerabilities if bundle.known else ()
     parts = {part.ref: part for part in bundle.parts}
-    stopped = refused(found.vulnerabilities, bundle.policy or VulnerabilityPolicy(), now.partition("T")[0])
-    listed = []
-    for one in found.vulnerabilities:
-        news = _news(one, before)
-        if news or one in stopped:
-            running = tuple(host.install.host for host in hosts if _runs(host, parts[one.part], bundle))
-            listed.append(AuditedVulnerability(**dict(one), news=news, refused=one in stopped, hosts=running))
+    policy, day = bundle.policy or VulnerabilityPolicy(), now.partition("T")[0]
+    stopped = {(one.part, one.id) for one in refused(found.vulnerabilities, policy, day)}
+    listed, others = list[AuditedVulnerability](), list[AuditedVulnerability]()
+    for one in with_artifacts(found.vulnerabilities, policy.waived, day):
+        news, stops = _news(one, before), (one.part, one.id) in stopped
+        running = tuple(host.install.host for host in hosts if _runs(host, parts[one.part], bundle))
+        (listed if news or stops else others).append(
+            AuditedVulnerability(**dict(one), news=news, refused=stops, hosts=running)
+        )
     return AuditedVulnerabilities(
         bundle=f"{bundle.audited.name} {bundle.audited.version}",
         advisories=where,
@@ -111,6 +117,7 @@ def _audited(
         matched=found.matched,
         unmatched=found.unmatched,
         listed=tuple(listed),
+        others=tuple(others),
     )
 
 

@@ -1,4 +1,4 @@
-"""Pages for people, from a template of the package: no script, no link, nothing fetched, readable on paper.
+"""Pages for people, from a template of the package: no link, nothing fetched, readable on paper and without a script.
 
 All text may come from a hostile medium: Jinja escapes what HTML reads, and characters that
 do not show, or turn the order of others round, are written out.

@@ -4,22 +4,43 @@ Sizes and names are read from the bundle's own documents, so the result is a cla
 ``appliance verify`` is what makes it a fact.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.formats.cyclonedx import licences_in
-from appliance.model.documents.bundle import INDEX, SBOM, SIGNATURES, STATEMENT, BundleIndex, Predicate, parse_index
+from appliance.formats.cyclonedx import components_in
+from appliance.formats.slsa import provenance_in
+from appliance.model.documents.bundle import (
+    INDEX,
+    PROVENANCE,
+    SBOM,
+    SIGNATURES,
+    STATEMENT,
+    VULNERABILITIES,
+    BundleIndex,
+    Predicate,
+    parse_index,
+)
+from appliance.model.documents.contents import Component, Contents, ShownVulnerability
 from appliance.model.documents.root import RELEASE_ROLES
+from appliance.model.documents.vulnerabilities import VulnerabilityReport
 from appliance.model.limits import MAX_INDEX, MAX_SIGNATURE_FILE, MAX_STATEMENT
 from appliance.model.progress import Silent
+from appliance.model.value_problem import first_problem
 from appliance.steps.documents.chain import labels, read_bundle_chain
+from appliance.steps.host.clock import now
+from appliance.steps.inspect.contents import contents, dated, with_artifacts
 from appliance.store.tree import Tree
 from appliance.trust.root import Root, walk_chain
 from appliance.trust.signatures import check_signature
 from appliance.trust.statement import parse_statement
 from appliance.trust.threshold import Tally, tally
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,8 +48,9 @@ class Claim:
     """What the bundle says, and who has signed it by the bundle's own root.
 
     ``tallies`` count signatures that hold; ``strays`` are files among them that no verifier
-    accepts, with the reason.  ``labels`` are what people call the keys.  ``licences`` are numbers
-    of parts by what they declare, ``""`` being nothing; empty for a bundle without SBOMs.
+    accepts, with the reason.  ``labels`` are what people call the keys.  ``components`` are what its
+    SBOM lists, none where there is none; ``known`` is its report of vulnerabilities, if it has one, and
+    ``vulnerabilities`` what stands in it, the worst first.  ``contents`` counts all that.
     """
 
     index: BundleIndex
@@ -38,7 +60,10 @@ class Claim:
     labels: Mapping[str, str]
     root_version: int
     demo: bool
-    licences: Mapping[str, int]
+    contents: Contents
+    components: tuple[Component, ...]
+    known: VulnerabilityReport | None
+    vulnerabilities: tuple[ShownVulnerability, ...]
 
 
 def inspect(bundle: Path) -> Claim:
@@ -55,7 +80,11 @@ def inspect(bundle: Path) -> Claim:
                 "bundle-unreadable", f"this is not a bundle of a known form: {error}", where=str(bundle)
             ) from None
         signers, strays = _signatures(tree, statement, root)
-        licences = _licences(tree, bundle)
+        components = _evidence(tree, bundle, SBOM, components_in) or ()
+        known = _evidence(tree, bundle, VULNERABILITIES, _report)
+        provenance = _evidence(tree, bundle, PROVENANCE, provenance_in)
+    day, (found, waived) = now().partition("T")[0], (known.vulnerabilities, known.waived) if known else ((), ())
+    vulnerabilities = with_artifacts(found, waived, day)
     return Claim(
         index=index,
         predicate=predicate,
@@ -64,17 +93,33 @@ def inspect(bundle: Path) -> Claim:
         labels=labels(root),
         root_version=root.document.version,
         demo=any(root.document.keys[keyid].use == "demo" for keyid in root.document.roles.release.keyids),
-        licences=licences,
+        contents=contents(
+            f"{predicate.name} {predicate.version}",
+            [f"{artifact.kind}/{artifact.name}" for artifact in index.artifacts],
+            components,
+            vulnerabilities,
+            dated(waived, found, day),
+            provenance,
+        ),
+        components=components,
+        known=known,
+        vulnerabilities=vulnerabilities,
     )
 
 
-def _licences(tree: Tree, bundle: Path) -> dict[str, int]:
-    if SBOM not in tree.listing():
-        return {}
+def _evidence(tree: Tree, bundle: Path, path: str, read: Callable[[bytes], T]) -> T | None:
+    """What a file of the bundle's evidence says; None where it has no such file."""
+    if path not in tree.listing():
+        return None
     try:
-        return licences_in(tree.read(SBOM, MAX_INDEX))
+        return read(tree.read(path, MAX_INDEX))
     except ValueError as error:
-        raise BadInput("bundle-unreadable", f"its SBOM cannot be read: {error}", where=str(bundle / SBOM)) from None
+        said = first_problem(error) if isinstance(error, ValidationError) else error
+        raise BadInput("bundle-unreadable", f"its evidence cannot be read: {said}", where=str(bundle / path)) from None
+
+
+def _report(data: bytes) -> VulnerabilityReport:
+    return VulnerabilityReport.model_validate_json(data)
 
 
 def _signatures(tree: Tree, statement: bytes, root: Root) -> tuple[list[str], list[tuple[str, str]]]:

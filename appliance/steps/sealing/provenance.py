@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from appliance import __version__
+from appliance.formats.slsa import PREDICATE_TYPE
 from appliance.model.documents.bundle import LOCK_EVIDENCE, STATEMENT_TYPE
 from appliance.model.documents.lock import Lock, LockedArtifact, LockedFile
 from appliance.model.files import Content
 from appliance.model.jsonform import pretty_json, sorted_json
 
-PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:appliance:build:v1"
 # SLSA: "the transitive closure of the trusted build platform".  Whose host it was is no part of it: the bytes would
 # differ, and it is the signers who say whose build they stand for.

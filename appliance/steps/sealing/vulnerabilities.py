@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from appliance.artifacts.advisories.details import AdvisoriesDetails
-from appliance.artifacts.advisories.kind import snapshot_files
+from appliance.artifacts.advisories.kind import snapshot_files, vex_until
 from appliance.artifacts.advisories.matching import asked_of, match
 from appliance.artifacts.advisories.policy import refused, told, waives
 from appliance.artifacts.advisories.snapshot import UnreadableSnapshot, read_snapshot
@@ -48,7 +48,7 @@ def known_vulnerabilities(lock: Lock, parts: Sequence[Part], sink: Sink) -> Vuln
             )
         return None
     try:
-        snapshot = read_snapshot(snapshot_files(snapshots[0], sink), asked_of(parts))
+        snapshot = read_snapshot(snapshot_files(snapshots[0], sink), asked_of(parts), vex_until(snapshots[0]))
     except UnreadableSnapshot as error:
         what = f"the advisories cannot be read: {error}"
         raise BadInput("advisories-unreadable", what, where=snapshots[0].id) from None

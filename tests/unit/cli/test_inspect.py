@@ -1,8 +1,11 @@
 """``appliance inspect`` of a definition and of a lock, as people and programs see it."""
 
+import csv
 import hashlib
+import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 
 from appliance.cli.main import run
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
+from appliance.model.parts import Licences
 from appliance.steps.documents.definition import read_definition
 from appliance.steps.documents.lock import lock_path, write_lock
 from tests.support.bundles import FILES, FIRST, Recipe, keyid
+from tests.support.known import HOLE, NEWS, PARTS, WAIVER, bundle, known, sbom_of
 from tests.support.real_models import signed
 
 BUNDLES = Path(__file__).parents[3] / "bundles"
@@ -166,3 +171,92 @@ def test_a_bundle_without_sboms_shows_none(tmp_path: Path, capsys: pytest.Captur
 def test_an_sbom_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = Recipe(files={**FILES, "evidence/sbom/bundle.cdx.json": b"{"}).write(tmp_path).path
     assert json.loads(inspect(capsys, str(bundle), "--json", code=2))["error"]["reference"] == "bundle-unreadable"
+
+
+def rows(capsys: pytest.CaptureFixture[str], path: Path, table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(inspect(capsys, str(path), "--csv", table), newline="")))
+
+
+def written(tmp_path: Path, *waivers: dict[str, str]) -> Path:
+    """A bundle of three parts with a hole each; nginx's is known to be exploited."""
+    return bundle(report=known(PARTS, NEWS, *waivers)).write(tmp_path).path
+
+
+def test_a_bundle_shows_what_is_known_against_each_artifact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, WAIVER)
+    shown = inspect(capsys, str(path))
+    assert "known vulnerabilities by advisories of 2026-11-01T00:00:00Z: 1 critical, 1 high, 1 medium\n" in shown
+    first = f"{HOLE} in nginx 1.26.3-3, fixed in 1.26.3-3+deb13u1, exploited"
+    assert f"  high      {first}" in shown
+    assert shown.index(HOLE) < shown.index("CVE-2020-14343 in pyyaml 5.3.1, fixed in 5.4")
+    assert ", waived until 2099-12-31  wheels/control\n" in shown
+    assert "  CVE-2020-14343 for wheels/*, until 2099-12-31, lets 1 pass\n    | Never used. Ada.\n" in shown
+    assert "  built by urn:appliance:builder:" in shown
+    told = inspect_json(capsys, path)
+    assert told["contents"]["severities"] == {"critical": 1, "high": 1, "medium": 1}
+    artifacts = {one["artifact"]: one for one in told["contents"]["artifacts"]}
+    assert artifacts["os-packages/debian13"]["components"] == {"OS package": 1}
+    assert artifacts["os-packages/debian13"]["vulnerabilities"] == {"high": 1}
+    assert artifacts["weights/tiny"]["components"] == {}
+    assert told["contents"]["provenance"]["inputs"] == 0
+    assert [one["id"] for one in told["vulnerabilities"]["known"]][:2] == [HOLE, "CVE-2020-14343"]
+
+
+def test_a_waiver_that_has_ended_lets_nothing_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, {**WAIVER, "until": "2026-01-01"})
+    shown = inspect(capsys, str(path))
+    assert "ended 2026-01-01" in shown
+    assert "waived until" not in shown
+    assert inspect_json(capsys, path)["contents"]["waivers"][0]["ended"] is True
+
+
+def test_both_tables_come_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, WAIVER)
+    components = rows(capsys, path, "components")
+    assert [one["name"] for one in components] == ["nginx", "Jinja2", "PyYAML"]
+    assert components[0] == {
+        "bundle": "tiny 1.0.0",
+        "artifact": "os-packages/debian13",
+        "type": "OS package",
+        "name": "nginx",
+        "version": "1.26.3-3",
+        "licences": "BSD-2-Clause; MIT",
+        "purl": PARTS[0].purl,
+        "part": PARTS[0].ref,
+    }
+    holes = rows(capsys, path, "vulnerabilities")
+    assert [(one["id"], one["kev"], one["fixed"], one["waived_until"]) for one in holes] == [
+        (HOLE, "yes", "1.26.3-3+deb13u1", ""),
+        ("CVE-2020-14343", "no", "5.4", "2099-12-31"),
+        ("CVE-2024-34064", "no", "3.1.4", ""),
+    ]
+    assert (holes[2]["package"], holes[2]["artifact"], holes[2]["aliases"]) == (
+        "jinja2",
+        "images/tiny",
+        "GHSA-h75v-3vvj-5mfj",
+    )
+
+
+def test_a_table_is_no_formula_whatever_a_bundle_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = replace(PARTS[2], name='=HYPERLINK("http://x")', version="-1\n", licences=Licences(declared=("@a", "=b")))
+    path = bundle(sbom=sbom_of(hostile)).write(tmp_path).path
+    (one,) = rows(capsys, path, "components")
+    assert (one["name"], one["version"]) == ('\'=HYPERLINK("http://x")', "'-1\\n")
+    assert one["licences"] == "'=b; '@a"
+
+
+def test_a_table_of_what_nobody_has_looked_up_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Recipe().write(tmp_path).path
+    for table in ("components", "vulnerabilities"):
+        assert inspect(capsys, str(path), "--csv", table, code=2) == ""
+    assert "not said, because the bundle carries no advisories" in inspect(capsys, str(path))
+    assert inspect_json(capsys, path)["vulnerabilities"] is None
+    inspect(capsys, str(LLAMA), "--csv", "components", code=2)
+    inspect(capsys, str(path), "--csv", "components", "--json", code=2)
+
+
+@pytest.mark.parametrize("name", ["vulnerabilities.json", "provenance.json"])
+def test_evidence_that_is_none_is_told(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Recipe(files={**FILES, f"evidence/{name}": b"{}"}).write(tmp_path).path
+    error = json.loads(inspect(capsys, str(path), "--json", code=2))["error"]
+    assert (error["reference"], error["where"]) == ("bundle-unreadable", str(path / "evidence" / name))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cyclonedx.model.bom import Bom
 
-from appliance.formats.cyclonedx import cyclonedx, licences_in
+from appliance.formats.cyclonedx import components_in, cyclonedx
 from appliance.model.parts import Part
 from tests.support.sboms import BUNDLE, PACKAGE, TOOL, WHEN, check_cyclonedx, components
 
@@ -76,22 +76,31 @@ def test_a_model_has_a_card() -> None:
     }
 
 
-def test_licences_are_counted_part_by_part() -> None:
-    assert licences_in(cyclonedx(BUNDLE, WHEN, TOOL)) == {
-        **{"": 4, "Apache-2.0": 1, "GPL-2.0-or-later": 1},
-        **{"MIT OR Apache-2.0": 1, "MIT OR ISC": 1, "custom": 1},
-    }
+def test_components_are_read_back_without_files() -> None:
+    read = components_in(cyclonedx(BUNDLE, WHEN, TOOL))
+    assert [(one.artifact, one.type, one.name, one.version, one.licences) for one in read] == [
+        ("os/base", "set", "base", "trixie", ()),
+        ("os/base", "OS package", "tool", "1:1.0-1", ("GPL-2.0-or-later", "MIT OR ISC", "custom")),
+        ("py/some", "set", "some", "sha256:5", ()),
+        ("py/some", "Python distribution", "a", "1", ("MIT OR Apache-2.0",)),
+        ("py/some", "other package", "inner", "", ()),
+        ("model/tiny", "model", "owner/tiny", "0" * 40, ("Apache-2.0",)),
+        ("image/engine", "image", "engine", "sha256:" + "4" * 64, ()),
+    ]
+    assert read[1].purl == "pkg:deb/debian/tool@1:1.0-1?arch=all"
+    assert read[1].part == "os/base/tool_1_all.deb"
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"bomFormat":"CycloneDX","bomFormat":"CycloneDX"}'])
 def test_what_is_no_document_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        licences_in(data)
+        components_in(data)
 
 
 def test_what_has_another_form_is_passed_over() -> None:
-    strange = {"bomFormat": "CycloneDX", "components": [1, {"licenses": [1, {"license": 1}]}, {"components": {}}]}
-    assert licences_in(json.dumps(strange).encode()) == {"": 2}
+    strange = [1, {"type": "library", "licenses": [1, {"license": 1}]}, {"type": "file"}, {"type": []}]
+    (read,) = components_in(json.dumps({"bomFormat": "CycloneDX", "components": strange}).encode())
+    assert (read.name, read.licences) == ("", ())
 
 
 def test_it_says_how_complete_it_is() -> None:

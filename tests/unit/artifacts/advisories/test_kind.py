@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.artifacts.advisories.kind import Advisories, snapshot_files
-from appliance.artifacts.advisories.section import AdvisoriesSection, AdvisoriesSources
+from appliance.artifacts.advisories.section import AdvisoriesSection, AdvisoriesSources, VexSection
 from appliance.artifacts.advisories.snapshot import Asked, read_snapshot
 from appliance.artifacts.base import Context
 from appliance.errors import BadInput, Stale
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
-from tests.support.advisories import osv_archive, snapshot
+from tests.support.advisories import osv_archive, snapshot, vex, vex_statement
 from tests.support.index import Index
 from tests.support.locking import lock_one
 
@@ -129,6 +129,54 @@ def test_a_directory_has_the_files_and_no_others(name: str, reference: str, tmp_
 def test_records_that_cannot_be_read_are_a_warning_of_the_lock(tmp_path: Path) -> None:
     section = directory(tmp_path, osv_pypi_zip=osv_archive(broken=b"{"))
     assert lock(section, tmp_path).warnings == ("records of OSV that cannot be read: 1",)
+
+
+def stated(folder: Path, data: bytes, name: str = "openvex.json") -> VexSection:
+    place = folder / "definitions/vex"
+    place.mkdir(parents=True)
+    (place / name).write_bytes(data)
+    return VexSection(directory="vex", until="2026-12-31")
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_statements_of_the_security_team_are_locked_and_carried_with_a_snapshot(
+    fetched: bool, server: Index, tmp_path: Path
+) -> None:
+    data = vex(vex_statement("CVE-2024-3651", "pkg:pypi/idna@3.6"))
+    section = sources(server) if fetched else directory(tmp_path)
+    artifact = lock(section.model_copy(update={"vex": stated(tmp_path, data)}), tmp_path)
+    elsewhere = context(tmp_path, "another cache")
+    KIND.check_local(artifact, elsewhere)
+    KIND.fetch(artifact, elsewhere)
+    ((layout,), _) = KIND.lay_out([artifact], elsewhere)
+    held = {file.path: elsewhere.sink.path(file).read_bytes() for file in layout.files}
+    assert held["advisories/day/openvex.json"] == data
+    assert len(held) == 5
+    assert layout.details.fields()["vex_until"] == "2026-12-31"
+    (tmp_path / "definitions/vex/openvex.json").write_bytes(vex(vex_statement("CVE-2024-3651", "pkg:pypi/idna@3.7")))
+    for verb in (KIND.check_local, KIND.fetch):
+        with pytest.raises(Stale, match=r"openvex\.json has changed"):
+            verb(artifact, context(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reference"),
+    [("openvex.json", b"{}", "advisories-unreadable"), ("more.json", b"{}", "advisories-refused")],
+)
+def test_statements_that_are_none_are_refused(name: str, data: bytes, reference: str, tmp_path: Path) -> None:
+    section = directory(tmp_path).model_copy(update={"vex": stated(tmp_path, data, name)})
+    with pytest.raises(BadInput) as caught:
+        lock(section, tmp_path)
+    assert caught.value.reference == reference
+
+
+def test_statements_among_published_files_are_refused(tmp_path: Path) -> None:
+    """They have a last day, which the definition gives."""
+    section = directory(tmp_path)
+    (tmp_path / "definitions/snapshot/openvex.json").write_bytes(vex(vex_statement("CVE-2024-3651", "pkg:pypi/a@1")))
+    with pytest.raises(BadInput) as caught:
+        lock(section, tmp_path)
+    assert caught.value.reference == "advisories-refused"
 
 
 def test_an_edited_lock_reads_nothing_elsewhere(tmp_path: Path) -> None:

@@ -16,11 +16,31 @@ from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleIndex, Statement
 from appliance.model.documents.cost import CostScenario
 from appliance.model.documents.root import RootDocument
+from appliance.model.documents.vulnerabilities import VulnerabilityReport
 from appliance.trust.root import parse_root
 from tests.support.bundles import FIRST, FIRST_PQ, SECOND, Recipe, root_document
 from tests.support.costs import scenario
 from tests.support.schemas import SCHEMAS, as_text, schemas
 
+_VULNERABILITIES = {
+    **{"schema": "appliance.vulnerabilities/v1", "advisories": "today", "taken": "2026-11-20T12:55:00Z"},
+    **{"matched": 2, "unread": 0, "unmatched": [{"why": "no source of the snapshot covers it", "parts": 1}]},
+    "vulnerabilities": [
+        {
+            **{
+                "part": "wheels/some/a.whl",
+                "package": "a",
+                "version": "1",
+                "id": "CVE-2026-99999",
+                "aliases": ["PYSEC-1"],
+            },
+            **{"summary": "a hole", "status": "affected", "severity": "high", "fixed": "2", "kev": True, "epss": "0.1"},
+        }
+    ],
+    "waived": [
+        {"id": "CVE-2026-99999", "part": "wheels/*", "reason": "Never used. Ada.", "until": "2026-12-31", "met": 1}
+    ],
+}
 _OTHERS: tuple[Any, ...] = (None, "", "x y", "..", "\n", 0, -1, 2**53, 0.5, True, [], {}, [0], {"x": 0})
 
 
@@ -46,6 +66,7 @@ def _documents() -> dict[str, tuple[type[Strict], Any]]:
         "bundle": (BundleIndex, json.loads(files["bundle.json"])),
         "root": (RootDocument, json.loads(root.canonical())),
         "cost": (CostScenario, scenario()),
+        "vulnerabilities": (VulnerabilityReport, _VULNERABILITIES),
     }
 
 
@@ -64,12 +85,14 @@ def test_they_refuse_what_the_types_refuse(name: str) -> None:
 
 
 def _is_beyond_a_schema(name: str, where: str, other: Any) -> bool:
-    """The rules of paths, which keys roles name, and that a load takes no less power than none."""
+    """The rules of paths, which keys roles name, that a reason has words, that a load takes no less power than none."""
     match name:
         case "bundle":
             return where.endswith("/path")
         case "root":
             return where.startswith(("/keys/", "/roles/"))
+        case "vulnerabilities":
+            return where.endswith("/reason")
         case _:
             return where == "/power/watts_busy" and other in (0, 0.5)
 

@@ -1,114 +1,20 @@
 """What an audit says of bundles by the newest advisories that were carried in."""
 
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from appliance.artifacts.advisories.matching import asked_of, match
-from appliance.artifacts.advisories.snapshot import read_snapshot
-from appliance.formats.cyclonedx import cyclonedx
-from appliance.formats.purl import deb_purl, pypi_purl
 from appliance.model.documents.audit import AuditedVulnerability, Report
-from appliance.model.documents.definition import DEFINITION_SCHEMA, DefinitionHead
-from appliance.model.documents.lock import LOCK_SCHEMA, Lock
-from appliance.model.documents.vulnerabilities import VulnerabilityPolicy, VulnerabilityReport
-from appliance.model.parts import Part, PartType
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
-from appliance.steps.documents.lock import lock_text
 from appliance.steps.import_bundle import import_bundle
-from appliance.steps.sealing.vulnerabilities import report_text
 from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
-from tests.support.advisories import fixed_in, kev, osv_archive, snapshot, tracker
-from tests.support.audits import found, full, install
-from tests.support.bundles import FILES, NOW, Recipe
-from tests.support.sboms import TOOL, WHEN
-from tests.support.sites import version
-from tests.unit.artifacts.advisories.test_matching import opened
-
-NGINX = Part(
-    ref="os-packages/debian13/nginx_1.26.3-3_amd64.deb",
-    type=PartType.OS_PACKAGE,
-    name="nginx",
-    version="1.26.3-3",
-    purl=deb_purl("nginx", "1.26.3-3", "amd64", "trixie"),
-    facts=(("debian:source", "nginx"), ("debian:source-version", "1.26.3-3")),
-)
-JINJA = Part(
-    ref="images/tiny/python/opt/jinja2-3.1.3.dist-info/METADATA",
-    type=PartType.DISTRIBUTION,
-    name="Jinja2",
-    version="3.1.3",
-    purl=pypi_purl("Jinja2", "3.1.3"),
-)
-YAML = Part(
-    ref="wheels/control/pyyaml-5.3.1.whl",
-    type=PartType.DISTRIBUTION,
-    name="PyYAML",
-    version="5.3.1",
-    purl=pypi_purl("PyYAML", "5.3.1"),
-)
-PARTS = (NGINX, JINJA, YAML)
-SBOM = cyclonedx(Part(ref="bundle", type=PartType.BUNDLE, name="tiny", version="1.0.0", parts=PARTS), WHEN, TOOL)
-# The number is made up.
-HOLE = "CVE-2026-99999"
-_HOLES: Mapping[str, Any] = {"nginx": {HOLE: {"releases": {"trixie": fixed_in("1.26.3-3+deb13u1", "high")}}}}
-NEWS = {**snapshot(), "debian.json": tracker(_HOLES), "kev.json": kev((HOLE,))}
-OLD = {**snapshot(), "osv-pypi.zip": osv_archive(), "debian.json": tracker()}
-WAIVER = {"id": "CVE-2020-14343", "part": "wheels/*", "reason": "Never used. Ada.", "until": "2099-12-31"}
-
-
-def known(parts: Sequence[Part], files: Mapping[str, bytes]) -> bytes:
-    """The report of a build whose snapshot has these files."""
-    told = read_snapshot(opened(files), asked_of(parts))
-    done = match(parts, told)
-    report = VulnerabilityReport(
-        advisories="today",
-        taken="2026-11-01T00:00:00Z",
-        matched=done.matched,
-        unread=0,
-        vulnerabilities=done.vulnerabilities,
-    )
-    return report_text(report)
-
-
-def bundle(*, policy: Mapping[str, Any] | None = None, report: bytes | None = None) -> Recipe:
-    """The bundle of the site: what it holds, what was known of it, and what its definition says of that."""
-    told = VulnerabilityPolicy.model_validate(policy) if policy else None
-    head = DefinitionHead(
-        schema_=DEFINITION_SCHEMA, name="tiny", version="1.0.0", description="bad", vulnerabilities=told
-    )
-    lock = lock_text(Lock(schema_=LOCK_SCHEMA, locked=WHEN, bundle=head, artifacts=()))
-    files = {"evidence/sbom/bundle.cdx.json": SBOM, "evidence/lock.yaml": lock}
-    files |= {"evidence/vulnerabilities.json": report} if report else {}
-    recipe = full()
-    return recipe.but(files={**recipe.files, **files})
-
-
-def carrier(files: Mapping[str, bytes], number: str = "2.0.0", taken: str = "2026-11-20T12:55:00Z") -> Recipe:
-    """A bundle that has nothing new but advisories."""
-
-    def index(value: dict[str, Any]) -> None:
-        value["version"] = number
-        own = [entry for entry in value["shared"] if entry["path"].startswith("advisories/")]
-        value["shared"] = [entry for entry in value["shared"] if entry not in own]
-        details = {"path": "advisories/today", "taken": taken}
-        value["artifacts"].append(
-            {
-                "kind": "advisories",
-                "name": "today",
-                "licence": "various",
-                "source": {},
-                "details": details,
-                "files": own,
-            }
-        )
-
-    return version(number, files={**FILES, **{f"advisories/today/{n}": d for n, d in files.items()}}, index=index)
+from tests.support.advisories import kev, tracker, vex, vex_statement
+from tests.support.audits import found, install
+from tests.support.bundles import NOW, Recipe
+from tests.support.known import HOLE, NEWS, OLD, PARTS, WAIVER, bundle, carrier, known
 
 
 def audited(tmp_path: Path, held: Recipe, *carried: Recipe) -> Report:
@@ -181,6 +87,32 @@ def test_a_waiver_lets_pass_until_it_ends(until: str, problems: list[str], tmp_p
     policy = {"fail": ({"severity": ("critical",)},), "waived": ({**WAIVER, "until": until},)}
     report = audited(tmp_path, bundle(policy=policy, report=known(PARTS, OLD)), carrier(NEWS))
     assert found(report) == problems
+
+
+STATED = vex(vex_statement("CVE-2020-14343", "pkg:pypi/pyyaml@5.3.1"))
+
+
+@pytest.mark.parametrize(("until", "problems"), [("2099-12-31", []), ("2026-01-01", ["vulnerability-refused"])])
+def test_a_statement_that_was_carried_in_lets_pass_until_it_ends(
+    until: str, problems: list[str], tmp_path: Path
+) -> None:
+    held = bundle(policy={"fail": ({"severity": ("critical",)},)}, report=known(PARTS, OLD))
+    report = audited(tmp_path, held, carrier({**NEWS, "openvex.json": STATED}, vex_until=until))
+    assert found(report) == problems
+    told = f"not_affected until {until}: vulnerable_code_not_in_execute_path; The loader is never called. Ada."
+    assert told in page(report)
+
+
+def test_statements_of_a_later_bundle_count_with_the_same_snapshot(tmp_path: Path) -> None:
+    held = bundle(policy={"fail": ({"severity": ("critical",)},)}, report=known(PARTS, OLD))
+    earlier = carrier(NEWS).but(created=NOW - timedelta(hours=5))
+    later = carrier({**NEWS, "openvex.json": STATED}, "3.0.0", vex_until="2099-12-31")
+    assert found(audited(tmp_path, held, earlier, later)) == []
+
+
+def test_statements_without_a_signed_last_day_do_not_fit(tmp_path: Path) -> None:
+    report = audited(tmp_path, bundle(), carrier({**NEWS, "openvex.json": STATED}))
+    assert found(report) == ["advisories-unreadable"]
 
 
 def test_the_newest_advisories_count_wherever_they_are(tmp_path: Path) -> None:

@@ -138,10 +138,13 @@ def test_a_lock_is_no_definition(tmp_path: Path) -> None:
 
 def test_what_the_page_on_vulnerabilities_shows_is_read(tmp_path: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "vulnerabilities.md").read_text(), re.DOTALL)
-    snapshot, policy, alone = blocks
+    snapshot, policy, stated, alone = blocks
     head = "schema: appliance.definition/v1\nname: a\nversion: 1.0.0\ndescription: a\n"
     (tmp_path / "a.yaml").write_text(f"{head}{snapshot}{policy}")
     (tmp_path / "b.yaml").write_text(alone)
+    (tmp_path / "c.yaml").write_text(f"{head}{stated}")
+    (section,) = read_definition(tmp_path / "c.yaml").sections
+    assert section.content.model_dump()["vex"] == {"directory": "vex", "until": "2027-02-28"}
     definition = read_definition(tmp_path / "a.yaml")
     assert [section.id for section in definition.sections] == ["advisories/today"]
     told = definition.head.vulnerabilities

@@ -20,7 +20,7 @@ from appliance.steps.sealing.vulnerabilities import (
     known_vulnerabilities,
     report_text,
 )
-from tests.support.advisories import BAD, part_of, snapshot
+from tests.support.advisories import BAD, part_of, snapshot, vex, vex_statement
 from tests.support.described import World
 
 PARTS = tuple(part_of(package, version) for package, version, *_ in BAD)
@@ -162,6 +162,44 @@ def test_a_waiver_lets_its_vulnerability_of_its_parts_pass(world: World) -> None
     assert len(refusals(world, {"fail": fail, "waived": [{**PYYAML, "id": "CVE-2020-1434"}]})) == 2
     (waived,) = report(world, {"waived": [PYYAML]}).waived
     assert (waived.met, waived.reason, waived.until) == (1, REASON, "2026-12-31")
+
+
+def stated(world: World, until: str = "2026-12-31", **changes: object) -> list[str]:
+    """What stops a build for all that is critical, with a statement on PyYAML's hole."""
+    statement = {**vex_statement("GHSA-8q59-q68h-6hv4", "pkg:pypi/pyyaml@5.3.1"), **changes}
+    made = lock(world, None, "today", **{"openvex.json": vex(statement)})
+    source = {**made.artifacts[0].source, "vex_directory": "vex", "vex_until": until}
+    artifact = made.artifacts[0].model_copy(update={"source": source})
+    found = known_vulnerabilities(made.model_copy(update={"artifacts": (artifact,)}), PARTS, world.context.sink)
+    try:
+        check_vulnerabilities(found, head({"fail": [{"severity": ["critical"]}]}), TODAY, Told())
+    except BadInput as error:
+        return sorted(problem.what for problem in error.problems)
+    return []
+
+
+def test_a_statement_lets_its_vulnerability_of_its_product_pass_through_its_last_day(world: World) -> None:
+    (other,) = stated(world)
+    assert other.startswith("CVE-2023-49083 in cryptography")
+    assert len(stated(world, "2026-11-22")) == 1
+    assert len(stated(world, "2026-11-21")) == 2
+    assert len(stated(world, products=[{"@id": "pkg:pypi/pyyaml@5.3"}])) == 2
+    assert len(stated(world, status="fixed")) == 1
+
+
+@pytest.mark.parametrize("status", ["affected", "under_investigation"])
+def test_a_statement_that_something_is_or_may_be_affected_lets_nothing_pass_and_is_told(
+    status: str, world: World
+) -> None:
+    found = stated(world, status=status, action_statement="Take 5.4.")
+    assert len(found) == 2
+    assert f"critical, fixed in 5.4, {status} until 2026-12-31: vulnerable_code_not_in_execute_path;" in found[0]
+
+
+def test_statements_without_a_last_day_are_no_snapshot(world: World) -> None:
+    made = lock(world, None, "today", **{"openvex.json": vex(vex_statement("CVE-2020-14343", "pkg:pypi/pyyaml@5.3.1"))})
+    with pytest.raises(BadInput, match="without a last day"):
+        known_vulnerabilities(made, PARTS, world.context.sink)
 
 
 def test_a_waiver_that_meets_nothing_is_told(world: World) -> None:
