@@ -16,6 +16,7 @@ from appliance.artifacts.details import Details
 from appliance.errors import BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.lock import LockedArtifact, LockedFile
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.files import BundleFile, Content
 from appliance.model.parts import Part
 from appliance.model.progress import Progress
@@ -87,7 +88,8 @@ class ArtifactSection(Strict):
 class Resolved:
     """What an entry of a section comes to: everything of its entry in the lock that its kind finds out.
 
-    ``model`` is what the files of a model say of it, if they are one's.
+    ``model`` is what the files of a model say of it, if they are one's.  ``upstream`` is what upstream has signed of
+    it, ``evidence`` what is kept of that: all of it is in the sink.
     """
 
     source: dict[str, str]
@@ -95,6 +97,8 @@ class Resolved:
     inputs: tuple[LockedFile, ...] = ()
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
+    upstream: tuple[UpstreamFinding, ...] = ()
+    evidence: tuple[LockedFile, ...] = ()
 
 
 class Kind(Protocol):

@@ -121,6 +121,8 @@ MAX_WHEEL_EXPANSION = 100
 MAX_DEB_MEMBER = 16 * MIB
 MAX_DEB_TAR = 64 * MIB
 MAX_DEB_CONTROL = 256 * KIB
+# Of an index of an archive of Debian packages, unpacked: that of trixie's main has 57 MB.
+MAX_PACKAGES_INDEX = 1024 * MIB
 # Memory for unpacking it: xz -9 takes 65 MiB.
 MAX_DEB_XZ_MEMORY = 128 * MIB
 # Of a layer of an image or a .deb's data.tar, unpacked: the largest layers in use have some 20 GB.

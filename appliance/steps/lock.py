@@ -14,6 +14,7 @@ from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
 from appliance.model.serving.wanted import WantedProfile, memory_facts, serving_profile
 from appliance.steps.documents.definition import Definition, Section, read_definition
+from appliance.steps.documents.evidence import drop_evidence, evidence_path, keep_evidence, take_evidence
 from appliance.steps.documents.lock import lock_path, read_lock, write_lock
 from appliance.steps.host.clock import now
 from appliance.store.cache import Cache
@@ -52,6 +53,8 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
     _check_known(chosen, definition)
     old = read_lock(path) if path.exists() else None
     entries = {artifact.id: artifact for artifact in old.artifacts} if old else {}
+    evidence = evidence_path(definition.path)
+    take_evidence(evidence, entries.values(), context.sink)
     written = None
     for section in definition.sections:
         kept = entries.get(section.id)
@@ -60,9 +63,11 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
             held = None if section.id in chosen else kept
             entries[section.id] = _resolve(section, kept, replace(context, held=held, replaced=kept))
             written = _lock(definition, entries, old)
+            keep_evidence(evidence, written, context.sink)
             write_lock(path, written)
     if (new := _lock(definition, entries, old)) != written:
         write_lock(path, new)
+    drop_evidence(evidence, new)
     check_serving(definition, new)
     return new
 
@@ -151,6 +156,8 @@ def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context
         source=resolved.source,
         warnings=resolved.warnings,
         model=resolved.model,
+        upstream=resolved.upstream,
+        evidence=resolved.evidence,
         inputs=resolved.inputs,
         files=resolved.files,
     )
@@ -167,10 +174,11 @@ def _resolve(section: Section, kept: LockedArtifact | None, context: Context) ->
         context.progress.step(f"warning: {section.id}: {warning}")
     # What only describes the source (a date, an address) may move while no byte does:
     # keep the old words, so that a diff of two locks shows what really changed.
-    if kept and _without_source(kept) == _without_source(new):
+    if kept and _without_source(kept) == _without_source(new) and not context.sink.missing(kept.evidence):
         return kept
     return new
 
 
 def _without_source(artifact: LockedArtifact) -> tuple[object, ...]:
-    return artifact.definition, artifact.warnings, artifact.model, artifact.inputs, artifact.files
+    signed = tuple((finding.about, finding.state, finding.said) for finding in artifact.upstream)
+    return artifact.definition, artifact.warnings, artifact.model, artifact.inputs, artifact.files, signed

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from appliance.model.base import STRICT, Strict
 from appliance.model.documents.definition import DefinitionHead
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.files import Content
 from appliance.model.names import BundlePath, Name, Sha256
 from appliance.model.serving.facts import ModelFacts
@@ -42,7 +43,8 @@ class LockedArtifact(Strict):
     a changed section shows as a stale lock.  ``inputs`` are fetched to make ``files``
     and are not carried; ``files`` are carried.  ``warnings`` are what speaks against it, such
     as that a publisher has taken a release back: in the lock for those who review it.  ``model`` is
-    what the files of a model say of it, if they are one's and could be understood.
+    what the files of a model say of it, if they are one's and could be understood.  ``upstream`` is what upstream has
+    signed of it, and ``evidence`` what is carried of that: a file without ``url`` lies beside the lock.
     """
 
     kind: Name
@@ -52,6 +54,8 @@ class LockedArtifact(Strict):
     source: dict[str, str]
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
+    upstream: tuple[UpstreamFinding, ...] = ()
+    evidence: tuple[LockedFile, ...] = ()
     inputs: tuple[LockedFile, ...] = ()
     files: tuple[LockedFile, ...] = ()
 
