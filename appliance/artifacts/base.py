@@ -8,9 +8,9 @@ itself, never sees a key, and never decides whether bytes are right: the sink do
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from appliance.artifacts.details import Details
 from appliance.errors import BadInput
@@ -79,9 +79,14 @@ class Layout:
 
 
 class ArtifactSection(Strict):
-    """One entry of a kind's section of a definition; ``licence`` as its publisher writes it, or in words."""
+    """One entry of a kind's section of a definition; ``licence`` as its publisher writes it, or in words.
+
+    With ``upstream: required``, what upstream has not signed, or nobody has checked, is not locked.
+    """
 
     licence: str
+    # Not written where it is not given, so that locks from before stay as they are
+    upstream: Literal["required"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A page of a Python package index, in either of its two forms, and the wheel to take.
 
 Formats: https://packaging.python.org/specifications/simple-repository-api (HTML from
-PEP 503, JSON from PEP 691).  Only wheels that come with a SHA-256 are seen.
+PEP 503, JSON from PEP 691, attestations from PEP 740).  Only wheels that come with a SHA-256 are seen.
 """
 
 import json
@@ -21,7 +21,8 @@ from appliance.model.names import check_sha256, path_problem
 class WheelLink:
     """A wheel of an index.  ``size`` in bytes, where the index tells it.
 
-    ``yanked`` is None, or why its publisher has taken the release back (PEP 592), which may be "".
+    ``yanked`` is None, or why its publisher has taken the release back (PEP 592), which may be "".  ``provenance`` is
+    the address of its attestations, where it has some.
     """
 
     filename: str
@@ -31,6 +32,7 @@ class WheelLink:
     version: Version
     pure: bool
     yanked: str | None
+    provenance: str | None
 
 
 def parse_page(page: bytes, url: str, name: str) -> tuple[WheelLink, ...]:
@@ -71,6 +73,7 @@ class _Raw:
     sha256: str
     size: int | None
     yanked: str | None
+    provenance: str | None
 
 
 def _from_json(text: str) -> list[_Raw]:
@@ -88,6 +91,7 @@ def _from_json(text: str) -> list[_Raw]:
                 str(file["hashes"].get("sha256", "")),
                 size if type(size) is int and size > 0 else None,
                 _reason(file.get("yanked")),
+                str(file.get("provenance") or "") or None,
             )
         )
     return found
@@ -112,7 +116,8 @@ class _Anchors(HTMLParser):
         href, fragment = urldefrag(fields.get("href") or "")
         algorithm, _, digest = fragment.partition("=")
         yanked = (fields["data-yanked"] or "") if "data-yanked" in fields else None
-        self.found.append(_Raw(href, digest if algorithm == "sha256" else "", None, yanked))
+        provenance = fields.get("data-provenance") or None
+        self.found.append(_Raw(href, digest if algorithm == "sha256" else "", None, yanked, provenance))
 
 
 def _from_html(text: str) -> list[_Raw]:
@@ -135,4 +140,4 @@ def _link(raw: _Raw, page_url: str, name: str) -> WheelLink | None:
     if distribution != name:
         return None
     pure = any(tag.abi == "none" and tag.platform == "any" for tag in tags)
-    return WheelLink(filename, url, raw.sha256, raw.size, version, pure, raw.yanked)
+    return WheelLink(filename, url, raw.sha256, raw.size, version, pure, raw.yanked, raw.provenance)

@@ -112,6 +112,8 @@ MAX_OCI_ENTRIES = 512
 MAX_OCI_ATTACHED = 64
 # Of a page of a Python package index: the largest on PyPI have some 10 MB.
 MAX_INDEX_PAGE = 32 * MIB
+# Of the attestations of a wheel: one has some 10 KB, and PyPI takes one of each of two types.
+MAX_PROVENANCE = 1 * MIB
 # Of RECORD, METADATA and WHEEL in a wheel: a line of RECORD for each of 500,000 files.
 MAX_WHEEL_TEXT = 64 * MIB
 # How many times its own size a wheel with weights may unpack to: weights hardly shrink,

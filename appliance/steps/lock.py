@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.artifacts.base import ArtifactSection, Context, Kind
-from appliance.errors import BadInput, Stale
+from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.progress import Progress
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
@@ -148,6 +149,13 @@ def _is_current(section: Section, kept: LockedArtifact | None, context: Context,
 def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context: Context) -> LockedArtifact:
     """The entry of a lock for one section, whose canonical JSON has the SHA-256 ``digest``."""
     resolved = kind.resolve(name, section, context)
+    upstream = resolved.upstream or (
+        UpstreamFinding(
+            about=f"{kind.name}/{name}", state="unchecked", said="nobody looks for signatures of its source"
+        ),
+    )
+    if section.upstream == "required":
+        _check_upstream(f"{kind.name}/{name}", upstream)
     return LockedArtifact(
         kind=kind.name,
         name=name,
@@ -156,11 +164,24 @@ def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context
         source=resolved.source,
         warnings=resolved.warnings,
         model=resolved.model,
-        upstream=resolved.upstream,
+        upstream=upstream,
         evidence=resolved.evidence,
         inputs=resolved.inputs,
         files=resolved.files,
     )
+
+
+def _check_upstream(artifact: str, findings: Iterable[UpstreamFinding]) -> None:
+    """Raise NotTrusted (``upstream-required``) unless all that upstream could have signed was verified."""
+    left = [finding for finding in findings if finding.state != "verified"]
+    if left:
+        more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+        raise NotTrusted(
+            "upstream-required",
+            f"{left[0].about} is not verified, which the definition requires: {left[0].said}{more}",
+            where=artifact,
+            hint="take out what upstream does not sign, or 'upstream: required'",
+        )
 
 
 def _resolve(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:

@@ -74,8 +74,8 @@ class ContainerfileImages:
                 **(write_record(source.wheels) if source.wheels else {}),
             },
             warnings=wheels.warnings,
-            upstream=packages.upstream,
-            evidence=packages.evidence,
+            upstream=(*packages.upstream, *wheels.upstream),
+            evidence=(*packages.evidence, *wheels.evidence),
             inputs=tuple(sorted(inputs, key=lambda file: file.path)),
         )
 
