@@ -5,6 +5,7 @@ writes them (https://docs.pypi.org/attestations/), in-toto Statement v1, and Sig
 attestation is put for whoever verifies it (https://docs.sigstore.dev/about/bundle/).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from appliance.model.limits import MAX_PROVENANCE
 STATEMENT = "https://in-toto.io/Statement/v1"
 PAYLOAD = "application/vnd.in-toto+json"
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_WORD = re.compile(r"[A-Za-z0-9_./ +@-]{1,256}")
 # What PEP 740 calls attestation types, as far as PyPI takes them.
 _TYPES = ("https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1")
 
@@ -76,13 +78,21 @@ def _same_name(told: str, filename: str) -> bool:
 
 
 def _publisher(fields: dict[str, Any]) -> Publisher:
-    kind = _text(fields, "kind")
+    kind = _word(fields, "kind")
     match kind:
         case "GitHub":
-            return Publisher(kind, _text(fields, "repository"), f".github/workflows/{_text(fields, 'workflow')}")
+            return Publisher(kind, _word(fields, "repository"), f".github/workflows/{_word(fields, 'workflow')}")
         case "GitLab":
-            return Publisher(kind, _text(fields, "repository"), _text(fields, "workflow_filepath"))
+            return Publisher(kind, _word(fields, "repository"), _word(fields, "workflow_filepath"))
     return Publisher(kind)
+
+
+def _word(fields: dict[str, Any], key: str) -> str:
+    """Text that ends in a lock, where people read it."""
+    value = _text(fields, key)
+    if not _WORD.fullmatch(value):
+        raise ValueError(f"{key} of the publisher is longer than a name, or has characters that no name has")
+    return value
 
 
 def _bundle(attestation: dict[str, Any]) -> bytes:

@@ -21,8 +21,7 @@ from appliance.model.names import check_sha256, path_problem
 class WheelLink:
     """A wheel of an index.  ``size`` in bytes, where the index tells it.
 
-    ``yanked`` is None, or why its publisher has taken the release back (PEP 592), which may be "".  ``provenance`` is
-    the address of its attestations, where it has some.
+    ``yanked`` is None, or why its publisher has taken the release back (PEP 592), which may be "".
     """
 
     filename: str
@@ -32,7 +31,6 @@ class WheelLink:
     version: Version
     pure: bool
     yanked: str | None
-    provenance: str | None
 
 
 def parse_page(page: bytes, url: str, name: str) -> tuple[WheelLink, ...]:
@@ -40,10 +38,13 @@ def parse_page(page: bytes, url: str, name: str) -> tuple[WheelLink, ...]:
 
     Raises ValueError when the page has neither of the two forms.
     """
-    text = page.decode("utf-8")
-    raw = _from_json(text) if text.lstrip().startswith("{") else _from_html(text)
-    links = (_link(entry, url, canonicalize_name(name)) for entry in raw)
+    links = (_link(entry, url, canonicalize_name(name)) for entry in _entries(page))
     return tuple(link for link in links if link is not None)
+
+
+def parse_provenances(page: bytes) -> dict[str, str]:
+    """Where the files of a page have their attestations, by file name: those that have some.  Raises ValueError."""
+    return {_file_name(entry.href): entry.provenance for entry in _entries(page) if entry.provenance}
 
 
 def choose(requirement: Requirement, links: tuple[WheelLink, ...]) -> WheelLink:
@@ -74,6 +75,15 @@ class _Raw:
     size: int | None
     yanked: str | None
     provenance: str | None
+
+
+def _entries(page: bytes) -> list[_Raw]:
+    text = page.decode("utf-8")
+    return _from_json(text) if text.lstrip().startswith("{") else _from_html(text)
+
+
+def _file_name(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def _from_json(text: str) -> list[_Raw]:
@@ -129,7 +139,7 @@ def _from_html(text: str) -> list[_Raw]:
 
 def _link(raw: _Raw, page_url: str, name: str) -> WheelLink | None:
     url = urljoin(page_url, raw.href)
-    filename = unquote(urlsplit(url).path.rpartition("/")[2])
+    filename = _file_name(url)
     if not filename.endswith(".whl") or path_problem(filename):
         return None
     try:
@@ -140,4 +150,4 @@ def _link(raw: _Raw, page_url: str, name: str) -> WheelLink | None:
     if distribution != name:
         return None
     pure = any(tag.abi == "none" and tag.platform == "any" for tag in tags)
-    return WheelLink(filename, url, raw.sha256, raw.size, version, pure, raw.yanked, raw.provenance)
+    return WheelLink(filename, url, raw.sha256, raw.size, version, pure, raw.yanked)

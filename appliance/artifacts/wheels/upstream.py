@@ -24,7 +24,7 @@ from appliance.model.documents.wheel_set import WheelSet
 from appliance.model.limits import MAX_PROVENANCE
 from appliance.tools import sigstore
 from appliance.tools.http import PARALLEL, get
-from appliance.tools.simple_index import links_of
+from appliance.tools.simple_index import provenances_of
 
 _ACCEPT = "application/vnd.pypi.integrity.v1+json, application/json;q=0.5"
 
@@ -47,7 +47,7 @@ def attested(files: Sequence[LockedFile], wheels: WheelSet, artifact: str, conte
     """What the indexes of ``wheels`` publish for ``files``; every attestation that is there has to hold.
 
     Raises NotTrusted (``attestation-invalid``, ``attestation-missing``, ``attestation-publisher``) and BadInput as
-    ``links_of`` does, and (``tool-missing``) where there are attestations and nothing that verifies them.
+    ``provenances_of`` does, and (``tool-missing``) where there are attestations and nothing that verifies them.
     """
     addresses = _addresses(files, wheels, context)
     found = [
@@ -66,15 +66,14 @@ def _addresses(files: Sequence[LockedFile], wheels: WheelSet, context: Context) 
     """Where the indexes have the attestations of wheels, by file name."""
     bound = wheels.bindings()
 
-    def links(file: LockedFile) -> Iterable[tuple[str, str]]:
+    def address(file: LockedFile) -> str | None:
         package = _package(file.path)
         index = bound[package].url if package in bound else wheels.index
-        for link in links_of(index, package, context.progress.step):
-            if link.provenance and link.filename == file.path:
-                yield link.filename, link.provenance
+        return provenances_of(index, package, context.progress.step).get(file.path)
 
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return dict(pair for pairs in pool.map(lambda file: list(links(file)), files) for pair in pairs)
+        found = zip(files, pool.map(address, files), strict=True)
+        return {file.path: told for file, told in found if told}
 
 
 def attestations_of(file: LockedFile, address: str, context: Context) -> Attested:

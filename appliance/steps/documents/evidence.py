@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.errors import NotTrusted, Stale
+from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.documents.lock import Lock, LockedArtifact, LockedFile
 from appliance.model.sink import Sink
 from appliance.steps.documents.lock import lock_path
@@ -34,8 +34,15 @@ def keep_evidence(folder: Path, lock: Lock, sink: Sink) -> None:
     for digest in sorted(wanted.keys() - missing):
         target = folder / digest
         if not target.exists():
-            folder.mkdir(exist_ok=True)
+            _make(folder)
             write_whole(target, sink.path(wanted[digest]).read_bytes(), mode=0o644)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadInput("not-writable", f"cannot write: {error.strerror}", where=str(folder)) from None
 
 
 def drop_evidence(folder: Path, lock: Lock) -> None:

@@ -45,6 +45,8 @@ def test_a_publisher_of_another_kind_has_a_kind_and_no_more() -> None:
         b'{"version": 1, "attestation_bundles": [{"publisher": {"kind": "Google"}, "attestations": []}]}',
         b'{"version": 1, "attestation_bundles": [{"publisher": {"kind": "Google"}, "attestations": [{"version": 2}]}]}',
         b'{"version": 1, "version": 1, "attestation_bundles": []}',
+        PROVENANCE.replace(b"GitHub", b"Git\\u202eHub"),
+        PROVENANCE.replace(b"GitHub", b"G" * 300),
         b" " * 2_000_000,
     ],
 )
