@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -221,15 +222,21 @@ def test_other_bytes_beside_the_lock_are_refused(host: Host) -> None:
     assert "what upstream has signed is other bytes than the lock names" in done.stderr
 
 
-def test_an_index_that_is_gone_from_the_mirror_comes_from_the_snapshot_or_the_lock_is_stale(host: Host) -> None:
-    artifact = host.lock()
-    evidence = artifact["evidence"]
+@pytest.mark.parametrize("in_snapshot", [True, False])
+def test_an_index_that_the_mirror_has_retired_comes_from_the_snapshot(host: Host, in_snapshot: bool) -> None:
+    evidence = host.lock()["evidence"]
     assert isinstance(evidence, list)
-    index = next(file["url"] for file in evidence if "/debian/dists/trixie/" in file.get("url", ""))
-    (host.folder / "www" / index.split("/", 3)[3]).unlink()
+    url = next(file["url"] for file in evidence if "/debian/dists/trixie/" in file.get("url", ""))
+    path = url.split("/", 4)[4]
+    stamp = (NOW + timedelta(days=1)).strftime("%Y%m%dT%H%M%SZ")
+    kept = host.folder / "www/snapshot/archive/debian" / stamp / path
+    kept.parent.mkdir(parents=True)
+    (host.folder / "www/debian" / path).rename(kept)
+    if not in_snapshot:
+        kept.unlink()
     done = host.built("another cache")
-    assert done.returncode == 2
-    assert "the mirror no longer has archives/" in done.stderr
+    assert done.returncode == (0 if in_snapshot else 2)
+    assert ("the mirror no longer has archives/" in done.stderr) == (not in_snapshot)
 
 
 def test_what_no_entry_names_any_more_does_not_stay_beside_the_lock(host: Host) -> None:
