@@ -96,7 +96,7 @@ dashboards: .venv/ready ## Write the Grafana dashboards of role monitoring after
 
 .PHONY: requirements
 requirements: .venv/ready ## Lock the newest versions of our own dependencies
-	@.venv/bin/uv pip compile pyproject.toml --extra hsm --group dev --universal --python-version 3.11 --generate-hashes \
+	@.venv/bin/uv pip compile pyproject.toml --extra hsm --extra attestations --group dev --universal --python-version 3.11 --generate-hashes \
 	    --no-config --no-annotate --no-header --quiet --upgrade --output-file requirements.txt
 
 .PHONY: clean

@@ -8,14 +8,15 @@ itself, never sees a key, and never decides whether bytes are right: the sink do
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from appliance.artifacts.details import Details
 from appliance.errors import BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.lock import LockedArtifact, LockedFile
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.files import BundleFile, Content
 from appliance.model.findings import Review
 from appliance.model.parts import Part
@@ -79,9 +80,14 @@ class Layout:
 
 
 class ArtifactSection(Strict):
-    """One entry of a kind's section of a definition; ``licence`` as its publisher writes it, or in words."""
+    """One entry of a kind's section of a definition; ``licence`` as its publisher writes it, or in words.
+
+    With ``upstream: required``, what upstream has not signed, or nobody has checked, is not locked.
+    """
 
     licence: str
+    # Not written where it is not given, so that locks from before stay as they are
+    upstream: Literal["required"] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Resolved:
     """What an entry of a section comes to: everything of its entry in the lock that its kind finds out.
 
     ``model`` is what the files of a model say of it, if they are one's, and ``review`` what there is to say of them.
+    ``upstream`` is what upstream has signed of it, ``evidence`` what is kept of that: all of it is in the sink.
     """
 
     source: dict[str, str]
@@ -97,6 +104,8 @@ class Resolved:
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
     review: Review | None = None
+    upstream: tuple[UpstreamFinding, ...] = ()
+    evidence: tuple[LockedFile, ...] = ()
 
 
 class Kind(Protocol):

@@ -7,7 +7,7 @@ bundle around it is, and sites use it with ``[trusted=yes]``.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,8 @@ _DATE = "Sat, 01 Jan 2000 00:00:00 UTC"
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _INDEX_FIELDS = ("Filename", "Size", "SHA256")
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
+_LISTED = re.compile(r"\n[ \t]+([0-9a-f]{64})[ \t]+([0-9]{1,15})[ \t]+(?:\./)*(\S+)")
+_DIGEST = re.compile(rb"sha256:[ \t]*([0-9a-f]{64})[ \t\r]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,17 @@ def release_index(packages: bytes, *, label: str, suite: str, architectures: Ite
 
 @dataclass(frozen=True)
 class InRelease:
-    """The head of a clear-signed release file; the signature is checked elsewhere."""
+    """A clear-signed release file; the signature is checked elsewhere.
+
+    ``files`` are the archive's indexes by their path beside it, as its list of SHA-256 has them; ``by_hash`` says
+    that they lie under their digests too ("Acquire-By-Hash").
+    """
 
     suite: str
     codename: str
     date: datetime
+    files: Mapping[str, Content]
+    by_hash: bool
 
 
 def parse_inrelease(data: bytes) -> InRelease:
@@ -137,6 +145,23 @@ def parse_inrelease(data: bytes) -> InRelease:
     fields = parse_stanza(rest.partition(_SIGNATURE)[0])
     try:
         date = parsedate_to_datetime(fields["date"])
-        return InRelease(fields.get("suite", ""), fields.get("codename", ""), date.astimezone(UTC))
     except KeyError:
         raise ValueError("it has no date") from None
+    listed = {
+        match[3]: Content(sha256=match[1], size=int(match[2])) for match in _LISTED.finditer(fields.get("sha256", ""))
+    }
+    by_hash = fields.get("acquire-by-hash", "").lower() == "yes"
+    return InRelease(
+        fields.get("suite", ""), fields.get("codename", ""), date.astimezone(UTC), files=listed, by_hash=by_hash
+    )
+
+
+def listed_digests(pieces: Iterable[bytes]) -> frozenset[str]:
+    """The SHA-256 of each package that an index lists; ``pieces`` are its bytes in order."""
+    found: set[str] = set()
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        found |= {match[1].decode() for match in map(_DIGEST.fullmatch, lines) if match}
+    last = _DIGEST.fullmatch(rest)
+    return frozenset(found | {last[1].decode()} if last else found)

@@ -1,7 +1,7 @@
 """A page of a Python package index, in either of its two forms, and the wheel to take.
 
 Formats: https://packaging.python.org/specifications/simple-repository-api (HTML from
-PEP 503, JSON from PEP 691).  Only wheels that come with a SHA-256 are seen.
+PEP 503, JSON from PEP 691, attestations from PEP 740).  Only wheels that come with a SHA-256 are seen.
 """
 
 import json
@@ -38,10 +38,13 @@ def parse_page(page: bytes, url: str, name: str) -> tuple[WheelLink, ...]:
 
     Raises ValueError when the page has neither of the two forms.
     """
-    text = page.decode("utf-8")
-    raw = _from_json(text) if text.lstrip().startswith("{") else _from_html(text)
-    links = (_link(entry, url, canonicalize_name(name)) for entry in raw)
+    links = (_link(entry, url, canonicalize_name(name)) for entry in _entries(page))
     return tuple(link for link in links if link is not None)
+
+
+def parse_provenances(page: bytes) -> dict[str, str]:
+    """Where the files of a page have their attestations, by file name: those that have some.  Raises ValueError."""
+    return {_file_name(entry.href): entry.provenance for entry in _entries(page) if entry.provenance}
 
 
 def choose(requirement: Requirement, links: tuple[WheelLink, ...]) -> WheelLink:
@@ -71,6 +74,16 @@ class _Raw:
     sha256: str
     size: int | None
     yanked: str | None
+    provenance: str | None
+
+
+def _entries(page: bytes) -> list[_Raw]:
+    text = page.decode("utf-8")
+    return _from_json(text) if text.lstrip().startswith("{") else _from_html(text)
+
+
+def _file_name(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def _from_json(text: str) -> list[_Raw]:
@@ -88,6 +101,7 @@ def _from_json(text: str) -> list[_Raw]:
                 str(file["hashes"].get("sha256", "")),
                 size if type(size) is int and size > 0 else None,
                 _reason(file.get("yanked")),
+                str(file.get("provenance") or "") or None,
             )
         )
     return found
@@ -112,7 +126,8 @@ class _Anchors(HTMLParser):
         href, fragment = urldefrag(fields.get("href") or "")
         algorithm, _, digest = fragment.partition("=")
         yanked = (fields["data-yanked"] or "") if "data-yanked" in fields else None
-        self.found.append(_Raw(href, digest if algorithm == "sha256" else "", None, yanked))
+        provenance = fields.get("data-provenance") or None
+        self.found.append(_Raw(href, digest if algorithm == "sha256" else "", None, yanked, provenance))
 
 
 def _from_html(text: str) -> list[_Raw]:
@@ -124,7 +139,7 @@ def _from_html(text: str) -> list[_Raw]:
 
 def _link(raw: _Raw, page_url: str, name: str) -> WheelLink | None:
     url = urljoin(page_url, raw.href)
-    filename = unquote(urlsplit(url).path.rpartition("/")[2])
+    filename = _file_name(url)
     if not filename.endswith(".whl") or path_problem(filename):
         return None
     try:

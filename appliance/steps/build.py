@@ -22,6 +22,7 @@ from appliance.model.documents.lock import Lock, LockedArtifact
 from appliance.model.progress import Progress
 from appliance.model.times import format_time
 from appliance.steps.documents.definition import Definition, read_definition
+from appliance.steps.documents.evidence import check_evidence, evidence_path, take_evidence
 from appliance.steps.documents.lock import changes, lock_path, profiles_of, read_lock
 from appliance.steps.host.clock import end_of
 from appliance.steps.lock import resolve
@@ -138,8 +139,11 @@ def _current_lock(definition: Definition, context: Context, *, renew: bool, rene
 
 def _fetch_all(definition: Definition, locked: Lock, context: Context, *, renew: bool, renewed: list[str]) -> Lock:
     """Returns the lock as it is then."""
+    evidence = evidence_path(definition.path)
+    take_evidence(evidence, locked.artifacts, context.sink)
     for artifact in locked.artifacts:
         try:
+            check_evidence(evidence, artifact, context.sink)
             _fetch(artifact, context)
         except Stale as stale:
             if not renew:
@@ -160,7 +164,9 @@ def _fetch(artifact: LockedArtifact, context: Context) -> None:
 
 
 def _check_space(locked: Lock, cache: Cache) -> None:
-    contents = [file for artifact in locked.artifacts for file in (*artifact.inputs, *artifact.files)]
+    contents = [
+        file for artifact in locked.artifacts for file in (*artifact.evidence, *artifact.inputs, *artifact.files)
+    ]
     needed = sum(content.size for content in cache.missing(contents)) + _SPARE_BYTES
     free = cache.free_bytes()
     if needed > free:

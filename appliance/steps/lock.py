@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.artifacts.base import ArtifactSection, Context, Kind
-from appliance.errors import BadInput, Stale
+from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.progress import Progress
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
 from appliance.model.serving.wanted import WantedProfile, memory_facts, serving_profile
 from appliance.steps.documents.definition import Definition, Section, read_definition
+from appliance.steps.documents.evidence import drop_evidence, evidence_path, keep_evidence, take_evidence
 from appliance.steps.documents.lock import lock_path, read_lock, write_lock
 from appliance.steps.host.clock import now
 from appliance.store.cache import Cache
@@ -52,6 +54,8 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
     _check_known(chosen, definition)
     old = read_lock(path) if path.exists() else None
     entries = {artifact.id: artifact for artifact in old.artifacts} if old else {}
+    evidence = evidence_path(definition.path)
+    take_evidence(evidence, entries.values(), context.sink)
     written = None
     for section in definition.sections:
         kept = entries.get(section.id)
@@ -60,9 +64,11 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
             held = None if section.id in chosen else kept
             entries[section.id] = _resolve(section, kept, replace(context, held=held, replaced=kept))
             written = _lock(definition, entries, old)
+            keep_evidence(evidence, written, context.sink)
             write_lock(path, written)
     if (new := _lock(definition, entries, old)) != written:
         write_lock(path, new)
+    drop_evidence(evidence, new)
     check_serving(definition, new)
     return new
 
@@ -143,6 +149,13 @@ def _is_current(section: Section, kept: LockedArtifact | None, context: Context,
 def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context: Context) -> LockedArtifact:
     """The entry of a lock for one section, whose canonical JSON has the SHA-256 ``digest``."""
     resolved = kind.resolve(name, section, context)
+    upstream = resolved.upstream or (
+        UpstreamFinding(
+            about=f"{kind.name}/{name}", state="unchecked", said="nobody looks for signatures of its source"
+        ),
+    )
+    if section.upstream == "required":
+        _check_upstream(f"{kind.name}/{name}", upstream)
     return LockedArtifact(
         kind=kind.name,
         name=name,
@@ -152,9 +165,24 @@ def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context
         warnings=resolved.warnings,
         model=resolved.model,
         review=resolved.review,
+        upstream=upstream,
+        evidence=resolved.evidence,
         inputs=resolved.inputs,
         files=resolved.files,
     )
+
+
+def _check_upstream(artifact: str, findings: Iterable[UpstreamFinding]) -> None:
+    """Raise NotTrusted (``upstream-required``) unless all that upstream could have signed was verified."""
+    left = [finding for finding in findings if finding.state != "verified"]
+    if left:
+        more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+        raise NotTrusted(
+            "upstream-required",
+            f"{left[0].about} is not verified, which the definition requires: {left[0].said}{more}",
+            where=artifact,
+            hint="take out what upstream does not sign, or 'upstream: required'",
+        )
 
 
 def _resolve(section: Section, kept: LockedArtifact | None, context: Context) -> LockedArtifact:
@@ -168,10 +196,12 @@ def _resolve(section: Section, kept: LockedArtifact | None, context: Context) ->
         context.progress.step(f"warning: {section.id}: {warning}")
     # What only describes the source (a date, an address) may move while no byte does:
     # keep the old words, so that a diff of two locks shows what really changed.
-    if kept and _without_source(kept) == _without_source(new):
+    if kept and _without_source(kept) == _without_source(new) and not context.sink.missing(kept.evidence):
         return kept
     return new
 
 
 def _without_source(artifact: LockedArtifact) -> tuple[object, ...]:
-    return artifact.definition, artifact.warnings, artifact.model, artifact.review, artifact.inputs, artifact.files
+    signed = tuple((finding.about, finding.state, finding.said) for finding in artifact.upstream)
+    found = artifact.warnings, artifact.model, artifact.review
+    return artifact.definition, *found, artifact.inputs, artifact.files, signed

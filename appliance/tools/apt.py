@@ -123,6 +123,10 @@ class PrivateApt:
                 "archive-signature", "the archive has no InRelease file", where=f"{source.url} {source.suite}"
             ) from None
 
+    def index_names(self, source: SuiteSource) -> tuple[str, ...]:
+        """The indexes that ``update`` has accepted, as the release file calls them, unpacked."""
+        return apt_lists.index_names(self._lists, source, self._architecture)
+
     def keep_apart(self, origins: Mapping[str, str]) -> dict[str, frozenset[str]]:
         """From now on packages come from the repository that ``origins`` names, all others from the distribution.
 

@@ -30,6 +30,11 @@ def release_file(lists: Path, source: SuiteSource) -> Path:
     return lists / list_name(f"{source.base}InRelease")
 
 
+def index_names(lists: Path, source: SuiteSource, architecture: str) -> tuple[str, ...]:
+    """The indexes of ``source`` that apt has, as its release file calls them, unpacked."""
+    return tuple(name for name in _names(source, architecture) if (lists / list_name(f"{source.base}{name}")).exists())
+
+
 def keep_apart(
     lists: Path, sources: tuple[SuiteSource, ...], architecture: str, origins: Mapping[str, str]
 ) -> dict[str, frozenset[str]]:
@@ -63,14 +68,17 @@ def _write(index: Path, stanzas: Iterable[str]) -> None:
 
 
 def _indexes(lists: Path, source: SuiteSource, architecture: str) -> Iterator[Path]:
-    """Those that apt has; an index for all architectures may be apart."""
-    places = (
-        [""]
-        if source.flat
-        else [f"{part}/binary-{arch}/" for part in source.components for arch in (architecture, "all")]
-    )
-    paths = (lists / list_name(f"{source.base}{place}Packages") for place in places)
-    return (path for path in paths if path.exists())
+    return (lists / list_name(f"{source.base}{name}") for name in index_names(lists, source, architecture))
+
+
+def _names(source: SuiteSource, architecture: str) -> Iterator[str]:
+    """Those that it can have; an index for all architectures may be apart."""
+    if source.flat:
+        yield "Packages"
+        return
+    for part in source.components:
+        for arch in (architecture, "all"):
+            yield f"{part}/binary-{arch}/Packages"
 
 
 def _name(stanza: str) -> str:

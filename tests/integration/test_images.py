@@ -51,6 +51,7 @@ def test_a_tag_becomes_a_layout_that_stock_skopeo_pushes_with_the_same_digest(
 
     assert locked.source["manifest"] == layout.details.fields()["manifest_digest"] == image.digest
     assert locked.source["attached"] == "nothing"
+    assert [(finding.about, finding.state) for finding in locked.upstream] == [(image.digest, "nothing")]
     assert skopeo("inspect", "--raw", "oci:images:vllm-cpu", cwd=tmp_path / "bundle") == image.data
     published = commands("../README.md", "If you run a site (operator)")[2].splitlines()[1]
     program, *words = shlex.split(published.replace("registry.example", f"{registry.address}/site"))
@@ -338,6 +339,8 @@ def test_what_upstream_attached_is_kept_as_evidence(registry: Registry, context:
     assert locked.source[f"attached {tag}.sig"] == signature.digest
     attached = {digest for key, digest in locked.source.items() if key.startswith("attached ")}
     assert attached >= {signature.digest, sbom.digest, provenance.digest}
+    unchecked = {finding.about for finding in locked.upstream if finding.state == "unchecked"}
+    assert unchecked == {key.removeprefix("attached ") for key in locked.source if key.startswith("attached ")}
     blobs = {path.read_bytes() for path in (tmp_path / "bundle/evidence/images/app/blobs/sha256").iterdir()}
     assert blobs >= {index.data, signature.data, b"signed", sbom.data, b"sbom", provenance.data}
     named = f"oci:evidence/images/app:{tag}.sig"

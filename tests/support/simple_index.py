@@ -26,6 +26,7 @@ class SimpleIndex:
         self.json_form = json_form
         self.asked: list[str] = []
         self.yanked: dict[str, str] = {}  # reasons by file name
+        self.provenance: dict[str, bytes] = {}  # what PEP 740 calls a provenance object, by file name
         self.origin = ""
 
     @property
@@ -41,6 +42,8 @@ class SimpleIndex:
         place, _, name = unquote(path).removeprefix("/").partition("/")
         if place == "files" and (self.folder / name).is_file():
             return "application/octet-stream", (self.folder / name).read_bytes()
+        if place == "integrity" and name.removesuffix("/provenance") in self.provenance:
+            return "application/vnd.pypi.integrity.v1+json", self.provenance[name.removesuffix("/provenance")]
         if place != "simple":
             return None
         files = [file for file in sorted(self.folder.iterdir()) if _package(file) == name.rstrip("/")]
@@ -52,14 +55,22 @@ class SimpleIndex:
             listed = [
                 {"filename": name, "url": url, "hashes": {"sha256": digest}, "size": file.stat().st_size}
                 | ({"yanked": self.yanked[name] or True} if name in self.yanked else {})
+                | {"provenance": self._address(name) if name in self.provenance else None}
                 for name, url, digest, file in entries
             ]
             page = {"meta": {"api-version": "1.1"}, "name": package, "versions": [], "files": listed}
             return "application/vnd.pypi.simple.v1+json", json.dumps(page).encode()
         links = "".join(
-            f'<a href="{url}#sha256={digest}"{self._yanked(name)}>{name}</a>\n' for name, url, digest, _ in entries
+            f'<a href="{url}#sha256={digest}"{self._yanked(name)}{self._attested(name)}>{name}</a>\n'
+            for name, url, digest, _ in entries
         )
         return "text/html", f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
+
+    def _address(self, name: str) -> str:
+        return f"{self.origin}/integrity/{quote(name)}/provenance"
+
+    def _attested(self, name: str) -> str:
+        return f' data-provenance="{self._address(name)}"' if name in self.provenance else ""
 
     def _yanked(self, name: str) -> str:
         return f' data-yanked="{html.escape(self.yanked[name])}"' if name in self.yanked else ""

@@ -25,7 +25,7 @@ from appliance.artifacts.images.layer import normalise
 from appliance.artifacts.images.section import ContainerfileOrigin, ImagesSection
 from appliance.artifacts.images.source import ImageBlobs
 from appliance.artifacts.os_packages.repository import flat_repository
-from appliance.artifacts.os_packages.sources import fetch_packages, resolve_packages
+from appliance.artifacts.os_packages.sources import fetch_indexes, fetch_packages, resolve_packages
 from appliance.artifacts.wheels.requirements import requirements_text
 from appliance.artifacts.wheels.sources import ResolvedWheels, check_projects, fetch_wheels, resolve_wheels
 from appliance.errors import BadInput, Failed, Stale
@@ -74,6 +74,8 @@ class ContainerfileImages:
                 **(write_record(source.wheels) if source.wheels else {}),
             },
             warnings=wheels.warnings,
+            upstream=(*packages.upstream, *wheels.upstream),
+            evidence=(*packages.evidence, *wheels.evidence),
             inputs=tuple(sorted(inputs, key=lambda file: file.path)),
         )
 
@@ -85,6 +87,7 @@ class ContainerfileImages:
     def fetch(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``ImageSource.fetch``: bring the inputs here and build, unless that was done before."""
         _check_context(artifact, context, keep=True)
+        fetch_indexes(artifact, context)
         if _built(artifact, context):
             return
         namespace.check()

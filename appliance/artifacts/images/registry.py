@@ -24,6 +24,7 @@ from appliance.artifacts.images.source import BLOBS, ImageBlobs
 from appliance.errors import BadInput, Failed, NotTrusted, Stale
 from appliance.formats.oci import Descriptor, Index, Manifest, Platform, config_platform
 from appliance.model.documents.lock import LockedArtifact
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.files import Content
 from appliance.model.limits import MAX_OCI_ATTACHED
 from appliance.tools import skopeo
@@ -56,7 +57,7 @@ class RegistryImages:
             attached={name: document.digest for name, document in upstream.attached.items()},
         )
         context.progress.step(f"{reference}: {upstream.manifest.digest}, {len(upstream.attached)} documents attached")
-        return Resolved(source=origin.as_fields(), files=upstream.files())
+        return Resolved(source=origin.as_fields(), upstream=_findings(upstream, name), files=upstream.files())
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``ImageSource.check_local``: there is nothing of it on this host."""
@@ -97,6 +98,22 @@ class RegistryImages:
                 upstream_digest=origin.index or origin.manifest,
             ),
         )
+
+
+def _findings(upstream: Upstream, name: str) -> tuple[UpstreamFinding, ...]:
+    """That what is attached is carried, and not checked: a registry says nothing of the keys that may sign it."""
+    found = tuple(
+        UpstreamFinding(
+            about=about, state="unchecked", said=f"carried in evidence/images/{name}; no key that may sign it is known"
+        )
+        for about in sorted(upstream.attached)
+    )
+    nothing = UpstreamFinding(
+        about=upstream.manifest.digest,
+        state="nothing",
+        said="nothing is attached to the image under a tag that is known",
+    )
+    return found or (nothing,)
 
 
 class _Repository:

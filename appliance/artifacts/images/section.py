@@ -126,7 +126,7 @@ class ImagesSection(ArtifactSection):
 
 
 def _sources() -> list[str]:
-    return [key for key in ImagesSection.model_fields if key != "licence"]
+    return [key for key in ImagesSection.model_fields if key not in ArtifactSection.model_fields]
 
 
 class RegistryOrigin(Strict):

@@ -24,13 +24,16 @@ from appliance.tools.apt import FoundDeb, PrivateApt
 
 @dataclass(frozen=True)
 class Archives:
-    """What apt knows of the archives of ``packageset``.  ``offered`` are names by origin, where there is a choice."""
+    """What apt knows of the archives of ``packageset``.
+
+    ``offered`` are names by origin, where there is a choice; ``keys``, by origin, are those that may sign.
+    """
 
     packageset: PackageSet
     apt: PrivateApt
     releases: tuple[SuiteRelease, ...]
     offered: Mapping[str, Set[str]]
-    keyring_sha256: str
+    keys: Mapping[str, bytes]
 
     def closure(self, packages: Iterable[str]) -> tuple[LockedFile, ...]:
         """``packages`` and all that they need on an empty host, sorted by path.
@@ -51,7 +54,8 @@ class Archives:
 
     def record(self) -> dict[str, str]:
         """What to write down of them in a lock's ``source``."""
-        return write_record(self.packageset, self.keyring_sha256, self.releases)
+        keyring = hashlib.sha256(self.keys[DISTRIBUTION]).hexdigest()
+        return write_record(self.packageset, keyring, self.releases)
 
 
 @contextmanager
@@ -69,7 +73,7 @@ def opened(packageset: PackageSet, context: Context) -> Iterator[Archives]:
         _check_none_older(releases, context)
         offered = apt.keep_apart(packageset.origins()) if packageset.repositories else {}
         _check_offered(packageset, offered)
-        yield Archives(packageset, apt, releases, offered, hashlib.sha256(keys[DISTRIBUTION]).hexdigest())
+        yield Archives(packageset, apt, releases, offered, keys)
 
 
 def _check_none_older(releases: Sequence[SuiteRelease], context: Context) -> None:

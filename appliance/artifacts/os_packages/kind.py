@@ -12,7 +12,8 @@ from appliance.artifacts.os_packages.modules import resolve_modules
 from appliance.artifacts.os_packages.parts import package_set
 from appliance.artifacts.os_packages.repository import content_of, flat_repository
 from appliance.artifacts.os_packages.section import OsPackagesSection
-from appliance.artifacts.os_packages.sources import fetch_packages
+from appliance.artifacts.os_packages.sources import fetch_indexes, fetch_packages
+from appliance.artifacts.os_packages.upstream import vouched
 from appliance.model.documents.lock import LockedArtifact
 from appliance.model.files import BundleFile
 from appliance.model.parts import Part
@@ -38,8 +39,15 @@ class OsPackages:
                 **archives.record(),
                 **{key: text for one in modules for key, text in one.origin.record().items()},
             }
-        inputs = sorted((file for one in modules for file in one.inputs), key=lambda file: file.path)
-        return Resolved(source=dict(sorted(source.items())), files=files, inputs=tuple(inputs))
+            inputs = sorted((file for one in modules for file in one.inputs), key=lambda file: file.path)
+            upstream, evidence = vouched(archives, (*files, *inputs), context)
+        return Resolved(
+            source=dict(sorted(source.items())),
+            upstream=upstream,
+            evidence=evidence,
+            files=files,
+            inputs=tuple(inputs),
+        )
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.check_local``: there is nothing of it on this host."""
@@ -48,6 +56,7 @@ class OsPackages:
         """See ``Kind.fetch``, ``fetch_packages`` and ``fetch_modules``."""
         fetch_packages(artifact.files, artifact.source, artifact.id, context)
         fetch_modules(artifact, context)
+        fetch_indexes(artifact, context)
 
     def lay_out(
         self, artifacts: Sequence[LockedArtifact], context: Context

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from appliance.artifacts.base import Context, lock_source
 from appliance.artifacts.os_packages.archives import opened
 from appliance.artifacts.os_packages.repository import read_deb
+from appliance.artifacts.os_packages.upstream import vouched
 from appliance.errors import BadInput, Stale
-from appliance.model.documents.lock import LockedFile
+from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.documents.package_set import ArchiveRecord, PackageSet, read_record
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.tools.download import Request, download
 from appliance.tools.http import Gone
 
@@ -26,10 +28,12 @@ _NO_ANSWER = {"source-gone", "source-unreachable", "source-refused"}
 
 @dataclass(frozen=True)
 class ResolvedPackages:
-    """The closure, sorted by path, and what to record of the archive in ``source``."""
+    """The closure, sorted by path, what to record of the archive in ``source``, and what ``vouched`` has found."""
 
     files: tuple[LockedFile, ...]
     source: dict[str, str]
+    upstream: tuple[UpstreamFinding, ...]
+    evidence: tuple[LockedFile, ...]
 
 
 def resolve_packages(packageset: PackageSet, context: Context) -> ResolvedPackages:
@@ -38,7 +42,8 @@ def resolve_packages(packageset: PackageSet, context: Context) -> ResolvedPackag
     Raises what ``opened`` and ``Archives.closure`` raise.
     """
     with opened(packageset, context) as archives:
-        return ResolvedPackages(archives.closure(packageset.packages), archives.record())
+        files = archives.closure(packageset.packages)
+        return ResolvedPackages(files, archives.record(), *vouched(archives, files, context))
 
 
 def fetch_packages(files: Sequence[LockedFile], source: Mapping[str, str], artifact: str, context: Context) -> None:
@@ -48,14 +53,23 @@ def fetch_packages(files: Sequence[LockedFile], source: Mapping[str, str], artif
     ``kind/name``.  Raises Stale when no one has a file any more, NotTrusted
     (``content-mismatch``, ``deb-mismatch``) for other bytes.
     """
+    _fetch(files, source, artifact, context, f"Packages of {artifact}")
+    for file in files:
+        read_deb(file, context.sink)
+
+
+def fetch_indexes(artifact: LockedArtifact, context: Context) -> None:
+    """Bring the archives' indexes into the sink that the artifact's evidence names, as ``fetch_packages`` does."""
+    indexes = [file for file in artifact.evidence if file.url]
+    _fetch(indexes, artifact.source, artifact.id, context, f"Indexes of {artifact.id}")
+
+
+def _fetch(files: Sequence[LockedFile], source: Mapping[str, str], artifact: str, context: Context, label: str) -> None:
     requests = tuple(Request(file, _url(file, artifact), file.path) for file in files)
-    label = f"Packages of {artifact}"
     try:
         download(requests, context.sink, context.progress, label)
     except Gone:
         _fetch_retired(requests, source, artifact, context)
-    for file in files:
-        read_deb(file, context.sink)
 
 
 def _fetch_retired(requests: Sequence[Request], source: Mapping[str, str], artifact: str, context: Context) -> None:

@@ -31,7 +31,13 @@ class Wheels:
     def resolve(self, name: str, section: WheelsSection, context: Context) -> Resolved:
         """See ``Kind.resolve``."""
         resolved = resolve_wheels(section, context, f"{self.name}/{name}")
-        return Resolved(source=write_record(section), files=resolved.files, warnings=resolved.warnings)
+        return Resolved(
+            source=write_record(section),
+            files=resolved.files,
+            warnings=resolved.warnings,
+            upstream=resolved.upstream,
+            evidence=resolved.evidence,
+        )
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``Kind.check_local`` and ``check_projects``."""

@@ -14,10 +14,12 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from appliance.artifacts.base import Context, lock_source, yanked_warning
 from appliance.artifacts.wheels import directories as wheel_directories
+from appliance.artifacts.wheels.upstream import attested, not_asked
 from appliance.errors import BadInput, Stale
 from appliance.formats.wheel import check_wheel
 from appliance.model.addresses import is_fetchable
 from appliance.model.documents.lock import LockedArtifact, LockedFile
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.documents.wheel_set import WheelSet, read_projects
 from appliance.tools import flit, uv
 from appliance.tools.download import Request, download
@@ -26,10 +28,12 @@ from appliance.tools.http import Gone, sizes
 
 @dataclass(frozen=True)
 class ResolvedWheels:
-    """The wheels of a set by file name, and what speaks against them."""
+    """The wheels of a set by file name, what speaks against them, and what their publishers have signed."""
 
     files: tuple[LockedFile, ...] = ()
     warnings: tuple[str, ...] = ()
+    upstream: tuple[UpstreamFinding, ...] = ()
+    evidence: tuple[LockedFile, ...] = ()
 
 
 def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> ResolvedWheels:
@@ -54,11 +58,13 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> Resolve
         )
         packages = uv.resolve(question, work)
         chosen = {package.name: _chosen(package, question) for package in packages}
-        files = [
-            *_offered([wheel for package, wheel in chosen.items() if package not in held], context),
-            *(held[package].lock(wheel.filename, context) for package, wheel in chosen.items() if package in held),
-            *(_made(path, wheels, context) for path in built),
-        ]
+        fetched = _offered([wheel for package, wheel in chosen.items() if package not in held], context)
+        kept = [held[package].lock(wheel.filename, context) for package, wheel in chosen.items() if package in held]
+        made = [_made(path, wheels, context) for path in built]
+    files = [*fetched, *kept, *made]
+    signed = attested(fetched, wheels, artifact, context)
+    signed += not_asked(kept, "taken from a directory of the builder's host: the index was not asked")
+    signed += not_asked(made, "made here, of a source tree of the definition")
     total = sum(file.size for file in files)
     context.progress.step(f"{artifact}: {len(files)} wheels, {total / 1e6:.1f} MB")
     warnings = [
@@ -68,7 +74,13 @@ def resolve_wheels(wheels: WheelSet, context: Context, artifact: str) -> Resolve
     ]
     if not files:
         warnings.append("it holds no wheel: markers or 'exclude' leave out everything that is required")
-    return ResolvedWheels(tuple(sorted(files, key=lambda file: file.path)), tuple(warnings))
+    signed = sorted(signed, key=lambda one: one.finding.about)
+    return ResolvedWheels(
+        files=tuple(sorted(files, key=lambda file: file.path)),
+        warnings=tuple(warnings),
+        upstream=tuple(one.finding for one in signed),
+        evidence=tuple(one.evidence for one in signed if one.evidence),
+    )
 
 
 def _releases(held: LockedArtifact | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from appliance.model.base import STRICT, Strict
 from appliance.model.documents.definition import DefinitionHead
+from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.files import Content
 from appliance.model.findings import Review
 from appliance.model.names import BundlePath, Name, Sha256
@@ -44,7 +45,8 @@ class LockedArtifact(Strict):
     and are not carried; ``files`` are carried.  ``warnings`` are what speaks against it, such
     as that a publisher has taken a release back: in the lock for those who review it.  ``model`` is
     what the files of a model say of it, if they are one's and could be understood; ``review`` is what was found in them
-    that a person should know, and locks from before reviews have none.
+    that a person should know, and locks from before reviews have none.  ``upstream`` is what upstream has
+    signed of it, and ``evidence`` what is carried of that: a file without ``url`` lies beside the lock.
     """
 
     kind: Name
@@ -55,6 +57,8 @@ class LockedArtifact(Strict):
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
     review: Review | None = None
+    upstream: tuple[UpstreamFinding, ...] = ()
+    evidence: tuple[LockedFile, ...] = ()
     inputs: tuple[LockedFile, ...] = ()
     files: tuple[LockedFile, ...] = ()
 

@@ -33,6 +33,7 @@ _OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}
 _LEGACY_TAGS = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 _PYTHON = re.compile(r"3\.[1-9]?[0-9](?:\.[1-9]?[0-9])?")
 _WHEEL_NAME = re.compile(r"[A-Za-z0-9_.+!-]+\.whl")
+_REPOSITORY = re.compile(r"https://(?:github|gitlab)\.com(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*){2,}")
 _PROJECTS = "wheels-projects"
 
 
@@ -81,7 +82,14 @@ def _check_platform(value: str) -> str:
     return value
 
 
+def _check_repository(value: str) -> str:
+    if not _REPOSITORY.fullmatch(value):
+        raise ValueError(f"{value!r} is not a repository: write https://github.com/OWNER/NAME, or one of gitlab.com")
+    return value
+
+
 PackageName = Annotated[str, AfterValidator(_check_package)]
+RepositoryUrl = Annotated[str, AfterValidator(_check_repository)]
 RequirementText = Annotated[str, AfterValidator(_check_requirement)]
 IndexUrl = Annotated[str, AfterValidator(_check_index_url)]
 
@@ -99,7 +107,8 @@ class WheelSet(Strict):
 
     ``python`` is the target's version; with two numbers markers see ``3.x.0``.
     ``platform`` names its machine and glibc.  ``projects`` are paths relative to the
-    definition.  ``exclude`` names what is left out although something asks for it.
+    definition.  ``exclude`` names what is left out although something asks for it.  ``publishers`` names packages
+    whose wheels have to come with an attestation, and the address of the one repository that may have published them.
     """
 
     python: Annotated[str, AfterValidator(_check_python)]
@@ -110,6 +119,8 @@ class WheelSet(Strict):
     indexes: tuple[Index, ...] = ()
     exclude: tuple[PackageName, ...] = ()
     sdists: tuple[PackageName, ...] = ()
+    # Not written where it is not given, so that locks from before stay as they are
+    publishers: dict[PackageName, RepositoryUrl] = Field(default={}, exclude_if=lambda value: not value)
 
     @field_validator("sdists")
     @classmethod

@@ -110,7 +110,7 @@ def lock_text(lock: Lock) -> bytes:
     artifacts = data.pop("artifacts")
     parts = [_yaml({"schema": lock.schema_, **data}), "artifacts:\n" if artifacts else "artifacts: []\n"]
     for artifact in artifacts:
-        lists = {key: artifact.pop(key) for key in ("inputs", "files") if key in artifact}
+        lists = {key: artifact.pop(key) for key in ("evidence", "inputs", "files") if key in artifact}
         parts.append(_yaml([artifact]))
         for key, files in lists.items():
             parts += [f"  {key}:\n", *map(_file, files)]

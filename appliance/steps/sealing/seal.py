@@ -30,6 +30,7 @@ from appliance.model.documents.bundle import (
     SIGNATURES,
     STATEMENT,
     SUMS,
+    UPSTREAM,
     VERIFY_SCRIPT,
     VULNERABILITIES,
     BundleArtifact,
@@ -43,6 +44,7 @@ from appliance.steps.documents.lock import lock_text, profiles_of
 from appliance.steps.sealing.provenance import provenance
 from appliance.steps.sealing.sbom import documents
 from appliance.steps.sealing.sha384 import sha384_list
+from appliance.steps.sealing.upstream import upstream_files, upstream_report
 from appliance.steps.sealing.vulnerabilities import known_vulnerabilities, report_text
 from appliance.store.cache import CHUNK, SEALED_MODE, Cache
 from appliance.store.disk import make_directories, make_directory, remove_tree, sync, sync_all
@@ -75,13 +77,14 @@ def plan(lock: Lock, cache: Cache, context: Context) -> BundlePlan:
     """Lay all fetched artifacts out, and write down what is in them.  The same lock gives the same plan everywhere."""
     layouts, shared = _lay_out(lock, context)
     scripts = {VERIFY_SCRIPT: _own(VERIFY_SCRIPT), LOG_SCRIPT: _own(Path(LOG_SCRIPT).name)}
-    made = {LOCK_EVIDENCE: lock_text(lock), LOG_SCRIPT: scripts[LOG_SCRIPT]}
+    made = {LOCK_EVIDENCE: lock_text(lock), LOG_SCRIPT: scripts[LOG_SCRIPT], UPSTREAM: upstream_report(lock)}
     parts = [kind.describe(layout, context) for kind, layout in layouts]
     made |= documents(lock, parts, scripts)
     known = known_vulnerabilities(lock, parts, cache)
     if known is not None:
         made[VULNERABILITIES] = report_text(known)
     shared += [_place(path, cache.put(data)) for path, data in made.items()]
+    shared += upstream_files(lock)
     artifacts = tuple(_artifact(layout) for _, layout in layouts)
     files: dict[str, Content] = {}
     _add(files, shared)

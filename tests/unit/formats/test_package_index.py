@@ -3,7 +3,7 @@ import json
 import pytest
 from packaging.requirements import Requirement
 
-from appliance.formats.package_index import WheelLink, choose, parse_page
+from appliance.formats.package_index import WheelLink, choose, parse_page, parse_provenances
 
 PAGE = "https://pypi.example/simple/tiny-model/"
 DIGEST = "ab" * 32
@@ -74,3 +74,16 @@ def test_nothing_fits() -> None:
 def test_pages_that_are_none(page: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - each parser has words of its own
         parse_page(page, PAGE, "tiny-model")
+
+
+def test_addresses_of_attestations_are_found_in_both_forms() -> None:
+    address = "https://pypi.example/integrity/tiny-model/1.0/tiny_model-1.0-py3-none-any.whl/provenance"
+    html = "\n".join(
+        [wheel("1.0", more=f'data-provenance="{address}"'), wheel("1.1"), wheel("1.2", more="data-yanked")]
+    )
+    files: list[dict[str, object]] = [
+        {"url": f"https://pypi.example/files/tiny_model-{version}-py3-none-any.whl", "hashes": {}, "provenance": told}
+        for version, told in (("1.0", address), ("1.1", None), ("1.2", ""))
+    ]
+    for page in (html, json.dumps({"files": files})):
+        assert parse_provenances(page.encode()) == {"tiny_model-1.0-py3-none-any.whl": address}
