@@ -23,10 +23,11 @@ from appliance.store.log import Log
 from appliance.store.site import Site
 from tests.support.audits import IMAGE, flipped_file, install
 from tests.support.bundles import Recipe, Written
+from tests.support.known import NEWS, carrier
+from tests.support.known import bundle as vulnerable
 from tests.support.oscal import read
 from tests.support.site_log import receipts
-from tests.unit.steps.audit.test_vulnerabilities import NEWS, audited, carrier
-from tests.unit.steps.audit.test_vulnerabilities import bundle as vulnerable
+from tests.unit.steps.audit.test_vulnerabilities import audited
 
 CONTROLS = read_controls()
 # What a site without advisories can be judged by, if the auditor brings all that they can.
