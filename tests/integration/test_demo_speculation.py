@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,7 +22,14 @@ QUESTIONS = ("Hello", "balu kito mera balu kito mera balu kito mera", "zo zo zo 
 GUESSED = "vllm:spec_decode_num_draft_tokens_total"
 ACCEPTED = "vllm:spec_decode_num_accepted_tokens_total"
 GUESSES = 3
-_ROOM = re.compile(r"GPU KV cache size: ([0-9,]+) tokens")
+WORD: dict[str, Any] = {"type": "string", "pattern": "^[a-z]{3,9}$"}
+CHOICE: dict[str, Any] = {"enum": ["yes", {"no": [1, 2]}]}
+# By docs/adr/0045-answers-of-a-form.md.
+WORST: tuple[dict[str, Any], ...] = (
+    {"type": "object", "properties": {f"k{number}": True for number in range(1_000)}},
+    {"type": "string", "pattern": "^" + "[^a]{1,32}" * 51 + "$"},
+)
+_ROOM = re.compile(r"[CG]PU KV cache size: ([0-9,]+) tokens")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +90,23 @@ def alone(model: Model, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
         return answers(server), room(server)
 
 
+def answer_of(server: Server, schema: dict[str, Any], tokens: int) -> str:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    return str(chat(server, "Who?", response_format=form, max_tokens=tokens)["message"]["content"])
+
+
+def check_forms(server: Server) -> None:
+    """Answers follow a schema, guessed or not; and the worst schemas that a gateway lets pass keep nobody waiting."""
+    # Nothing with room for spaces: this model would write them for ever.
+    assert re.fullmatch("[a-z]{3,9}", json.loads(answer_of(server, WORD, 60)))
+    assert json.loads(answer_of(server, CHOICE, 60)) in CHOICE["enum"]
+    for schema in WORST:
+        assert len(json.dumps(schema)) <= 16_384
+        started = time.monotonic()
+        answer_of(server, schema, 1)
+        assert time.monotonic() - started < 15, "half of what an engine may be silent for"
+
+
 def guessing(method: str, **more: Any) -> dict[str, Any]:
     return {"method": method, "num_speculative_tokens": GUESSES, **more}
 
@@ -94,6 +119,7 @@ def test_ngrams_guess_and_answers_stay_the_models_own(
         assert answers(server) == alone[0]
         counted = server.metrics()
         assert room(server) == alone[1], "nothing of it is kept with the keys and values"
+        check_forms(server)
     assert counted[GUESSED] > 0
     assert 0 < counted[ACCEPTED] < counted[GUESSED]
 
@@ -107,7 +133,7 @@ def test_a_draft_model_guesses_from_weights_of_its_own(
     with model.served(tmp_path / "server", draft=draft, speculative_config=config) as server:
         assert answers(server) == alone[0]
         counted = server.metrics()
-        assert room(server) == pytest.approx(alone[1] / 2, rel=0.01)
+        assert room(server) == pytest.approx(alone[1] / 2, rel=0.05)
     assert counted[GUESSED] == counted[ACCEPTED] > 0
 
 
@@ -119,7 +145,7 @@ def test_eagle_layers_guess_for_the_model_that_they_belong_to(
     with model.served(tmp_path / "server", draft=tmp_path / "draft", speculative_config=config) as server:
         assert answers(server) == alone[0]
         counted = server.metrics()
-        assert room(server) == pytest.approx(alone[1] * 2 / 3, rel=0.01), "a third layer, beside two"
+        assert room(server) == pytest.approx(alone[1] * 2 / 3, rel=0.05), "a third layer, beside two"
     assert counted[GUESSED] > counted[ACCEPTED]
 
 
@@ -128,6 +154,6 @@ def test_keys_and_values_of_eight_bits_have_twice_the_room(
 ) -> None:
     with model.served(tmp_path, kv_cache_dtype="fp8") as server:
         said = answers(server)
-        assert room(server) == pytest.approx(2 * alone[1], rel=0.01)
+        assert room(server) == pytest.approx(2 * alone[1], rel=0.05)
     assert all(said)
     assert said != alone[0], "which is what is lost: this model answers otherwise"
