@@ -47,6 +47,10 @@ def test_nothing_that_can_be_written_is_without_a_size(unit: str) -> None:
     assert writable == ["/run/appliance/vllm/tiny-chat:/run/vllm:rw,nosuid,nodev,noexec"], "which is a mount of its own"
 
 
+def test_no_engine_is_in_development(unit: str) -> None:
+    assert "VLLM_SERVER_DEV_MODE" not in unit
+
+
 def test_weights_that_guess_are_mounted_to_be_read_and_hashed_before_each_start() -> None:
     draft = {"in_bundle": "models/guess", "in_store": "guess-abc", "place": "/srv/draft"}
     unit = container_unit({"cores": [0, 1], "memory": 16 << 30}, {**MODEL, "draft": draft})
