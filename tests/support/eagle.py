@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.weights import safetensors
 
-_AUXILIARY = 3  # layers of the model that it is told of
+_TOLD_OF = (1, 2)  # what the model makes before these layers; of a real one, there are three places
 
 
 def eagle3(model: dict[str, Any], folder: Path) -> None:
@@ -17,7 +17,7 @@ def eagle3(model: dict[str, Any], folder: Path) -> None:
     hidden, heads, keys = model["hidden_size"], model["num_attention_heads"], model["num_key_value_heads"]
     width, inner, tokens = model["head_dim"], model["intermediate_size"], model["vocab_size"]
     shapes = {
-        "fc.weight": [hidden, _AUXILIARY * hidden],
+        "fc.weight": [hidden, len(_TOLD_OF) * hidden],
         "lm_head.weight": [tokens, hidden],
         "midlayer.mlp.down_proj.weight": [hidden, inner],
         "midlayer.mlp.gate_proj.weight": [inner, hidden],
@@ -38,5 +38,12 @@ def eagle3(model: dict[str, Any], folder: Path) -> None:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(safetensors(dict(sorted((ones | numbers).items()))))
     kept = {key: value for key, value in model.items() if key != "architectures"}
-    config = {**kept, "architectures": ["LlamaForCausalLMEagle3"], "num_hidden_layers": 1, "draft_vocab_size": tokens}
+    config = {
+        **kept,
+        "architectures": ["LlamaForCausalLMEagle3"],
+        "num_hidden_layers": 1,
+        "draft_vocab_size": tokens,
+        "num_aux_hidden_states": len(_TOLD_OF),
+        "eagle_aux_hidden_state_layer_ids": _TOLD_OF,
+    }
     (folder / "config.json").write_text(json.dumps(config))
