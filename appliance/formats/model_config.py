@@ -57,6 +57,8 @@ def read_model(config: bytes, generation: bytes | None, tensors: Iterable[Tensor
             weights_bytes=sizes["all"],
             step_bytes=_step(text, sizes, tied="output" not in names),
             attention=_attention(text),
+            vocabulary=_optional(text, "vocab_size"),
+            hidden=_optional(text, "target_hidden_size") or _optional(text, "hidden_size"),
         )
     except ValidationError as error:
         raise ValueError(f"the model's files say what cannot be: {first_problem(error)}") from None

@@ -108,7 +108,7 @@ def _memory(definition: Definition, entries: Mapping[str, LockedArtifact]) -> di
     for name, wanted in definition.head.serving.items():
         if wanted.gpus:
             with suppress(ValueError):
-                found[name] = memory_facts(wanted, _facts(wanted, entries.values()))
+                found[name] = memory_facts(wanted, *facts_of(wanted, entries.values()))
     return found
 
 
@@ -119,7 +119,7 @@ def check_serving(definition: Definition, locked: Lock) -> None:
     """
     for name, wanted in definition.head.serving.items():
         try:
-            serving_profile(wanted, _facts(wanted, locked.artifacts))
+            serving_profile(wanted, *facts_of(wanted, locked.artifacts))
         except ValueError as error:
             raise BadInput(
                 "serving-value",
@@ -130,8 +130,11 @@ def check_serving(definition: Definition, locked: Lock) -> None:
             ) from None
 
 
-def _facts(wanted: WantedProfile, artifacts: Iterable[LockedArtifact]) -> ModelFacts | None:
-    return next((artifact.model for artifact in artifacts if artifact.id == f"weights/{wanted.weights}"), None)
+def facts_of(wanted: WantedProfile, artifacts: Iterable[LockedArtifact]) -> tuple[ModelFacts | None, ModelFacts | None]:
+    """What is known of the weights of a profile, and of those that guess its tokens."""
+    known = {artifact.id: artifact.model for artifact in artifacts}
+    draft = wanted.speculative_config.weights if wanted.speculative_config else None
+    return known.get(f"weights/{wanted.weights}"), known.get(f"weights/{draft}")
 
 
 def _is_current(section: Section, kept: LockedArtifact | None, context: Context, *, sources: bool) -> bool:

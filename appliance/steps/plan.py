@@ -88,19 +88,22 @@ def _planned(
     definition: Definition, name: str, gpus: Sequence[str], entries: Mapping[str, LockedArtifact], context: Context
 ) -> PlannedModel:
     wanted = definition.head.serving[name]
-    section = next(section for section in definition.sections if section.id == f"weights/{wanted.weights}")
-    entry = entries.get(section.id)
-    if entry is None or entry.model is None:
-        entry = _asked(section, context)
+    entry = _entry(definition, wanted.weights, entries, context)
+    draft = None
+    if wanted.speculative_config and wanted.speculative_config.weights:
+        draft = _entry(definition, wanted.speculative_config.weights, entries, context)
     image = entries.get(f"images/{wanted.image}")
     where = f"{definition.path}: serving.{name}"
     if entry.model is None:
         what = f"the files of weights/{wanted.weights} do not say what a plan needs"
-        hint = f"`appliance lock` says why: appliance lock {definition.path} --only {section.id}"
+        hint = f"`appliance lock` says why: appliance lock {definition.path} --only {entry.id}"
         raise BadInput("plan-value", what, where=where, hint=hint)
     try:
         check_wanted(wanted, entry.model)
-        answers = tuple(on(wanted, entry.model, gpu) for gpu in gpus) or (as_wanted(wanted, entry.model),)
+        guesser = draft.model if draft else None
+        answers = tuple(on(wanted, entry.model, gpu, guesser) for gpu in gpus) or (
+            as_wanted(wanted, entry.model, guesser),
+        )
     except ValueError as error:
         raise BadInput("plan-value", str(error), where=where) from None
     return PlannedModel(
@@ -108,9 +111,18 @@ def _planned(
         wanted=wanted,
         facts=entry.model,
         answers=answers,
-        weights_size=sum(file.size for file in entry.files),
+        weights_size=sum(file.size for weights in (entry, draft) if weights for file in weights.files),
         image_size=sum(file.size for file in image.files) if image else None,
     )
+
+
+def _entry(
+    definition: Definition, weights: str, entries: Mapping[str, LockedArtifact], context: Context
+) -> LockedArtifact:
+    """What is known of weights: of the lock, or asked of their source."""
+    section = next(section for section in definition.sections if section.id == f"weights/{weights}")
+    entry = entries.get(section.id)
+    return _asked(section, context) if entry is None or entry.model is None else entry
 
 
 def _asked(section: Section, context: Context) -> LockedArtifact:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.container_unit import container_unit
+from tests.support.container_unit import MODEL, container_unit
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +45,27 @@ def test_nothing_that_can_be_written_is_without_a_size(unit: str) -> None:
     assert all(re.search(r",size=\d+[kmg],", how) for how in places.values())
     writable = [volume for volume in values(unit, "Volume") if not volume.split(":")[2].startswith("ro,")]
     assert writable == ["/run/appliance/vllm/tiny-chat:/run/vllm:rw,nosuid,nodev,noexec"], "which is a mount of its own"
+
+
+def test_no_engine_is_in_development(unit: str) -> None:
+    assert "VLLM_SERVER_DEV_MODE" not in unit
+
+
+def test_weights_that_guess_are_mounted_to_be_read_and_hashed_before_each_start() -> None:
+    draft = {"in_bundle": "models/guess", "in_store": "guess-abc", "place": "/srv/draft"}
+    unit = container_unit({"cores": [0, 1], "memory": 16 << 30}, {**MODEL, "draft": draft})
+    assert values(unit, "Volume")[:2] == [
+        "/srv/appliance/models/tiny-abc:/srv/model:ro,nosuid,nodev,noexec",
+        "/srv/appliance/models/guess-abc:/srv/draft:ro,nosuid,nodev,noexec",
+    ]
+    (wanted,) = values(unit, "RequiresMountsFor")
+    assert "/srv/appliance/models/guess-abc" in wanted.split()
+    checks = [shlex.split(line) for line in values(unit, "ExecStartPre") if " check " in line]
+    assert [line[4:6] for line in checks] == [
+        ["/etc/appliance/vllm/tiny-chat.sha256", "/srv/appliance/models/tiny-abc"],
+        ["/etc/appliance/vllm/tiny-chat+draft.sha256", "/srv/appliance/models/guess-abc"],
+    ]
+    assert len({line[-1] for line in checks}) == 2, "each has a record of its own"
 
 
 def test_a_container_is_held_to_its_plan(unit: str) -> None:

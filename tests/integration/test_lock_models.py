@@ -15,6 +15,7 @@ from appliance.model.progress import Silent
 from appliance.steps.documents.definition import read_definition
 from appliance.steps.documents.lock import lock_path, profiles_of, read_lock
 from appliance.steps.lock import resolve
+from appliance.steps.plan import plan
 from appliance.store.cache import Cache
 from tests.support.hub import Hub
 from tests.support.hub_weights import chosen_hub, context_in
@@ -111,6 +112,48 @@ def test_what_the_model_cannot_do_is_refused_when_it_is_locked(hub: Hub, tmp_pat
     assert "the model does not fit: vLLM gets 21.6 GiB of each GPU" in small.what
     awq = refusal(tmp_path, "    quantization: awq\n")
     assert awq.what == "quantization is awq, but the weights are not quantised"
+
+
+GUESSES = """\
+    speculative_config: {method: draft_model, num_speculative_tokens: 4, weights: small}
+"""
+SMALL = """\
+  small:
+    huggingface: {repo: REPO}
+    licence: llama3.1
+"""
+
+
+def with_draft(repo: str) -> str:
+    """What follows the weights of the model: those of another repository, which guess, and the profile."""
+    return SMALL.replace("REPO", repo) + SERVING
+
+
+def test_weights_that_guess_are_locked_beside_the_model_and_planned_with_it(hub: Hub, tmp_path: Path) -> None:
+    model = real_model("llama-3.1-8b")
+    hub.add("people/Llama-Draft", model.files)
+    locked = resolved(tmp_path, GUESSES, with_draft("people/Llama-Draft"))
+    assert [artifact.id for artifact in locked.artifacts] == ["weights/llama", "weights/small"]
+    memory = profiles_of(locked)["llama"].memory
+    assert memory is not None
+    assert memory.guesses is not None
+    assert (memory.guesses.vocabulary, memory.guesses.weights_bytes) == (128_256, 16_060_522_496)
+    assert read_lock(lock_path(tmp_path / "small.yaml")) == locked
+    (planned,) = plan(tmp_path / "small.yaml", Cache(tmp_path / "cache"), Silent(), gpus=["RTX-4090-24"]).models
+    (answer,) = planned.answers
+    assert planned.weights_size == sum(file.size for artifact in locked.artifacts for file in artifact.files)
+    assert answer.gpus == 4, "the model alone takes two"
+
+
+def test_weights_that_cannot_guess_are_refused_with_the_reason(hub: Hub, tmp_path: Path) -> None:
+    other = real_model("qwen3-8b")
+    hub.add(other.repo, other.files)
+    refused = refusal(tmp_path, GUESSES, with_draft(other.repo))
+    assert refused.what == (
+        "weights/small guess among 151936 tokens, and the model has 128256: both must have one vocabulary"
+    )
+    unknown = refusal(tmp_path, GUESSES)
+    assert (unknown.what, unknown.reference) == ("weights has no entry 'small'", "definition-reference")
 
 
 def test_an_unknown_gpu_is_refused_and_may_be_told(hub: Hub, tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
     client.py CERTIFICATES TASK [PROMPT]
 
 The gateway is that of the host that the environment's GATEWAY names, or of gpu1.
-CERTIFICATES is a directory with client.pem and client.key, or "none"; TASK is chat or
-embedding.  Prints one line of JSON: the answer, or by whom and why it was refused, with
-status 0 where an answer began and did not end.  Runs with the Python of the control
-environment, which has the client.
+CERTIFICATES is a directory with client.pem and client.key, or "none"; TASK is chat,
+embedding, or form: a chat whose answer has to follow the JSON Schema in PROMPT.
+Prints one line of JSON: the answer, or by whom and why it was refused, with status 0
+where an answer began and did not end.  Runs with the Python of the control environment,
+which has the client.
 """
 
 import json
@@ -34,7 +35,14 @@ def main(certificates: str, task: str, prompt: str = "Good morning") -> int:
         base_url=GATEWAY, api_key="unused", http_client=httpx2.Client(verify=context), max_retries=0, timeout=120
     )
     try:
-        print(json.dumps(_chat(client, prompt) if task == "chat" else _compare(client)))
+        match task:
+            case "chat":
+                answer = _chat(client, prompt)
+            case "form":
+                answer = _form(client, json.loads(prompt))
+            case _:
+                answer = _compare(client)
+        print(json.dumps(answer))
     except openai.APIStatusError as error:
         refusal = {"status": error.status_code, "message": error.body["message"]}
         print(json.dumps(refusal | {"id": error.response.headers["X-Request-Id"]}))
@@ -53,6 +61,17 @@ def _chat(client: Any, prompt: str) -> dict[str, object]:
     )
     parts = [part.choices[0].delta.content or "" for part in stream if part.choices]
     return {"parts": parts, "id": stream.response.headers["X-Request-Id"]}
+
+
+def _form(client: Any, schema: dict[str, Any]) -> dict[str, object]:
+    """The answer as one text."""
+    answer = client.chat.completions.create(
+        model="tiny-chat",
+        messages=[{"role": "user", "content": "Who?"}],
+        max_tokens=200,
+        response_format={"type": "json_schema", "json_schema": {"name": "form", "schema": schema}},
+    )
+    return {"text": answer.choices[0].message.content}
 
 
 def _compare(client: Any) -> dict[str, object]:

@@ -134,7 +134,7 @@ class Operator:
         self.depot.put(CLIENT, Path(__file__).with_name("client.py").read_text())
 
     def ask(self, who: str, task: str, *prompt: str, host: str = "gpu1") -> dict[str, Any]:
-        """What a gateway answers to ``task`` (chat or embedding) of a client that has a certificate of this site."""
+        """What a gateway answers to ``task`` (see ``client.py``) of a client with a certificate of this site."""
         return self.ask_with(f"{CLIENTS}/{who}", task, *prompt, host=host)
 
     def ask_with(self, certificates: str, task: str, *prompt: str, host: str = "gpu1") -> dict[str, Any]:

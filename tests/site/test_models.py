@@ -57,6 +57,16 @@ def test_a_model_that_fills_the_place_of_its_socket_takes_nothing_of_the_host(in
     assert "parts" in installed.operator.ask("operator", "chat")
 
 
+def test_an_answer_has_the_form_that_its_client_demands(installed: Installed) -> None:
+    """Through the gateway, by the stock client; the model itself knows nothing of JSON."""
+    answer = installed.operator.ask("operator", "form", json.dumps({"enum": ["yes", "no"]}))
+    assert json.loads(answer["text"]) in {"yes", "no"}
+    far = {"type": "string", "pattern": "^" + "[^a]{1,999}" * 3 + "$"}
+    refusal = installed.operator.ask("operator", "form", json.dumps(far))
+    assert refusal["status"] == 400
+    assert "counts beyond 32" in refusal["message"]
+
+
 def test_units_carry_what_the_plan_gives(installed: Installed) -> None:
     gpu1 = installed.gpu1
     host = int(gpu1.run(["awk", "/^MemTotal/ {print $2}", "/proc/meminfo"])) * KIB

@@ -14,6 +14,7 @@ MODEL = {
     "arguments": ["--served-model-name", "tiny-chat"],
     "image": "vllm-cpu@sha256:" + "ab" * 32,
     "weights_bytes": 2,
+    "draft": None,
     "in_bundle": "models/tiny",
     "in_store": "tiny-abc",
     "bundle": "demo-1.2.0",

@@ -230,7 +230,7 @@ class Gateway:
         ]
         settings = {"__gateway_models": MODELS, **SETTINGS, **changes}
         own = self.folder / "etc/appliance/gateway"
-        for name in ("gateway.js", "audit.js", "metrics.js"):
+        for name in ("gateway.js", "audit.js", "metrics.js", "schemas.js"):
             (own / name).write_bytes(role_file("gateway", name).read_bytes())
         (own / "clients.conf").write_text(render("gateway", "clients.conf.j2", __gateway_clients=listed))
         (own / "nginx.conf").write_text(render("gateway", "nginx.conf.j2", **settings))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.model.serving.speculation import DRAFT
 from tests.support.processes import below, wait_for
 
 MODEL = "/srv/model"
@@ -48,6 +49,11 @@ mount -t tmpfs -o mode=0755 tmpfs "$ROOT/srv"
 mkdir "$ROOT{model}"
 mount --bind "$WEIGHTS" "$ROOT{model}"
 mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{model}"
+if [ "$DRAFT_WEIGHTS" ]; then
+    mkdir "$ROOT{draft}"
+    mount --bind "$DRAFT_WEIGHTS" "$ROOT{draft}"
+    mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{draft}"
+fi
 mount -t tmpfs -o "mode=0700,uid=$USER_ID,gid=$GROUP_ID" tmpfs "$ROOT$FOLDER"
 exec chroot "$ROOT" sh -euc 'cd "$1"; shift; exec "$@"' sh "$FOLDER" env --ignore-environment {environment} \\
     setpriv --reuid "$USER_ID" --regid "$GROUP_ID" --clear-groups --no-new-privs --bounding-set=-all {command}
@@ -107,11 +113,23 @@ class Server:
 
     def post(self, path: str, body: object) -> Answer:
         """Ask over the Unix socket."""
+        return self._ask("POST", path, json.dumps(body))
+
+    def metrics(self) -> dict[str, float]:
+        """What it counts, by the names of its series without labels: the sum of each."""
+        found: dict[str, float] = {}
+        for line in self._ask("GET", "/metrics", None).body.decode().splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.split("{")[0].split(" ")[0], float(line.rpartition(" ")[2])
+                found[name] = found.get(name, 0.0) + value
+        return found
+
+    def _ask(self, method: str, path: str, body: str | None) -> Answer:
         # An address of a socket holds 108 bytes, and a test's folder may be longer.
         folder = os.open(self._folder / "run", os.O_PATH | os.O_DIRECTORY)
         try:
             with closing(_UnixConnection(f"/proc/self/fd/{folder}/{Path(SOCKET).name}")) as connection:
-                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                connection.request(method, path, body, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
                 return Answer(answer.status, answer.read())
         finally:
@@ -146,13 +164,19 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextmanager
-def serving(image: Image, weights: Path, arguments: Sequence[str], folder: Path) -> Iterator[Server]:
-    """Run the image's entry point with the profile's ``arguments`` until the context ends."""
+def serving(
+    image: Image, weights: Path, arguments: Sequence[str], folder: Path, draft: Path | None = None
+) -> Iterator[Server]:
+    """Run the image's entry point with the profile's ``arguments`` until the context ends.
+
+    ``draft`` is the directory of weights that guess what ``weights`` say next.
+    """
     user, group = str(image.config["User"]).split(":")
     (folder / "run").mkdir(parents=True)
     os.chown(folder / "run", int(user), int(group))
     command = [*image.config["Entrypoint"], "--model", MODEL, "--uds", SOCKET, *arguments]
-    script = _ENTER.format(model=MODEL, environment=shlex.join(image.config["Env"]), command=shlex.join(command))
+    environment = shlex.join(image.config["Env"])
+    script = _ENTER.format(model=MODEL, draft=DRAFT, environment=environment, command=shlex.join(command))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -164,6 +188,7 @@ def serving(image: Image, weights: Path, arguments: Sequence[str], folder: Path)
                 "ROOT": str(image.root),
                 "RUN": str(folder / "run"),
                 "WEIGHTS": str(weights),
+                "DRAFT_WEIGHTS": str(draft or ""),
                 "FOLDER": str(image.config["WorkingDir"]),
                 "USER_ID": user,
                 "GROUP_ID": group,

@@ -26,6 +26,7 @@ from appliance.model.documents.bundle import BundleArtifact, BundleIndex
 from appliance.model.serving.gpus import GPUS
 from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
+from appliance.model.serving.speculation import DRAFT
 from appliance.model.serving.tasks import ENGINES, Engine, Task
 
 T = TypeVar("T")
@@ -47,10 +48,11 @@ def models(index: str, names: object, limits: object = None, devices: object = N
     the bundle.  ``limits`` are figures to narrow and ``devices`` GPUs or slices of them (``mig0:1``), each by
     model.  A model has name, task, engine, gpus, gpu_gib (memory of a GPU that it was planned for, or None),
     slice (the name of what it was planned for, where that is no whole GPU), memory_utilization (a part, or None),
-    devices (as CDI calls them), arguments, image (name@digest), weights (name),
-    weights_bytes, in_bundle (the weights' directory in the bundle), in_store (their directory where
-    several versions lie side by side), files (path below that directory, sha256) and bundle (name
-    and version).
+    devices (as CDI calls them), arguments, image (name@digest), weights (name), weights_bytes (of all),
+    in_bundle (the weights' directory in the bundle), in_store (their directory where several versions lie
+    side by side), files (path below that directory, sha256), bundle (name and version), and draft: None, or
+    weights, in_bundle, in_store and files of those that guess its tokens, and the place where its container
+    wants them.
     """
     bundle = BundleIndex.model_validate_json(index)
     wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
@@ -167,7 +169,11 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
             )
     gpu = GPUS.get(profile.gpu or "")
     image, of_image = _artifact(bundle, ImageDetails, profile.image)
-    weights, of_weights = _artifact(bundle, WeightsDetails, profile.weights)
+    size, weights = _weights(bundle, profile.weights)
+    draft, draft_size = None, 0
+    if profile.speculative_config and profile.speculative_config.weights:
+        draft_size, found = _weights(bundle, profile.speculative_config.weights)
+        draft = {**found, "place": DRAFT}
     return {
         "name": name,
         "task": profile.task,
@@ -179,12 +185,34 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "devices": [device(said) for said in devices],
         "arguments": list(arguments(profile, name)),
         "image": f"{image.name}@{of_image.manifest_digest}",
-        "weights": weights.name,
-        "weights_bytes": sum(file.size for file in weights.files),
-        "in_bundle": of_weights.path,
-        "in_store": f"{weights.name}-{of_weights.list_digest(weights)[:16]}",
-        "files": [{"path": path, "sha256": digest} for path, digest in of_weights.files(weights)],
+        **weights,
+        "weights_bytes": size + draft_size,
+        "draft": draft,
         "bundle": f"{bundle.name}-{bundle.version}",
+    }
+
+
+def weight_sets(served: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """All that hosts fetch and hash: weights, in_bundle, in_store and files of each, and the name of their list.
+
+    No model's name has the "+" that tells the list of its draft from those of models.
+    """
+    return [
+        {key: of[key] for key in ("weights", "in_bundle", "in_store", "files")} | {"list": f"{model['name']}{suffix}"}
+        for model in served
+        for of, suffix in ((model, ""), (model["draft"], "+draft"))
+        if of
+    ]
+
+
+def _weights(bundle: BundleIndex, name: str) -> tuple[int, dict[str, object]]:
+    """Bytes, and what roles are told of it."""
+    artifact, details = _artifact(bundle, WeightsDetails, name)
+    return sum(file.size for file in artifact.files), {
+        "weights": artifact.name,
+        "in_bundle": details.path,
+        "in_store": f"{artifact.name}-{details.list_digest(artifact)[:16]}",
+        "files": [{"path": path, "sha256": digest} for path, digest in details.files(artifact)],
     }
 
 
@@ -254,5 +282,6 @@ class FilterModule:
             "appliance_tasks": tasks,
             "appliance_rights": rights,
             "appliance_units_beside": units_beside,
+            "appliance_weight_sets": weight_sets,
             "systemd_word": systemd_word,
         }

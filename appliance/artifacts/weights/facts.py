@@ -62,7 +62,7 @@ def check_facts(artifact: LockedArtifact, sink: Sink) -> None:
     if artifact.model is None:
         return
     try:
-        found = str(read_facts(artifact.files, {}, sink))
+        found = str(read_facts(artifact.files, {}, sink).as_told_by(artifact.model))
     except ValueError as error:
         found = str(error)
     if found != str(artifact.model):

@@ -11,6 +11,8 @@ from appliance.model.limits import MAX_JSON_INTEGER
 from appliance.model.serving.memory import AttentionLayers
 
 _TOKENS = 16_777_216
+# What locks did not have from the beginning.
+_LATER = ("vocabulary", "hidden")
 
 
 class ModelFacts(Strict):
@@ -21,7 +23,9 @@ class ModelFacts(Strict):
     that ask, ``answer`` the longest answer that ``generation_config.json`` allows.  ``weights_bytes``
     counts all tensors as they are stored, ``step_bytes`` those that a step of generation reads for
     one sequence: no table of input embeddings, and of a mixture of experts only as many as a token
-    asks.
+    asks.  ``vocabulary`` is how many tokens there are, ``hidden`` how many numbers stand for one
+    between layers: of the model that they were trained for, where these are layers that guess its
+    tokens.  Locks from before speculative decoding have neither.
     """
 
     architecture: str = Field(min_length=1, max_length=200)
@@ -33,6 +37,12 @@ class ModelFacts(Strict):
     weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
     step_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
     attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
+    vocabulary: int | None = Field(default=None, ge=1, le=_TOKENS, exclude_if=lambda value: value is None)
+    hidden: int | None = Field(default=None, ge=1, le=_TOKENS, exclude_if=lambda value: value is None)
+
+    def as_told_by(self, locked: "ModelFacts") -> "ModelFacts":
+        """Without what a lock from before did not have, so that both can be compared."""
+        return self.model_copy(update={name: None for name in _LATER if getattr(locked, name) is None})
 
     def check_heads(self, tensor_parallel: int) -> None:
         """Raise ValueError where vLLM cannot lay the attention over so many GPUs."""

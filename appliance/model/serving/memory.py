@@ -36,6 +36,17 @@ class AttentionLayers(Strict):
     window: int | None = Field(default=None, ge=1, le=16_777_216)
 
 
+class GuessFacts(Strict):
+    """What speculative decoding takes: ``weights_bytes`` and ``attention`` of the weights that guess, if there are any.
+
+    For each token that is guessed, the model's own scores of all ``vocabulary`` tokens are kept.
+    """
+
+    vocabulary: int = Field(ge=1, le=16_777_216)
+    weights_bytes: int = Field(default=0, ge=0, le=MAX_JSON_INTEGER)
+    attention: tuple[AttentionLayers, ...] = Field(default=(), max_length=64)
+
+
 class MemoryFacts(Strict):
     """What has to be known of a GPU and a model.
 
@@ -48,6 +59,8 @@ class MemoryFacts(Strict):
     overhead_gib: float = Field(gt=0, le=512)
     weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
     attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
+    # Written only where there is any: locks and bundles said nothing before there could be.
+    guesses: GuessFacts | None = Field(default=None, exclude_if=lambda guesses: guesses is None)
 
 
 class WantedMemory(Strict):
@@ -72,12 +85,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server is told: sizes in tokens, ``kv_bytes`` for each stored number."""
+    """What the server is told: sizes in tokens, ``kv_bytes`` for each stored number.
+
+    ``guesses`` are the tokens that one step checks beside the one that each sequence gets anyway.
+    """
 
     gpu_memory_utilization: float
     max_model_len: int
     max_num_batched_tokens: int
     kv_bytes: int
+    guesses: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,9 +133,11 @@ class MemoryPlan:
 def plan_memory(facts: MemoryFacts, split: Split, limits: Limits) -> MemoryPlan:
     """The plan for one replica.  Raises ValueError when KV heads cannot be divided."""
     budget = int(facts.gpu_gib * GIB * limits.gpu_memory_utilization)
-    overhead = int(facts.overhead_gib * GIB)
-    weights = -(-facts.weights_bytes // (split.tensor_parallel * split.pipeline_parallel))
-    rates = [(group, _bytes_per_token(group, split, limits.kv_bytes)) for group in facts.attention]
+    overhead = int(facts.overhead_gib * GIB) + _scores(facts.guesses, limits)
+    stored = facts.weights_bytes + (facts.guesses.weights_bytes if facts.guesses else 0)
+    weights = -(-stored // (split.tensor_parallel * split.pipeline_parallel))
+    groups = facts.attention + (facts.guesses.attention if facts.guesses else ())
+    rates = [(group, _bytes_per_token(group, split, limits.kv_bytes)) for group in groups]
     return MemoryPlan(
         budget=budget,
         weights=weights,
@@ -128,6 +147,11 @@ def plan_memory(facts: MemoryFacts, split: Split, limits: Limits) -> MemoryPlan:
         kv_per_sequence=sum(rate * _tokens_kept(group, split, limits) for group, rate in rates),
         max_model_len=limits.max_model_len,
     )
+
+
+def _scores(guesses: GuessFacts | None, limits: Limits) -> int:
+    """Bytes on each GPU: float32 for each token of the vocabulary (``v1/sample/rejection_sampler.py``)."""
+    return guesses.vocabulary * limits.guesses * 4 if guesses else 0
 
 
 def _bytes_per_token(group: AttentionLayers, split: Split, kv_bytes: int) -> int:

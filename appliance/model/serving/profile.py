@@ -27,6 +27,7 @@ from appliance.model.serving.memory import (
     plan_memory,
 )
 from appliance.model.serving.objectives import Objectives
+from appliance.model.serving.speculation import Speculation
 from appliance.model.serving.tasks import ENGINES, Engine, Task
 from appliance.model.serving.vllm_options import FLAGS, OPTIONS, SWITCHES, VLLM_VERSION
 from appliance.model.serving.vllm_refusals import REFUSED, REMOVED
@@ -86,6 +87,8 @@ class Profile(Strict):
     memory: MemoryFacts | WantedMemory | None = None
     # Written only where there are any: bundles said nothing before there could be.
     objectives: Objectives | None = Field(default=None, exclude_if=lambda objectives: objectives is None)
+    # As objectives.
+    speculative_config: Speculation | None = Field(default=None, exclude_if=lambda speculation: speculation is None)
     options: dict[Option, OptionValue] = {}
 
     @model_validator(mode="after")
@@ -118,6 +121,21 @@ class Profile(Strict):
         return self
 
     @model_validator(mode="after")
+    def _guesses_can_be_checked(self) -> "Profile":
+        if self.speculative_config is None:
+            return self
+        if not ENGINES[self.engine][self.task].generates:
+            raise ValueError(f"speculative_config guesses tokens, and the task {self.task} generates none")
+        if self.speculative_config.weights and self.pipeline_parallel_size > 1:
+            raise ValueError(
+                "speculative_config with weights needs pipeline_parallel_size 1: only the last of several stages would "
+                "hold them, and the memory plan has all stages alike"
+            )
+        if self.speculative_config.method == "ngram" and self.options.get("async-scheduling"):
+            raise ValueError("vLLM does not start with async-scheduling and ngram: leave async-scheduling out")
+        return self
+
+    @model_validator(mode="after")
     def _options_have_values(self) -> "Profile":
         for name, value in self.options.items():
             if isinstance(value, bool) != (name in FLAGS | SWITCHES):
@@ -142,6 +160,8 @@ class ServingProfile(Profile):
     def _fits(self) -> "ServingProfile":
         if self.gpus and self.memory is None:
             raise ValueError("a GPU profile must have memory")
+        if self.memory and bool(self.memory.guesses) != bool(self.speculative_config):
+            raise ValueError("memory.guesses says what speculative_config takes: both or neither")
         plan = memory_plan(self)
         if plan and not plan.fits:
             raise ValueError(f"the model does not fit: {_figures(plan)}")
@@ -166,7 +186,14 @@ def limits_of(profile: Profile) -> Limits | None:
     kv_bytes = (
         4 if (profile.kv_cache_dtype, profile.dtype) == ("auto", "float32") else _KV_BYTES[profile.kv_cache_dtype]
     )
-    return Limits(profile.gpu_memory_utilization, profile.max_model_len, profile.max_num_batched_tokens, kv_bytes)
+    guessed = profile.speculative_config.num_speculative_tokens if profile.speculative_config else 0
+    return Limits(
+        gpu_memory_utilization=profile.gpu_memory_utilization,
+        max_model_len=profile.max_model_len,
+        max_num_batched_tokens=profile.max_num_batched_tokens,
+        kv_bytes=kv_bytes,
+        guesses=guessed * profile.max_num_seqs,
+    )
 
 
 def arguments(profile: Profile, name: str) -> tuple[str, ...]:
@@ -191,6 +218,7 @@ def arguments(profile: Profile, name: str) -> tuple[str, ...]:
         "max-num-queued-reqs": profile.max_num_queued_reqs,
         "enable-prefix-caching": profile.enable_prefix_caching,
         "enable-chunked-prefill": profile.enable_chunked_prefill,
+        "speculative-config": profile.speculative_config.argument() if profile.speculative_config else None,
         **dict(sorted(profile.options.items())),
     }
     return tuple(word for option, value in fields.items() if value is not None for word in _words(option, value))

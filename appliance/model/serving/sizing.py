@@ -1,10 +1,12 @@
 """Does a model fit on these GPUs, how much of it, and how fast can it be at most: before anything is bought."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, Gpu, overhead_gib
+from appliance.model.serving.guesses import guess_facts
 from appliance.model.serving.host_memory import host_memory
+from appliance.model.serving.kv_cache import check_kv_on_gpu
 from appliance.model.serving.memory import Limits, MemoryFacts, MemoryPlan, Split, plan_memory
 from appliance.model.serving.profile import Profile, limits_of
 from appliance.model.serving.wanted import WantedProfile, memory_facts
@@ -43,45 +45,59 @@ class Answer:
         return self.memory is not None and self.memory.fits
 
 
-def as_wanted(wanted: WantedProfile, facts: ModelFacts) -> Answer:
-    """The answer for the GPUs that the definition names.  Raises ValueError where two sources disagree."""
+def as_wanted(wanted: WantedProfile, facts: ModelFacts, draft: ModelFacts | None = None) -> Answer:
+    """The answer for the GPUs that the definition names.  Raises ValueError where two sources disagree.
+
+    ``draft`` is known of the weights that guess the model's tokens, where there are any.
+    """
     split = Split(wanted.tensor_parallel_size, wanted.pipeline_parallel_size)
-    return _answer(wanted, facts, wanted.gpu or "GPU", split, memory_facts(wanted, facts))
+    return _answer(wanted, (facts, draft), wanted.gpu or "GPU", split, memory_facts(wanted, facts, draft))
 
 
-def on(wanted: WantedProfile, facts: ModelFacts, gpu: str) -> Answer:
+def on(wanted: WantedProfile, facts: ModelFacts, gpu: str, draft: ModelFacts | None = None) -> Answer:
     """The answer for the fewest GPUs of a type in the table that hold it, or for the most where none do.
 
     A slice of a GPU stands alone: slices cannot speak to each other.
     """
     known = GPUS[gpu]
-    counts = (1,) if known.slice else COUNTS
-    answers = [_answer(wanted, facts, gpu, Split(count, 1), _supposed(wanted, facts, known, count)) for count in counts]
+    answers = [
+        _answer(wanted, (facts, draft), gpu, Split(count, 1), _supposed(wanted, (facts, draft), known, count))
+        for count in ((1,) if known.slice else COUNTS)
+    ]
     return next((answer for answer in answers if answer.fits), answers[-1])
 
 
-def _supposed(wanted: WantedProfile, facts: ModelFacts, gpu: Gpu, count: int) -> MemoryFacts:
+def _supposed(wanted: WantedProfile, both: tuple[ModelFacts, ModelFacts | None], gpu: Gpu, count: int) -> MemoryFacts:
+    facts, draft = both
     said = wanted.memory.overhead_gib if wanted.memory and count == wanted.gpus else None
     return MemoryFacts(
         gpu_gib=gpu.gib,
         overhead_gib=said or overhead_gib(count),
         weights_bytes=facts.weights_bytes,
         attention=facts.attention,
+        guesses=guess_facts(wanted.speculative_config, facts, draft) if wanted.speculative_config else None,
     )
 
 
-def _answer(wanted: Profile, facts: ModelFacts, gpu: str, split: Split, memory: MemoryFacts) -> Answer:
+def _answer(
+    wanted: Profile, both: tuple[ModelFacts, ModelFacts | None], gpu: str, split: Split, memory: MemoryFacts
+) -> Answer:
+    facts, draft = both
     limits, gpus = limits_of(wanted), split.tensor_parallel * split.pipeline_parallel
     if limits is None:
         raise ValueError("a profile on CPUs has no plan for GPUs")
     plan, problem = None, ""
     try:
+        check_kv_on_gpu(wanted.kv_cache_dtype, gpu)
         facts.check_heads(split.tensor_parallel)
+        if draft:
+            draft.check_heads(split.tensor_parallel)
         plan = plan_memory(memory, split, limits)
     except ValueError as error:
         problem = str(error)
     known = GPUS.get(gpu) if wanted.task == "chat" else None
-    steps = known.gigabytes_per_second * 10**9 * gpus / facts.step_bytes if known else None
+    read, tokens = _step(wanted, facts, draft)
+    steps = known.gigabytes_per_second * 10**9 * gpus * tokens / read if known else None
     return Answer(
         gpu=gpu,
         split=split,
@@ -90,16 +106,21 @@ def _answer(wanted: Profile, facts: ModelFacts, gpu: str, split: Split, memory: 
         longest=_longest(memory, split, limits, facts.context) if plan else 0,
         most_one=steps,
         most_all=steps * wanted.max_num_seqs if steps else None,
-        ram=host_memory(gpus, facts.weights_bytes),
+        ram=host_memory(gpus, facts.weights_bytes + (draft.weights_bytes if draft else 0)),
     )
+
+
+def _step(wanted: Profile, facts: ModelFacts, draft: ModelFacts | None) -> tuple[int, int]:
+    """What a step reads for one sequence, and the tokens that it yields at most: every guess is right."""
+    guessed = wanted.speculative_config.num_speculative_tokens if wanted.speculative_config else 0
+    return facts.step_bytes + guessed * (draft.step_bytes if draft else 0), 1 + guessed
 
 
 def _longest(memory: MemoryFacts, split: Split, limits: Limits, context: int) -> int:
     """The longest sequence that fits, up to the model's own context: by halves, because longer never takes less."""
 
     def fits(length: int) -> bool:
-        tried = Limits(limits.gpu_memory_utilization, length, limits.max_num_batched_tokens, limits.kv_bytes)
-        return plan_memory(memory, split, tried).fits
+        return plan_memory(memory, split, replace(limits, max_model_len=length)).fits
 
     least, most = 0, context
     while least < most:

@@ -14,12 +14,14 @@ class TaskForm:
 
     ``runner`` is vLLM's own word (https://docs.vllm.ai: --runner), ``paths`` are those of the OpenAI
     API that clients may use.  ``question`` is what the first of them gets, beside the model's name,
-    from whoever only wants to know that a model answers.
+    from whoever only wants to know that a model answers.  ``generates`` tells whether an answer comes
+    token by token.
     """
 
     runner: str
     paths: tuple[str, ...]
     question: Mapping[str, Any]
+    generates: bool
 
 
 ENGINES: Mapping[Engine, Mapping[Task, TaskForm]] = {
@@ -28,7 +30,10 @@ ENGINES: Mapping[Engine, Mapping[Task, TaskForm]] = {
             runner="generate",
             paths=("/v1/chat/completions", "/v1/completions"),
             question={"messages": [{"role": "user", "content": "Are you there?"}], "max_tokens": 1},
+            generates=True,
         ),
-        "embedding": TaskForm(runner="pooling", paths=("/v1/embeddings",), question={"input": "Are you there?"}),
+        "embedding": TaskForm(
+            runner="pooling", paths=("/v1/embeddings",), question={"input": "Are you there?"}, generates=False
+        ),
     }
 }

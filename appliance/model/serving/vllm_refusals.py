@@ -31,8 +31,8 @@ REMOVED = {
     "quantization-param-path": "scales come with the weights",
     "calculate-kv-scales": "scales come with the weights",
     "kv-cache-memory": "the memory plan uses gpu_memory_utilization",
-    "speculative-model": "drafters are not carried",
-    "num-speculative-tokens": "drafters are not carried",
+    "speculative-model": "use the field speculative_config",
+    "num-speculative-tokens": "use the field speculative_config",
     "enable-prompt-adapter": "prompt adapters are gone",
     "disable-mm-preprocessor-cache": "use mm-processor-cache-gb",
 }
@@ -47,7 +47,8 @@ _ROUTE = "it opens routes that the gateway does not guard"
 _REQUEST = "it lets requests bring what is not checked"
 _LOGS = "it writes what users send or get to the log; the gateway writes the audit line"
 _PLAN = "the memory plan does not count it"
-_ADAPTER = "adapters and drafters are weights of their own, which a profile cannot name"
+_ADAPTER = "adapters are weights of their own, which a profile cannot name"
+_GUESS = "the field speculative_config says it"
 _FILE = "it reads options or code from a file that nobody has checked"
 
 _GROUPS: dict[str, tuple[str, ...]] = {
@@ -171,14 +172,11 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         "offload-prefetch-step",
         "prefill-context-parallel-size",
     ),
+    _GUESS: ("spec-method", "spec-model", "spec-tokens"),
     _ADAPTER: (
         "default-mm-loras",
         "enable-lora",
         "lora-modules",
-        "spec-method",
-        "spec-model",
-        "spec-tokens",
-        "speculative-config",
     ),
 }
 

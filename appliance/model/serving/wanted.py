@@ -11,6 +11,8 @@ from pydantic import ValidationError, model_validator
 
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, overhead_gib
+from appliance.model.serving.guesses import guess_facts
+from appliance.model.serving.kv_cache import check_kv_of_weights, check_kv_on_gpu
 from appliance.model.serving.memory import MemoryFacts, WantedMemory
 from appliance.model.serving.profile import Profile, ServingProfile
 from appliance.model.serving.vllm_options import PARSERS, VLLM_VERSION
@@ -60,18 +62,22 @@ class WantedProfile(Profile):
                 f"gpu is {self.gpu!r}, a slice of a GPU (MIG), and the profile takes gpus: {self.gpus}: a model takes "
                 "one slice, because slices cannot speak to each other"
             )
+        if self.gpus:
+            check_kv_on_gpu(self.kv_cache_dtype, self.gpu)
         # All of it by hand: whether it fits need not wait for the lock.
         if self.gpus and said.weights_bytes is not None and said.attention is not None:
             serving_profile(self, None)
         return self
 
 
-def serving_profile(wanted: WantedProfile, facts: ModelFacts | None) -> ServingProfile:
-    """The profile that is signed.
+def serving_profile(wanted: WantedProfile, facts: ModelFacts | None, draft: ModelFacts | None = None) -> ServingProfile:
+    """The profile that is signed.  ``draft`` is known of the weights that guess its tokens, where there are any.
 
     Raises ValueError where something is missing, where two sources of a figure disagree, and where it does not fit.
     """
-    return with_memory(wanted, memory_facts(wanted, facts) if wanted.gpus else None)
+    if not wanted.gpus and wanted.speculative_config and wanted.speculative_config.weights:
+        guess_facts(wanted.speculative_config, facts, draft)
+    return with_memory(wanted, memory_facts(wanted, facts, draft) if wanted.gpus else None)
 
 
 def with_memory(wanted: WantedProfile, memory: MemoryFacts | None) -> ServingProfile:
@@ -82,7 +88,7 @@ def with_memory(wanted: WantedProfile, memory: MemoryFacts | None) -> ServingPro
         raise ValueError(problem_of(error.errors()[0])) from None
 
 
-def memory_facts(wanted: WantedProfile, facts: ModelFacts | None) -> MemoryFacts:
+def memory_facts(wanted: WantedProfile, facts: ModelFacts | None, draft: ModelFacts | None = None) -> MemoryFacts:
     """What the memory plan of a profile on GPUs starts from.  Raises ValueError as ``serving_profile``."""
     said = wanted.memory or WantedMemory()
     gpu = GPUS.get(wanted.gpu or "")
@@ -98,6 +104,7 @@ def memory_facts(wanted: WantedProfile, facts: ModelFacts | None) -> MemoryFacts
             "the headers of the weights have",
         ),
         attention=_agreed("attention", said.attention, facts.attention if facts else None, "config.json has"),
+        guesses=guess_facts(wanted.speculative_config, facts, draft) if wanted.speculative_config else None,
     )
 
 
@@ -106,6 +113,7 @@ def check_wanted(wanted: Profile, facts: ModelFacts) -> None:
     if wanted.max_model_len > facts.context:
         raise ValueError(f"max_model_len is {wanted.max_model_len}, but the model's context is {facts.context} tokens")
     facts.check_heads(wanted.tensor_parallel_size)
+    check_kv_of_weights(wanted.kv_cache_dtype, {facts.quantization, wanted.quantization})
     if wanted.quantization and wanted.quantization not in _METHODS.get(facts.quantization, {facts.quantization}):
         form = f"quantised as {facts.quantization}" if facts.quantization else "not quantised"
         raise ValueError(f"quantization is {wanted.quantization}, but the weights are {form}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from appliance.errors import BadInput
 from appliance.model.documents.audit import AuditedHost, AuditedModel, Finding, note, problem
-from appliance.model.documents.events import Install, Switch
+from appliance.model.documents.events import Install, Model, Switch
 from appliance.model.documents.log import Line
 from appliance.model.serving.memory import GIB
 from appliance.model.serving.profile import memory_plan
@@ -51,11 +51,12 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: 
                 name=name,
                 image=model.image,
                 weights=model.weights,
+                draft=model.draft,
                 kv_cache=model.kv_cache,
                 bundles=tuple(
                     f"{bundle.audited.name} {bundle.audited.version}"
                     for bundle in bundles
-                    if model.image in bundle.images and model.weights in bundle.weights
+                    if model.image in bundle.images and _weights(model) <= bundle.weights
                 ),
             )
             for name, model in install.models.items()
@@ -70,6 +71,11 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: 
             f"{name} {version}" for name, version in others.items() if name not in known and name not in base
         ),
     )
+
+
+def _weights(model: Model) -> set[str]:
+    """Lists of its own weights, and of those that guess its tokens."""
+    return {model.weights, model.draft} if model.draft else {model.weights}
 
 
 def _name(package: str) -> str:
@@ -123,8 +129,8 @@ def _model(model: AuditedModel, bundles: Sequence[Verified], where: str) -> Iter
     if not any(model.image in bundle.images for bundle in bundles):
         what = f"{model.name} runs in an image that no bundle here has, {model.image}"
         yield problem("host-unknown-image", what, where)
-    elif not any(model.weights in bundle.weights for bundle in bundles):
-        what = f"no bundle here has the weights of {model.name}, whose list has the SHA-256 {model.weights}"
+    elif unknown := sorted(_weights(model) - {known for bundle in bundles for known in bundle.weights}):
+        what = f"no bundle here has the weights of {model.name}, whose list has the SHA-256 {' and '.join(unknown)}"
         yield problem("host-unknown-weights", what, where)
     elif not model.bundles:
         yield problem("host-mixed-bundles", f"no bundle here has both the image and the weights of {model.name}", where)

@@ -103,7 +103,12 @@ def _check_serving(head: DefinitionHead, sections: Iterable[Section], file: Yaml
     for section in sections:
         names.setdefault(section.kind.name, []).append(section.name)
     for name, profile in head.serving.items():
-        for key, kind, wanted in (("weights", "weights", profile.weights), ("image", "images", profile.image)):
+        draft = profile.speculative_config.weights if profile.speculative_config else None
+        for key, kind, wanted in (
+            ("weights", "weights", profile.weights),
+            ("image", "images", profile.image),
+            ("speculative_config", "weights", draft or profile.weights),
+        ):
             there = names.get(kind, [])
             if wanted not in there:
                 near = difflib.get_close_matches(wanted, there, n=1)

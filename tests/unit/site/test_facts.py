@@ -100,6 +100,35 @@ def test_weights_are_held_against_what_was_hashed(facts: ModuleType, tmp_path: P
     assert told() == {"weights_changed": 1}
 
 
+def test_weights_that_guess_count_as_those_of_the_model(facts: ModuleType, tmp_path: Path) -> None:
+    for folder in ("units", "weights", "model", "draft"):
+        (tmp_path / folder).mkdir()
+    unit = tmp_path / "units/vllm-tiny.container"
+    unit.write_text("ExecStartPre=weights.py check --record /run/appliance/weights/tiny.json\n")
+
+    def record(name: str, folder: str, time: int) -> Path:
+        path = tmp_path / folder / "a.safetensors"
+        path.write_bytes(b"0123")
+        stamps = {path.name: facts._stamp(path)}
+        found = {"time": time, "directory": str(path.parent), "files": stamps}
+        (tmp_path / f"weights/{name}.json").write_text(json.dumps(found))
+        return path
+
+    def told() -> list[tuple[str, float]]:
+        return [(name, value) for name, labels, value in facts._weights() if labels == {"model": "tiny"}]
+
+    record("tiny", "model", 7)
+    changed, checked = "weights_changed", "weights_checked_timestamp_seconds"
+    assert told() == [(changed, 0), (checked, 7)]
+    with unit.open("a") as more:
+        more.write("ExecStartPre=weights.py check --record /run/appliance/weights/tiny+draft.json\n")
+    assert told() == [(changed, 1)], "they were never hashed"
+    draft = record("tiny+draft", "draft", 5)
+    assert told() == [(changed, 0), (checked, 5)]
+    os.utime(draft, ns=(1, 1))
+    assert told()[0] == (changed, 1)
+
+
 def test_the_last_verification_of_the_version_in_use_is_found(facts: ModuleType, tmp_path: Path) -> None:
     def entry(time: str, event: str, version: str, result: str = "accepted") -> str:
         return json.dumps(

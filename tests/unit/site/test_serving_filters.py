@@ -78,6 +78,40 @@ def test_a_model_is_told_with_all_that_a_unit_needs() -> None:
     assert model["arguments"][model["arguments"].index("--max-model-len") + 1] == "128"
 
 
+def with_draft() -> str:
+    """The bundle, where tiny-chat has weights that guess its tokens."""
+    index = json.loads(bundle())
+    guessing = {"method": "draft_model", "num_speculative_tokens": 3, "weights": "guess"}
+    index["serving"]["tiny-chat"]["speculative_config"] = guessing
+    files = [{"path": "models/guess/config.json", "sha256": HEX[::-1], "size": 40}]
+    index["artifacts"].append(
+        {**index["artifacts"][0], "name": "guess", "details": {"path": "models/guess"}, "files": files}
+    )
+    return json.dumps(index)
+
+
+def test_weights_that_guess_are_fetched_and_checked_as_those_of_the_model() -> None:
+    other, model = SERVING.models(with_draft(), [])
+    assert other["draft"] is None
+    assert model["draft"]["in_bundle"] == "models/guess"
+    assert model["draft"]["in_store"].startswith("guess-")
+    assert (
+        f'"model":"{model["draft"]["place"]}"'
+        in model["arguments"][model["arguments"].index("--speculative-config") + 1]
+    )
+    assert model["weights_bytes"] == 2 + 40
+    sets = SERVING.weight_sets([other, model])
+    assert [one["list"] for one in sets] == ["other", "tiny-chat", "tiny-chat+draft"]
+    assert sets[2]["files"] == [{"path": "config.json", "sha256": HEX[::-1]}]
+    assert sets[1]["files"] == model["files"]
+
+
+def test_what_guesses_has_to_be_in_the_bundle() -> None:
+    index = json.loads(with_draft())
+    del index["artifacts"][-1]
+    assert "demo 1.2.0 has no weights guess" in refusal(SERVING.models, json.dumps(index), ["tiny-chat"])
+
+
 def test_no_name_means_all_models() -> None:
     assert [model["name"] for model in SERVING.models(bundle(), [])] == ["other", "tiny-chat"]
 

@@ -110,6 +110,7 @@ OPTION_MISTAKES = {
     "options file": ("config", "/etc/x.yaml", "nobody has checked"),
     "address": ("host", "0.0.0.0", "the site decides"),  # noqa: S104
     "egress": ("otlp-traces-endpoint", "http://a", "sends data elsewhere"),
+    "sleep": ("enable-sleep-mode", True, "it opens routes that the gateway does not guard"),
     "unplanned memory": ("kv-cache-memory-bytes", 1, "the memory plan does not count it"),
     "own field": ("max-num-seqs", 1, "has a field of its own: max_num_seqs"),
     "flag with a value": ("enforce-eager", "yes", "--enforce-eager takes true or false"),

@@ -107,6 +107,7 @@ def model(**changes: str) -> Damage:
         (lying_receipt, {"log-rewritten", "log-truncated", "current-not-in-log"}),
         (model(image=f"sha256:{'9' * 64}"), {"host-unknown-image"}),
         (model(weights="9" * 64), {"host-unknown-weights"}),
+        (model(draft="9" * 64), {"host-unknown-weights"}),
         (runs(idle=("logrotate.timer",)), {"host-unit-idle"}),
         (
             runs(bundle={"name": "tiny", "version": "0.9", "sha256sums": "9" * 64}),

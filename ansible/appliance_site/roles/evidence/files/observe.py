@@ -59,6 +59,9 @@ def _model(name: str) -> dict[str, object]:
         raise ValueError(f"vllm-{name} does not run")
     model: dict[str, object] = {"image": digest, "weights": _sha256(_LISTS / f"{name}.sha256")}
     unit = (_UNITS / f"vllm-{name}.container").read_text()
+    draft = _LISTS / f"{name}+draft.sha256"  # weights that guess its tokens
+    if str(draft) in unit:
+        model["draft"] = _sha256(draft)
     if "\nAddDevice=" in unit and (cache := kv_cache(_logged(name, started), unit)):
         model["kv_cache"] = cache
     return model

@@ -5,6 +5,7 @@
 import crypto from 'crypto';
 import fs from 'fs';
 import audit from 'audit.js';
+import schemas from 'schemas.js';
 
 const CLIENTS = '/etc/appliance/gateway/clients.conf';
 const UNKNOWN = 'model: not served here, or not on this path; GET /v1/models lists what is';
@@ -50,6 +51,11 @@ function route(r) {
         // What a client invents is not for the audit lines.
         r.variables.appliance_model = '';
         refuse(r, 404, UNKNOWN);
+        return;
+    }
+    const demanded = schemas.refusal(body);
+    if (demanded) {
+        refuse(r, 400, demanded);
         return;
     }
     if (!mayAsk(r)) {

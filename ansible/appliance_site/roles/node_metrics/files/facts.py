@@ -163,15 +163,20 @@ def _failed_units() -> Iterator[Sample]:
 def _weights() -> Iterator[Sample]:
     """By the records of ``weights.py check``, which leaves none of weights that are not as the bundle lists them."""
     for model in _served():
-        record = _WEIGHTS / f"{model}.json"
-        if not record.exists():
+        unit = (_UNITS / f"vllm-{model}.container").read_text()
+        # Weights that guess a model's tokens have a record of their own.
+        records = [_WEIGHTS / f"{name}.json" for name in (model, f"{model}+draft") if name == model or name in unit]
+        if not all(record.exists() for record in records):
             yield "weights_changed", {"model": model}, 1
             continue
-        checked = json.loads(record.read_bytes())
-        directory = Path(checked["directory"])
-        changed = any(_stamp(directory / name) != stamp for name, stamp in checked["files"].items())
-        yield "weights_changed", {"model": model}, changed
-        yield "weights_checked_timestamp_seconds", {"model": model}, checked["time"]
+        checked = [json.loads(record.read_bytes()) for record in records]
+        yield "weights_changed", {"model": model}, any(map(_changed, checked))
+        yield "weights_checked_timestamp_seconds", {"model": model}, min(one["time"] for one in checked)
+
+
+def _changed(checked: dict[str, Any]) -> bool:
+    directory = Path(checked["directory"])
+    return any(_stamp(directory / name) != stamp for name, stamp in checked["files"].items())
 
 
 def _stamp(path: Path) -> list[int] | None:
