@@ -17,7 +17,8 @@ from random import Random
 
 from tests.fuzz import guided
 from tests.fuzz.damage import MEMORY, Tally, Victim, spoil_often
-from tests.fuzz.targets import TARGETS, mutated
+from tests.fuzz.target import mutated
+from tests.fuzz.targets import TARGETS
 from tests.support.bundles import PLAIN, Recipe
 from tests.support.project import REPOSITORY
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.fuzz.targets import PLANTED, TARGETS, words
+from tests.fuzz.target import words
+from tests.fuzz.targets import PLANTED, TARGETS
 
 LONGEST = 64 * 1024  # bytes of an input
 MEMORY = 1024  # MiB; the interpreter with all that is imported takes 200

@@ -4,7 +4,7 @@ import sys
 
 import atheris  # type: ignore[import-untyped,unused-ignore]
 
-with atheris.instrument_imports(include=["appliance", "tests.fuzz.targets"]):
+with atheris.instrument_imports(include=["appliance", "tests.fuzz"]):
     from tests.fuzz.targets import PLANTED, TARGETS
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.formats.safetensors import LENGTH_BYTES
 from tests.fuzz import guided
-from tests.fuzz.targets import TARGETS, mutated
+from tests.fuzz.target import mutated
+from tests.fuzz.targets import TARGETS
 
 _FINDINGS = Path(__file__).parent / "findings"
 
