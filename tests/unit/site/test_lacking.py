@@ -65,11 +65,27 @@ def test_what_does_not_run_or_would_not_after_a_boot_is_started(tmp_path: Path, 
     assert lacks(tmp_path, unit(tmp_path) | {name: value}) == "start"
 
 
-def test_a_unit_that_tries_again_by_itself_is_left_alone_between_two_tries(tmp_path: Path) -> None:
-    known = unit(tmp_path, ActiveState="activating", SubState="auto-restart")
+@pytest.mark.parametrize(
+    ("active", "sub"),
+    [
+        ("activating", "auto-restart"),
+        ("activating", "auto-restart-queued"),
+        ("activating", "start"),
+        ("deactivating", "stop-sigterm"),
+        ("failed", "failed-before-auto-restart"),
+        ("inactive", "dead-before-auto-restart"),
+    ],
+)
+def test_a_unit_that_tries_again_by_itself_is_left_alone_between_two_tries(
+    tmp_path: Path, active: str, sub: str
+) -> None:
+    known = unit(tmp_path, ActiveState=active, SubState=sub)
     assert (lacks(tmp_path, known), lacks(tmp_path, known, retries=True)) == ("start", "")
-    ended = unit(tmp_path, ActiveState="failed", SubState="failed")
-    assert lacks(tmp_path, ended, retries=True) == "start"
+
+
+@pytest.mark.parametrize(("active", "sub"), [("failed", "failed"), ("inactive", "dead")])
+def test_a_unit_that_has_given_up_is_started(tmp_path: Path, active: str, sub: str) -> None:
+    assert lacks(tmp_path, unit(tmp_path, ActiveState=active, SubState=sub), retries=True) == "start"
 
 
 def ended(folder: Path, *, began: int = 1, **changes: str) -> dict[str, str]:

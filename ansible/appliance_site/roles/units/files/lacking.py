@@ -86,8 +86,13 @@ def lacks(unit: dict[str, str], wanted: Unit) -> str:
         or (unit["CanReload"] == "yes" and unit["ReloadResult"] != "success")
     ):
         return "reload" if unit["CanReload"] == "yes" else "restart"
-    waits = wanted["retries"] and unit["SubState"].startswith("auto-restart")
-    return "" if (unit["ActiveState"] == "active" or waits) and starts_at_boot(unit, wanted) else "start"
+    runs = unit["ActiveState"] == "active" or (wanted["retries"] and tries(unit))
+    return "" if runs and starts_at_boot(unit, wanted) else "start"
+
+
+def tries(unit: dict[str, str]) -> bool:
+    """Whether systemd is about to start it again: between two tries a unit is for a moment in each of these states."""
+    return unit["ActiveState"] in {"activating", "deactivating"} or "auto-restart" in unit["SubState"]
 
 
 def lacks_a_run(unit: dict[str, str], wanted: Unit, files: list[str]) -> str:
