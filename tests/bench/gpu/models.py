@@ -17,6 +17,7 @@ from tests.support.real_models import RealModel, real_model
 _BUNDLES = Path(__file__).parents[3] / "bundles"
 # A parser of tool calls looks for its own token when it is made.
 _SPECIAL = {"<|python_tag|>": 128010}
+_WHOLE = {"special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def write_model(model: RealModel, folder: Path) -> None:
     words = {special.get(number, f"w{number}"): number for number in range(model.config["vocab_size"])}
     tokenizer = {
         "version": "1.0",
-        "added_tokens": [],
+        "added_tokens": [{"id": number, "content": word, **_WHOLE} for number, word in special.items()],
         "pre_tokenizer": {"type": "Whitespace"},
         "model": {"type": "WordLevel", "vocab": words, "unk_token": "w0"},
     }
