@@ -110,8 +110,10 @@ def test_what_is_in_it(built: Project, image: Image) -> None:
 def test_it_is_for_serving_alone(image: Image) -> None:
     assert image.config["User"] == "10001:10001"
     files = [path for path in image.root.rglob("*") if path.is_file() and not path.is_symlink()]
-    programs = {path.name for path in files if path.stat().st_mode & 0o111}
-    assert not programs & COMPILERS
+    programs = [path.relative_to(image.root) for path in files if path.stat().st_mode & 0o111]
+    stands_in = Path("usr/local/lib/vllm/cc")
+    assert [path for path in programs if path.name in COMPILERS] == [stands_in]
+    assert (image.root / stands_in).read_bytes() == (REPOSITORY / "images/vllm-cuda/cc").read_bytes()
     assert not {path.name for path in (image.root / "usr").rglob("bin/*")} & OTHERS
     assert not [path for path in files if path.stat().st_mode & 0o6000]
 
