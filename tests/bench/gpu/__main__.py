@@ -12,6 +12,7 @@ import argparse
 import importlib.metadata
 import json
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ print(json.dumps({"gpu": found.name, "gpu_gib": found.total_memory / 1024**3, "c
 def main() -> int:
     """See above."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the engine ends, as after Ctrl-C
     with tempfile.TemporaryDirectory(prefix="gpu-") as scratch:
         work = options.work or Path(scratch)
         measured = []

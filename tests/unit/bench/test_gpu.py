@@ -14,6 +14,7 @@ from tests.bench.gpu.logged import Logged, compare, overhead_gib, read_log
 from tests.bench.gpu.models import shape, write_model
 from tests.bench.gpu.report import Measured, memory_table, speed_table
 from tests.bench.gpu.ways import PROFILE, WAYS, without
+from tests.support.processes import below, wait_for
 from tests.support.project import REPOSITORY
 
 # https://github.com/vllm-project/vllm/issues/38820, the first line; the others
@@ -208,6 +209,17 @@ def test_a_vllm_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) 
     assert "no GPU here" in (tmp_path / "work/llama-3.1-8b/vllm-s-defaults/log").read_text()
     again = bench(tmp_path, "--work", str(tmp_path / "work"))
     assert (again.returncode, "is already there" in again.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_an_engine_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.bench.gpu", "--definition", "llama-3.1-8b", "--work", str(tmp_path / "work")]
+    process = subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for((tmp_path / "work/llama-3.1-8b/profile/s").exists, 60)
+    (engine,) = below(process.pid)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    wait_for(lambda: not Path(f"/proc/{engine.number}").exists())
 
 
 def test_the_tables_have_what_was_measured_and_what_was_not() -> None:
