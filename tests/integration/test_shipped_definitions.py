@@ -30,6 +30,15 @@ ROOT = Path(__file__).parents[2]
 PRODUCTION = [path for path in sorted((ROOT / "bundles").glob("*.yaml")) if path.stem not in ("demo", "demo.lock")]
 EACH = pytest.mark.parametrize("name", [path.stem for path in PRODUCTION])
 IMAGES = ("include/vllm-openai.yaml", "include/dcgm-exporter.yaml")
+# Built for minutes, with gigabytes: tests/integration/test_cuda_image.py.  A small one of its name stands in for it.
+BUILT = "include/vllm-cuda.yaml"
+STANDS_IN = """\
+schema: appliance.include/v1
+images:
+  vllm-cuda:
+    registry: {{image: "{image}"}}
+    licence: Apache-2.0
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert image
             pushed = tiny.push(registry, image[1], image[2], tiny.image(tiny.layer(place)))
             (folder / place).write_text(included.replace(image[0].removeprefix("image: "), pushed))
+        pushed = tiny.push(registry, "own/vllm-cuda", "1", tiny.image(tiny.layer(BUILT)))
+        (folder / BUILT).write_text(STANDS_IN.format(image=pushed))
         for path in PRODUCTION:
             lines = path.read_text().splitlines(keepends=True)
             (folder / path.name).write_text("".join(line for line in lines if "include/site.yaml" not in line))

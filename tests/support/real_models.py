@@ -13,7 +13,6 @@ from appliance.formats.safetensors import Tensor
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.profile import ServingProfile
 from appliance.model.serving.wanted import serving_profile
-from appliance.steps.documents.definition import read_definition
 from tests.support.hub import Huge
 
 FOLDER = Path(__file__).parents[1] / "models"
@@ -93,6 +92,9 @@ def by_repo(repo: str) -> RealModel:
 
 def signed(definition: Path) -> dict[str, ServingProfile]:
     """The profiles that are signed for a definition, by the files of its models as ``tests/models/`` has them."""
+    # Wants what our own environment has, and a machine with a GPU may have vLLM's alone: tests/bench/gpu.
+    from appliance.steps.documents.definition import read_definition
+
     read = read_definition(definition)
     repos = {
         section.name: section.content.model_dump()["huggingface"]["repo"]

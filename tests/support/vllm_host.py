@@ -25,6 +25,7 @@ SOCKET = "/run/vllm/api.sock"
 _START = 240.0  # seconds; 30 on an idle machine with two cores
 _STOP = 60.0
 
+_NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 # Mounts, processes and network are the command's own and end with it.
 _ENTER = """
 set -eu
@@ -171,28 +172,12 @@ def serving(
 
     ``draft`` is the directory of weights that guess what ``weights`` say next.
     """
-    user, group = str(image.config["User"]).split(":")
     (folder / "run").mkdir(parents=True)
-    os.chown(folder / "run", int(user), int(group))
     command = [*image.config["Entrypoint"], "--model", MODEL, "--uds", SOCKET, *arguments]
-    environment = shlex.join(image.config["Env"])
-    script = _ENTER.format(model=MODEL, draft=DRAFT, environment=environment, command=shlex.join(command))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [
-                *("unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"),
-                *("sh", "-c", script),
-            ],
-            env={
-                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "ROOT": str(image.root),
-                "RUN": str(folder / "run"),
-                "WEIGHTS": str(weights),
-                "DRAFT_WEIGHTS": str(draft or ""),
-                "FOLDER": str(image.config["WorkingDir"]),
-                "USER_ID": user,
-                "GROUP_ID": group,
-            },
+            [*_NAMESPACES, *("sh", "-c", _script(image, command))],
+            env=_variables(image, weights, folder, draft),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -201,6 +186,40 @@ def serving(
             yield Server(folder, process)
         finally:
             _stop(process)
+
+
+def run_in(image: Image, files: Path, command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command as a model's container would, with ``files`` in the place of its weights; waits for it."""
+    (folder / "run").mkdir(parents=True)
+    return subprocess.run(
+        [*_NAMESPACES, "sh", "-c", _script(image, command)],
+        env=_variables(image, files, folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _script(image: Image, command: Sequence[str]) -> str:
+    environment = shlex.join(image.config["Env"])
+    return _ENTER.format(model=MODEL, draft=DRAFT, environment=environment, command=shlex.join(command))
+
+
+def _variables(image: Image, weights: Path, folder: Path, draft: Path | None = None) -> dict[str, str]:
+    """For the script; the directory of the socket becomes the user's."""
+    user, group = str(image.config["User"]).split(":")
+    os.chown(folder / "run", int(user), int(group))
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "ROOT": str(image.root),
+        "RUN": str(folder / "run"),
+        "WEIGHTS": str(weights),
+        "DRAFT_WEIGHTS": str(draft or ""),
+        "FOLDER": str(image.config["WorkingDir"]),
+        "USER_ID": user,
+        "GROUP_ID": group,
+    }
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

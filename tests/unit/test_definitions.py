@@ -60,8 +60,11 @@ def test_a_production_definition_serves_one_model_that_fits(path: Path) -> None:
 
 @EACH
 def test_the_options_are_checked_against_the_vllm_that_is_carried(path: Path) -> None:
-    image = sections(path)["images/vllm-openai"]["registry"]["image"]
-    assert image == f"docker.io/vllm/vllm-openai:v{VLLM_VERSION}"
+    carried = sections(path)
+    if image := carried.get("images/vllm-openai"):
+        assert image["registry"]["image"] == f"docker.io/vllm/vllm-openai:v{VLLM_VERSION}"
+    else:
+        assert f"vllm=={VLLM_VERSION}" in carried["images/vllm-cuda"]["containerfile"]["wheels"]["requirements"]
 
 
 @EACH
@@ -96,6 +99,8 @@ def test_every_bundle_carries_what_the_site_runs(path: Path) -> None:
 
 def test_the_promised_variants_are_there() -> None:
     variants = {path.stem: served(path).profile for path in PRODUCTION}
+    own = variants.pop("llama-3.1-8b-own-image")
+    assert own.model_copy(update={"image": "vllm-openai"}) == variants["llama-3.1-8b"]
     assert variants["llama-3.1-8b"].gpus == 1
     assert (variants["llama-3.1-70b-bf16"].gpus, variants["llama-3.1-70b-bf16"].max_model_len) == (2, 131072)
     assert variants["llama-3.1-70b-awq"].gpus == 1

@@ -6,7 +6,7 @@ it reports: ``gpu`` in words of your own, ``memory: {gpu_gib: ...}`` in the defi
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _OVERHEAD_GIB = {1: 4.0, 4: 5.0, 64: 6.0}
 
@@ -15,6 +15,9 @@ _OVERHEAD_GIB = {1: 4.0, 4: 5.0, 64: 6.0}
 class Gpu:
     """One type of GPU: ``gib`` that CUDA reports, ``gigabytes_per_second`` of memory bandwidth (10^9 bytes).
 
+    ``capability`` is its compute capability, major and minor: NVIDIA, "CUDA GPU Compute Capability"
+    (developer.nvidia.com/cuda/gpus); the same by architecture in the support matrix of Transformer Engine
+    (nvidia.github.io/TransformerEngine/support_matrix.html).
     ``reported`` is the source of the first, in Markdown; ``sheet`` names the data sheet of the second.
     ``slice`` is the driver's name for a part of a GPU (MIG), which a model has to itself like a small GPU;
     empty for a whole one.
@@ -26,13 +29,14 @@ class Gpu:
     sold_gb: int
     gigabytes_per_second: int
     sheet: str
+    capability: tuple[int, int]
     slice: str = ""
 
 
 _A10 = "[21.99 GiB](https://github.com/zai-org/CogVLM/issues/236)"
 
 _WHOLE: Mapping[str, Gpu] = {
-    "A10G-24": Gpu("A10G, 24 GB", 21.9, f"an A10, of the same size: {_A10}", 24, 600, "NVIDIA A10"),
+    "A10G-24": Gpu("A10G, 24 GB", 21.9, f"an A10, of the same size: {_A10}", 24, 600, "NVIDIA A10", (8, 6)),
     "L4-24": Gpu(
         "L4, 24 GB",
         21.9,
@@ -40,6 +44,7 @@ _WHOLE: Mapping[str, Gpu] = {
         24,
         300,
         "NVIDIA L4",
+        (8, 9),
     ),
     "RTX-4090-24": Gpu(
         "RTX 4090, 24 GB",
@@ -48,6 +53,7 @@ _WHOLE: Mapping[str, Gpu] = {
         24,
         1008,
         "NVIDIA Ada GPU architecture",
+        (8, 9),
     ),
     "A100-40": Gpu(
         "A100, 40 GB",
@@ -56,6 +62,7 @@ _WHOLE: Mapping[str, Gpu] = {
         40,
         1555,
         "NVIDIA A100, SXM",
+        (8, 0),
     ),
     "L40S-48": Gpu(
         "L40S, 48 GB",
@@ -64,6 +71,7 @@ _WHOLE: Mapping[str, Gpu] = {
         48,
         864,
         "NVIDIA L40S",
+        (8, 9),
     ),
     "RTX-6000-Ada-48": Gpu(
         "RTX 6000 Ada, 48 GB",
@@ -72,6 +80,7 @@ _WHOLE: Mapping[str, Gpu] = {
         48,
         960,
         "NVIDIA RTX 6000 Ada",
+        (8, 9),
     ),
     "A100-80": Gpu(
         "A100, 80 GB",
@@ -80,6 +89,7 @@ _WHOLE: Mapping[str, Gpu] = {
         80,
         2039,
         "NVIDIA A100 80 GB, SXM",
+        (8, 0),
     ),
     "H100-80": Gpu(
         "H100, 80 GB",
@@ -88,8 +98,9 @@ _WHOLE: Mapping[str, Gpu] = {
         80,
         3350,
         "NVIDIA H100, SXM",
+        (9, 0),
     ),
-    "H200-141": Gpu("H200, 141 GB", 139.7, "139.7 to 139.8 GiB", 141, 4800, "NVIDIA H200, SXM"),
+    "H200-141": Gpu("H200, 141 GB", 139.7, "139.7 to 139.8 GiB", 141, 4800, "NVIDIA H200, SXM", (9, 0)),
 }
 
 _A100 = "[nvidia-smi mig -lgip](https://github.com/NVIDIA/mig-parted/issues/97)"
@@ -111,7 +122,15 @@ def _slices() -> Iterator[tuple[str, Gpu]]:
             sold, bandwidth = int(part.partition(".")[2].removesuffix("gb")), whole.gigabytes_per_second * eighths // 8
             yield (
                 f"{name}-{part}",
-                Gpu(f"{whole.product}, slice {part}", gib, reported, sold, bandwidth, whole.sheet, part),
+                replace(
+                    whole,
+                    product=f"{whole.product}, slice {part}",
+                    gib=gib,
+                    reported=reported,
+                    sold_gb=sold,
+                    gigabytes_per_second=bandwidth,
+                    slice=part,
+                ),
             )
 
 

@@ -5,30 +5,15 @@ on Hopper alone and never E5M2, Triton from 8.9 on.  FlashInfer takes it on olde
 kernels are in the image, which nothing here knows; so older ones are refused.
 """
 
-from collections.abc import Mapping
+from appliance.model.serving.gpus import GPUS
 
 FP8_FROM = (8, 9)
-
-# NVIDIA, "CUDA GPU Compute Capability" (developer.nvidia.com/cuda/gpus); the same by architecture in the support
-# matrix of Transformer Engine (nvidia.github.io/TransformerEngine/support_matrix.html).
-CAPABILITIES: Mapping[str, tuple[int, int]] = {
-    "A10G-24": (8, 6),
-    "L4-24": (8, 9),
-    "RTX-4090-24": (8, 9),
-    "A100-40": (8, 0),
-    "L40S-48": (8, 9),
-    "RTX-6000-Ada-48": (8, 9),
-    "A100-80": (8, 0),
-    "H100-80": (9, 0),
-    "H200-141": (9, 0),
-}
-"""Major and minor of each GPU of the table (``gpus.py``)."""
 
 
 def check_kv_on_gpu(dtype: str, gpu: str | None) -> None:
     """Raise ValueError where a GPU of the table cannot keep them so; of others nothing is known."""
-    has = CAPABILITIES.get(gpu or "")
-    if dtype.startswith("fp8") and has and has < FP8_FROM:
+    has = GPUS[gpu].capability if gpu and gpu in GPUS else FP8_FROM
+    if dtype.startswith("fp8") and has < FP8_FROM:
         raise ValueError(
             f"kv_cache_dtype {dtype} needs compute capability {_shown(FP8_FROM)}, and {gpu} has {_shown(has)}: "
             "write auto, or take another GPU"
