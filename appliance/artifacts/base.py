@@ -19,6 +19,7 @@ from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.files import BundleFile, Content
 from appliance.model.parts import Part
 from appliance.model.progress import Progress
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.sink import Sink
 from appliance.model.value_problem import first_problem
@@ -87,7 +88,7 @@ class ArtifactSection(Strict):
 class Resolved:
     """What an entry of a section comes to: everything of its entry in the lock that its kind finds out.
 
-    ``model`` is what the files of a model say of it, if they are one's.
+    ``model`` is what the files of a model say of it, if they are one's, ``adapter`` what those of an adapter say.
     """
 
     source: dict[str, str]
@@ -95,6 +96,7 @@ class Resolved:
     inputs: tuple[LockedFile, ...] = ()
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
+    adapter: AdapterFacts | None = None
 
 
 class Kind(Protocol):

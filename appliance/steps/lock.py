@@ -8,11 +8,11 @@ from pathlib import Path
 
 from appliance.artifacts.base import ArtifactSection, Context, Kind
 from appliance.errors import BadInput, Stale
-from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
+from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, adapters_of
 from appliance.model.progress import Progress
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
-from appliance.model.serving.wanted import WantedProfile, memory_facts, serving_profile
+from appliance.model.serving.wanted import WantedProfile, memory_facts, own_adapters, serving_profile
 from appliance.steps.documents.definition import Definition, Section, read_definition
 from appliance.steps.documents.lock import lock_path, read_lock, write_lock
 from appliance.steps.host.clock import now
@@ -99,10 +99,12 @@ def _lock(definition: Definition, entries: Mapping[str, LockedArtifact], old: Lo
 def _memory(definition: Definition, entries: Mapping[str, LockedArtifact]) -> dict[str, MemoryFacts]:
     """By model.  What cannot be planned is left out: ``check_serving`` says why, when all else is kept."""
     found = {}
+    adapters = adapters_of(entries.values())
     for name, wanted in definition.head.serving.items():
         if wanted.gpus:
             with suppress(ValueError):
-                found[name] = memory_facts(wanted, _facts(wanted, entries.values()))
+                own = own_adapters(wanted, adapters)
+                found[name] = memory_facts(wanted, _facts(wanted, entries.values()), own)
     return found
 
 
@@ -113,7 +115,7 @@ def check_serving(definition: Definition, locked: Lock) -> None:
     """
     for name, wanted in definition.head.serving.items():
         try:
-            serving_profile(wanted, _facts(wanted, locked.artifacts))
+            serving_profile(wanted, _facts(wanted, locked.artifacts), adapters_of(locked.artifacts))
         except ValueError as error:
             raise BadInput(
                 "serving-value",
@@ -151,6 +153,7 @@ def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context
         source=resolved.source,
         warnings=resolved.warnings,
         model=resolved.model,
+        adapter=resolved.adapter,
         inputs=resolved.inputs,
         files=resolved.files,
     )
@@ -173,4 +176,4 @@ def _resolve(section: Section, kept: LockedArtifact | None, context: Context) ->
 
 
 def _without_source(artifact: LockedArtifact) -> tuple[object, ...]:
-    return artifact.definition, artifact.warnings, artifact.model, artifact.inputs, artifact.files
+    return artifact.definition, artifact.warnings, artifact.model, artifact.adapter, artifact.inputs, artifact.files

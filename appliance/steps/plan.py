@@ -10,12 +10,13 @@ from pathlib import Path
 
 from appliance.artifacts.base import Context
 from appliance.errors import BadInput
-from appliance.model.documents.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact, adapters_of
 from appliance.model.progress import Progress
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS
 from appliance.model.serving.sizing import Answer, as_wanted, on
-from appliance.model.serving.wanted import WantedProfile, check_wanted
+from appliance.model.serving.wanted import WantedProfile, check_wanted, own_adapters
 from appliance.steps.documents.definition import Definition, Section, read_definition
 from appliance.steps.documents.lock import lock_path, read_lock
 from appliance.steps.lock import locked
@@ -100,7 +101,8 @@ def _planned(
         raise BadInput("plan-value", what, where=where, hint=hint)
     try:
         check_wanted(wanted, entry.model)
-        answers = tuple(on(wanted, entry.model, gpu) for gpu in gpus) or (as_wanted(wanted, entry.model),)
+        own = own_adapters(wanted, _adapters(definition, wanted, entries, context))
+        answers = tuple(on(wanted, entry.model, gpu, own) for gpu in gpus) or (as_wanted(wanted, entry.model, own),)
     except ValueError as error:
         raise BadInput("plan-value", str(error), where=where) from None
     return PlannedModel(
@@ -111,6 +113,14 @@ def _planned(
         weights_size=sum(file.size for file in entry.files),
         image_size=sum(file.size for file in image.files) if image else None,
     )
+
+
+def _adapters(
+    definition: Definition, wanted: WantedProfile, entries: Mapping[str, LockedArtifact], context: Context
+) -> Mapping[str, AdapterFacts]:
+    named = {f"weights/{artifact}" for artifact in wanted.adapters.values()}
+    sections = [section for section in definition.sections if section.id in named]
+    return adapters_of(entries.get(section.id) or _asked(section, context) for section in sections)
 
 
 def _asked(section: Section, context: Context) -> LockedArtifact:

@@ -5,6 +5,7 @@ It names no kind and knows nothing of one.  What a kind needs to fetch again sta
 ``sha256`` and ``size`` decide what is accepted.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -14,10 +15,11 @@ from appliance.model.base import STRICT, Strict
 from appliance.model.documents.definition import DefinitionHead
 from appliance.model.files import Content
 from appliance.model.names import BundlePath, Name, Sha256
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
 from appliance.model.serving.profile import ServingProfile
-from appliance.model.serving.wanted import memory_facts, with_memory
+from appliance.model.serving.wanted import memory_facts, own_adapters, with_memory
 from appliance.model.times import Time
 
 LOCK_SCHEMA: Literal["appliance.lock/v1"] = "appliance.lock/v1"
@@ -42,7 +44,8 @@ class LockedArtifact(Strict):
     a changed section shows as a stale lock.  ``inputs`` are fetched to make ``files``
     and are not carried; ``files`` are carried.  ``warnings`` are what speaks against it, such
     as that a publisher has taken a release back: in the lock for those who review it.  ``model`` is
-    what the files of a model say of it, if they are one's and could be understood.
+    what the files of a model say of it, if they are one's and could be understood, ``adapter`` what those of
+    a LoRA adapter say.
     """
 
     kind: Name
@@ -52,6 +55,7 @@ class LockedArtifact(Strict):
     source: dict[str, str]
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
+    adapter: AdapterFacts | None = None
     inputs: tuple[LockedFile, ...] = ()
     files: tuple[LockedFile, ...] = ()
 
@@ -85,6 +89,12 @@ class Lock(Strict):
     def profile(self, name: str) -> ServingProfile:
         """The profile that is signed for a model.  Raises ValueError where the lock does not know enough for one."""
         wanted = self.bundle.serving[name]
+        own = own_adapters(wanted, adapters_of(self.artifacts))
         if not wanted.gpus:
-            return with_memory(wanted, None)
-        return with_memory(wanted, self.memory.get(name) or memory_facts(wanted, None))
+            return with_memory(wanted, None, own)
+        return with_memory(wanted, self.memory.get(name) or memory_facts(wanted, None, own), own)
+
+
+def adapters_of(artifacts: Iterable[LockedArtifact]) -> dict[str, AdapterFacts]:
+    """The adapters among ``artifacts``, by name."""
+    return {artifact.name: artifact.adapter for artifact in artifacts if artifact.adapter}

@@ -41,12 +41,14 @@ class MemoryFacts(Strict):
 
     ``gpu_gib`` is the memory that one GPU reports to CUDA, ``overhead_gib`` what
     activations, CUDA graphs, NCCL and the CUDA context take on each; both in GiB.
-    ``weights_bytes`` is the size of all tensors (``total_size`` of the safetensors index).
+    ``weights_bytes`` is the size of all tensors (``total_size`` of the safetensors index),
+    ``adapter_bytes`` the room for LoRA adapters on each GPU.
     """
 
     gpu_gib: float = Field(gt=0, le=4096)
     overhead_gib: float = Field(gt=0, le=512)
     weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
+    adapter_bytes: int = Field(default=0, ge=0, le=MAX_JSON_INTEGER, exclude_if=lambda count: not count)
     attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
 
 
@@ -84,9 +86,10 @@ class Limits:
 class MemoryPlan:
     """Bytes on each GPU, and how much fits into them.
 
-    ``budget`` is what vLLM may use at all and ``kv_available`` what is left of it for
-    keys and values, negative when nothing is.  ``kv_per_token`` is what one more token of
-    a short sequence takes, ``kv_per_sequence`` a sequence of ``max_model_len`` tokens.
+    ``budget`` is what vLLM may use at all, ``weights`` counts the room for adapters too, and
+    ``kv_available`` is what is left for keys and values, negative when nothing is.
+    ``kv_per_token`` is what one more token of a short sequence takes, ``kv_per_sequence`` a
+    sequence of ``max_model_len`` tokens.
     """
 
     budget: int
@@ -117,7 +120,7 @@ def plan_memory(facts: MemoryFacts, split: Split, limits: Limits) -> MemoryPlan:
     """The plan for one replica.  Raises ValueError when KV heads cannot be divided."""
     budget = int(facts.gpu_gib * GIB * limits.gpu_memory_utilization)
     overhead = int(facts.overhead_gib * GIB)
-    weights = -(-facts.weights_bytes // (split.tensor_parallel * split.pipeline_parallel))
+    weights = -(-facts.weights_bytes // (split.tensor_parallel * split.pipeline_parallel)) + facts.adapter_bytes
     rates = [(group, _bytes_per_token(group, split, limits.kv_bytes)) for group in facts.attention]
     return MemoryPlan(
         budget=budget,

@@ -1,13 +1,15 @@
 """Does a model fit on these GPUs, how much of it, and how fast can it be at most: before anything is bought."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, Gpu, overhead_gib
 from appliance.model.serving.host_memory import host_memory
 from appliance.model.serving.memory import Limits, MemoryFacts, MemoryPlan, Split, plan_memory
 from appliance.model.serving.profile import Profile, limits_of
-from appliance.model.serving.wanted import WantedProfile, memory_facts
+from appliance.model.serving.wanted import WantedProfile, memory_facts, room_for
 
 COUNTS = (1, 2, 4, 8)  # GPUs of one host
 
@@ -43,25 +45,29 @@ class Answer:
         return self.memory is not None and self.memory.fits
 
 
-def as_wanted(wanted: WantedProfile, facts: ModelFacts) -> Answer:
+def as_wanted(wanted: WantedProfile, facts: ModelFacts, adapters: Sequence[AdapterFacts] = ()) -> Answer:
     """The answer for the GPUs that the definition names.  Raises ValueError where two sources disagree."""
     split = Split(wanted.tensor_parallel_size, wanted.pipeline_parallel_size)
-    return _answer(wanted, facts, wanted.gpu or "GPU", split, memory_facts(wanted, facts))
+    return _answer(wanted, facts, wanted.gpu or "GPU", split, memory_facts(wanted, facts, adapters))
 
 
-def on(wanted: WantedProfile, facts: ModelFacts, gpu: str) -> Answer:
+def on(wanted: WantedProfile, facts: ModelFacts, gpu: str, adapters: Sequence[AdapterFacts] = ()) -> Answer:
     """The answer for the fewest GPUs of a type in the table that hold it, or for the most where none do."""
     known = GPUS[gpu]
-    answers = [_answer(wanted, facts, gpu, Split(count, 1), _supposed(wanted, facts, known, count)) for count in COUNTS]
+    room = room_for(wanted, facts, adapters)
+    answers = [
+        _answer(wanted, facts, gpu, Split(count, 1), _supposed(wanted, facts, known, count, room)) for count in COUNTS
+    ]
     return next((answer for answer in answers if answer.fits), answers[-1])
 
 
-def _supposed(wanted: WantedProfile, facts: ModelFacts, gpu: Gpu, count: int) -> MemoryFacts:
+def _supposed(wanted: WantedProfile, facts: ModelFacts, gpu: Gpu, count: int, room: int) -> MemoryFacts:
     said = wanted.memory.overhead_gib if wanted.memory and count == wanted.gpus else None
     return MemoryFacts(
         gpu_gib=gpu.gib,
         overhead_gib=said or overhead_gib(count),
         weights_bytes=facts.weights_bytes,
+        adapter_bytes=room,
         attention=facts.attention,
     )
 
