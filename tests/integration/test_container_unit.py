@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.container_unit import container_unit
+from tests.support.container_unit import MODEL, container_unit
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +45,24 @@ def test_nothing_that_can_be_written_is_without_a_size(unit: str) -> None:
     assert all(re.search(r",size=\d+[kmg],", how) for how in places.values())
     writable = [volume for volume in values(unit, "Volume") if not volume.split(":")[2].startswith("ro,")]
     assert writable == ["/run/appliance/vllm/tiny-chat:/run/vllm:rw,nosuid,nodev,noexec"], "which is a mount of its own"
+
+
+def test_adapters_are_read_only_beside_the_model_and_checked_before_each_start(unit: str) -> None:
+    adapters = [{"name": "tiny-legal", "in_bundle": "models/legal", "in_store": "legal-1"}]
+    own = container_unit({"cores": [0, 1], "memory": 16 << 30}, {**MODEL, "adapters": adapters})
+    place = "/srv/appliance/models/legal-1"
+    assert f"{place}:/srv/adapters/tiny-legal:ro,nosuid,nodev,noexec" in values(own, "Volume")
+    words = shlex.split(values(own, "Exec")[0])
+    assert words[words.index("--lora-modules") + 1 :][:2] == [
+        "tiny-legal=/srv/adapters/tiny-legal",
+        "--served-model-name",
+    ]
+    checks = [line for line in values(own, "ExecStartPre") if "weights.py check" in line]
+    assert len(checks) == 2
+    assert f" check /etc/appliance/vllm/tiny-legal.sha256 {place} --record " in checks[1]
+    assert place in values(own, "RequiresMountsFor")[0].split()
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING=0" in values(unit, "Environment")
+    assert "lora-modules" not in unit
 
 
 def test_a_container_is_held_to_its_plan(unit: str) -> None:

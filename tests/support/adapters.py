@@ -90,6 +90,26 @@ def adapter_tensors(
     return found
 
 
+def tiny_chat_adapter(seed: str, *kinds: str, trained_on: str = BASE) -> dict[str, bytes]:
+    """An adapter of the demo's tiny-chat that changes ``kinds`` of its layers, differently for each ``seed``."""
+    sizes = {
+        "self_attn.q_proj": (128, 128),
+        "self_attn.v_proj": (64, 128),
+        "self_attn.o_proj": (128, 128),
+        "mlp.gate_proj": (256, 128),
+        "mlp.up_proj": (256, 128),
+        "mlp.down_proj": (128, 256),
+    }
+    shapes = {
+        f"model.layers.{layer}.{name}": shape
+        for layer in range(2)
+        for name, shape in sizes.items()
+        if name.rpartition(".")[2] in kinds
+    }
+    changes: dict[str, Any] = {"target_modules": list(kinds), "base_model_name_or_path": trained_on}
+    return adapter_files(adapter_tensors(shapes, 8, seed), **changes)
+
+
 def adapter_files(
     tensors: Tensors | None = None, *, layers: int = 2, rank: int = 8, **changes: Any
 ) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ MODEL = {
     "weights_bytes": 2,
     "in_bundle": "models/tiny",
     "in_store": "tiny-abc",
+    "adapters": [],
     "bundle": "demo-1.2.0",
 }
 _SIZES = {"shm": "8g", "tmp": "512m", "cache": "4g"}

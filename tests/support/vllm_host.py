@@ -20,6 +20,7 @@ from typing import Any
 from tests.support.processes import below, wait_for
 
 MODEL = "/srv/model"
+ADAPTERS = "/srv/adapters"
 SOCKET = "/run/vllm/api.sock"
 _START = 240.0  # seconds; 30 on an idle machine with two cores
 _STOP = 60.0
@@ -48,6 +49,11 @@ mount -t tmpfs -o mode=0755 tmpfs "$ROOT/srv"
 mkdir "$ROOT{model}"
 mount --bind "$WEIGHTS" "$ROOT{model}"
 mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{model}"
+mkdir "$ROOT{adapters}"
+if [ -n "$ADAPTERS" ]; then
+    mount --bind "$ADAPTERS" "$ROOT{adapters}"
+    mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{adapters}"
+fi
 mount -t tmpfs -o "mode=0700,uid=$USER_ID,gid=$GROUP_ID" tmpfs "$ROOT$FOLDER"
 exec chroot "$ROOT" sh -euc 'cd "$1"; shift; exec "$@"' sh "$FOLDER" env --ignore-environment {environment} \\
     setpriv --reuid "$USER_ID" --regid "$GROUP_ID" --clear-groups --no-new-privs --bounding-set=-all {command}
@@ -146,13 +152,20 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextmanager
-def serving(image: Image, weights: Path, arguments: Sequence[str], folder: Path) -> Iterator[Server]:
-    """Run the image's entry point with the profile's ``arguments`` until the context ends."""
+def serving(
+    image: Image, weights: Path, arguments: Sequence[str], folder: Path, *, adapters: Path | None = None
+) -> Iterator[Server]:
+    """Run the image's entry point with the profile's ``arguments`` until the context ends.
+
+    ``adapters`` is a directory with one of each adapter's name.
+    """
     user, group = str(image.config["User"]).split(":")
     (folder / "run").mkdir(parents=True)
     os.chown(folder / "run", int(user), int(group))
     command = [*image.config["Entrypoint"], "--model", MODEL, "--uds", SOCKET, *arguments]
-    script = _ENTER.format(model=MODEL, environment=shlex.join(image.config["Env"]), command=shlex.join(command))
+    script = _ENTER.format(
+        model=MODEL, adapters=ADAPTERS, environment=shlex.join(image.config["Env"]), command=shlex.join(command)
+    )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -164,6 +177,7 @@ def serving(image: Image, weights: Path, arguments: Sequence[str], folder: Path)
                 "ROOT": str(image.root),
                 "RUN": str(folder / "run"),
                 "WEIGHTS": str(weights),
+                "ADAPTERS": str(adapters or ""),
                 "FOLDER": str(image.config["WorkingDir"]),
                 "USER_ID": user,
                 "GROUP_ID": group,

@@ -8,7 +8,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from itertools import compress, product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +35,7 @@ class Client(Strict):
     name: str = Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\z")
     fingerprint: str | None = None
     roles: tuple[Task, ...]
+    models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 def models(index: str, names: object, limits: object = None, devices: object = None) -> list[dict[str, object]]:
@@ -45,9 +45,9 @@ def models(index: str, names: object, limits: object = None, devices: object = N
     the bundle.  ``limits`` are figures to narrow and ``devices`` numbers of GPUs, each by
     model.  A model has name, task, engine, gpus, gpu_gib (memory of a GPU that it was planned for, or None),
     memory_utilization (a part, or None), devices, arguments, image (name@digest), weights (name),
-    weights_bytes, in_bundle (the weights' directory in the bundle), in_store (their directory where
-    several versions lie side by side), files (path below that directory, sha256) and bundle (name
-    and version).
+    in_bundle (the weights' directory in the bundle), in_store (their directory where several versions
+    lie side by side), files (path below that directory, sha256), adapters (each with name, weights,
+    in_bundle, in_store and files), weights_bytes (of all these) and bundle (name and version).
     """
     bundle = BundleIndex.model_validate_json(index)
     wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
@@ -101,22 +101,28 @@ def tasks(engine: Engine) -> dict[str, list[str]]:
     return {task: list(form.paths) for task, form in ENGINES[engine].items()}
 
 
-def rights(given: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """What a client may be allowed of ``given`` tasks: a digit for each, 1 where it is, and the names of those."""
-    every = tuple(given)
-    choices = list(product((0, 1), repeat=len(every)))[1:]
-    return [("".join(map(str, choice)), list(compress(every, choice))) for choice in choices]
+def served(models: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """All that clients may name: name, task, and the model whose engine serves it, for each model and each adapter."""
+    return [
+        {"name": str(name), "task": str(model["task"]), "engine": str(model["name"])}
+        for model in models
+        for name in (model["name"], *(adapter["name"] for adapter in model["adapters"]))
+    ]
 
 
-def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str, object]]:
+def clients(wanted: object, issued: str, promised: object = (), *, index: str | None = None) -> list[dict[str, object]]:
     """The clients of a gateway with their fingerprints as 64 lower-case hexadecimal digits.
 
+    ``models`` of one are the names of models and adapters that it may use, or None for every model of its roles.
+    ``index`` is the text of bundle.json, which has to know these names.
     A client without a fingerprint has the certificate of that name in the directory
     ``issued``; one that is still to be issued, because ``promised`` names it, is left out.
     """
     found: list[dict[str, object]] = []
     awaited = _read(tuple[str, ...], promised, "pki_clients")
+    known = _names(BundleIndex.model_validate_json(index)) if index is not None else None
     for entry in _read(tuple[Client, ...], wanted, "gateway_clients"):
+        _check_names(entry, known)
         fingerprint = (entry.fingerprint or _issued(Path(issued), entry.name, awaited)).replace(":", "").lower()
         if not fingerprint:
             continue
@@ -125,10 +131,28 @@ def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str
                 f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r}, which is not a SHA-256",
                 "write 64 hexadecimal digits; to see them: openssl x509 -in CERTIFICATE -noout -fingerprint -sha256",
             )
-        found.append({"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)})
+        found.append(
+            {"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)}
+            | {"models": None if entry.models is None else list(entry.models)}
+        )
     _once("gateway_clients", (str(client["name"]) for client in found))
     _once("gateway_clients", (str(client["fingerprint"]) for client in found))
     return found
+
+
+def _names(bundle: BundleIndex) -> set[str]:
+    return {*bundle.serving, *(name for profile in bundle.serving.values() for name in profile.adapters)}
+
+
+def _check_names(client: Client, known: set[str] | None) -> None:
+    names = client.models or ()
+    _once(f"gateway_clients: models of {client.name}", names)
+    for name in names:
+        if known is not None and name not in known:
+            raise _error(
+                f"gateway_clients lets {client.name} use {name}, which is no model and no adapter of the bundle",
+                f"correct it; the bundle serves {', '.join(sorted(known))}",
+            )
 
 
 def _issued(folder: Path, name: str, awaited: tuple[str, ...]) -> str:
@@ -158,6 +182,7 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         )
     image, of_image = _artifact(bundle, ImageDetails, profile.image)
     weights, of_weights = _artifact(bundle, WeightsDetails, profile.weights)
+    adapters = [_artifact(bundle, WeightsDetails, artifact)[0] for artifact in profile.adapters.values()]
     return {
         "name": name,
         "task": profile.task,
@@ -168,12 +193,23 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "devices": list(devices),
         "arguments": list(arguments(profile, name)),
         "image": f"{image.name}@{of_image.manifest_digest}",
-        "weights": weights.name,
-        "weights_bytes": sum(file.size for file in weights.files),
-        "in_bundle": of_weights.path,
-        "in_store": f"{weights.name}-{of_weights.list_digest(weights)[:16]}",
-        "files": [{"path": path, "sha256": digest} for path, digest in of_weights.files(weights)],
+        **_placed(weights, of_weights),
+        "adapters": [
+            {"name": adapter, **_placed(*_artifact(bundle, WeightsDetails, artifact))}
+            for adapter, artifact in sorted(profile.adapters.items())
+        ],
+        "weights_bytes": sum(file.size for one in (weights, *adapters) for file in one.files),
         "bundle": f"{bundle.name}-{bundle.version}",
+    }
+
+
+def _placed(weights: BundleArtifact, details: WeightsDetails) -> dict[str, object]:
+    """Where weights are found, and what they have to be."""
+    return {
+        "weights": weights.name,
+        "in_bundle": details.path,
+        "in_store": f"{weights.name}-{details.list_digest(weights)[:16]}",
+        "files": [{"path": path, "sha256": digest} for path, digest in details.files(weights)],
     }
 
 
@@ -241,7 +277,7 @@ class FilterModule:
             "appliance_image": image,
             "appliance_clients": clients,
             "appliance_tasks": tasks,
-            "appliance_rights": rights,
+            "appliance_served": served,
             "appliance_units_beside": units_beside,
             "systemd_word": systemd_word,
         }

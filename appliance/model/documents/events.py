@@ -154,11 +154,13 @@ class Model(Strict):
 
     ``image`` is the digest of the image that its container was made of, ``weights`` the
     SHA-256 of the list (lines as in SHA256SUMS, paths below the model) that its weights
-    are checked by at each start.  ``kv_cache`` is there for a model on GPUs that has logged it.
+    are checked by at each start, ``adapters`` those of its adapters by name.  ``kv_cache`` is
+    there for a model on GPUs that has logged it.
     """
 
     image: str = Field(pattern=r"\Asha256:[0-9a-f]{64}\z")
     weights: Sha256
+    adapters: dict[Name, Sha256] = Field(default={}, exclude_if=lambda adapters: not adapters)
     kv_cache: KvCache | None = Field(default=None, exclude_if=lambda cache: cache is None)
 
 

@@ -51,11 +51,12 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: 
                 name=name,
                 image=model.image,
                 weights=model.weights,
+                adapters=model.adapters,
                 kv_cache=model.kv_cache,
                 bundles=tuple(
                     f"{bundle.audited.name} {bundle.audited.version}"
                     for bundle in bundles
-                    if model.image in bundle.images and model.weights in bundle.weights
+                    if model.image in bundle.images and {model.weights, *model.adapters.values()} <= bundle.weights
                 ),
             )
             for name, model in install.models.items()
@@ -125,6 +126,11 @@ def _model(model: AuditedModel, bundles: Sequence[Verified], where: str) -> Iter
         yield problem("host-unknown-image", what, where)
     elif not any(model.weights in bundle.weights for bundle in bundles):
         what = f"no bundle here has the weights of {model.name}, whose list has the SHA-256 {model.weights}"
+        yield problem("host-unknown-weights", what, where)
+    elif strange := [
+        name for name, listed in model.adapters.items() if not any(listed in bundle.weights for bundle in bundles)
+    ]:
+        what = f"no bundle here has the adapter {strange[0]} that {model.name} is served with"
         yield problem("host-unknown-weights", what, where)
     elif not model.bundles:
         yield problem("host-mixed-bundles", f"no bundle here has both the image and the weights of {model.name}", where)

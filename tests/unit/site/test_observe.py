@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.model.documents.events import KvCache, Observed
+from tests.support.container_unit import MODEL, container_unit
 from tests.support.role_files import role_file
 
 if shutil.which("dpkg-query") is None:
@@ -48,6 +49,14 @@ LOGGED = (
     "INFO 11-22 09:00:00 [kv_cache_utils.py:2328] GPU KV cache size: 440,848 tokens, "
     "Maximum concurrency for 131,072 tokens per request: 3.36x\n"
 )  # as vLLM 0.32.0 writes it: v1/core/kv_cache_utils.py
+
+
+def test_adapters_are_those_that_the_unit_checks() -> None:
+    adapters_of = runpy.run_path(str(role_file("evidence", "observe.py")))["adapters_of"]
+    adapters = [{"name": name, "in_bundle": "models/x", "in_store": "x-1"} for name in ("tiny.medical", "tiny-legal")]
+    unit = container_unit({"cores": [0, 1], "memory": 16 << 30}, {**MODEL, "adapters": adapters})
+    assert adapters_of("tiny-chat", unit) == ["tiny-legal", "tiny.medical"]
+    assert adapters_of("tiny-chat", container_unit({"cores": [0, 1], "memory": 16 << 30})) == []
 
 
 def test_what_vllm_logged_of_its_cache_is_read() -> None:

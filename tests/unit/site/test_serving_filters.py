@@ -1,5 +1,6 @@
 """What roles learn from a bundle and the inventory, and how wrong inventories are told."""
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -78,6 +79,50 @@ def test_no_name_means_all_models() -> None:
     assert [model["name"] for model in SERVING.models(bundle(), [])] == ["other", "tiny-chat"]
 
 
+def with_adapter() -> str:
+    index = json.loads(bundle())
+    adapter = {"path": "models/legal/adapter_config.json", "sha256": HEX[::-1], "size": 5}
+    own = {"name": "legal", "details": {"path": "models/legal"}, "files": [adapter]}
+    index["artifacts"].append({**index["artifacts"][0], **own})
+    told = {"max_loras": 1, "max_lora_rank": 16, "lora_target_modules": ["q_proj"]}
+    index["serving"]["tiny-chat"] |= {"adapters": {"tiny-legal": "legal"}} | told
+    return json.dumps(index)
+
+
+def test_an_adapter_is_told_as_weights_of_its_own() -> None:
+    other, model = SERVING.models(with_adapter(), [])
+    assert other["adapters"] == []
+    ((adapter,), digest) = model["adapters"], HEX[::-1]
+    listed = hashlib.sha256(f"{digest}  adapter_config.json\n".encode()).hexdigest()
+    assert adapter == {
+        "name": "tiny-legal",
+        "weights": "legal",
+        "in_bundle": "models/legal",
+        "in_store": f"legal-{listed[:16]}",
+        "files": [{"path": "adapter_config.json", "sha256": digest}],
+    }
+    assert model["weights_bytes"] == 2 + 5
+    assert SERVING.served([other, model]) == [
+        {"name": "other", "task": "embedding", "engine": "other"},
+        {"name": "tiny-chat", "task": "chat", "engine": "tiny-chat"},
+        {"name": "tiny-legal", "task": "chat", "engine": "tiny-chat"},
+    ]
+
+
+def test_clients_may_be_held_to_names_that_the_bundle_serves() -> None:
+    def told(*names: str) -> Any:
+        entry = {"name": "a", "fingerprint": HEX, "roles": ["chat"], "models": list(names)}
+        return SERVING.clients([entry], "/nowhere", index=with_adapter())
+
+    assert told("tiny-legal", "other")[0]["models"] == ["tiny-legal", "other"]
+    with pytest.raises(BadInput, match="lets a use legal, which is no model and no adapter of the bundle"):
+        told("legal")
+    with pytest.raises(BadInput, match="models of a names other 2 times"):
+        told("other", "other")
+    with pytest.raises(BadInput, match=r"gateway_clients\[0\].models"):
+        told()
+
+
 def test_gateways_are_told_from_the_inventory_alone() -> None:
     index = json.loads(bundle())
     exporter = {**index["artifacts"][1], "name": "dcgm-exporter"}
@@ -114,7 +159,7 @@ def test_wrong_inventories_are_told_by_their_variable() -> None:
 def test_fingerprints_are_taken_as_openssl_prints_them() -> None:
     printed = ":".join(HEX.upper()[place : place + 2] for place in range(0, 64, 2))
     (client,) = SERVING.clients([{"name": "a", "fingerprint": printed, "roles": ["chat"]}], "/nowhere")
-    assert client == {"name": "a", "fingerprint": HEX, "roles": ["chat"]}
+    assert client == {"name": "a", "fingerprint": HEX, "roles": ["chat"], "models": None}
 
 
 def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ _KV = re.compile(
     r"Maximum concurrency for (?P<length>[0-9,]{1,20}) tokens per request: "
 )
 _UTILIZATION = re.compile(r" --gpu-memory-utilization (?P<part>0\.[0-9]{1,4}) ")
+# What is hashed before each start: the model's own weights, and those of its adapters.
+_CHECKED = re.compile(r" check /etc/appliance/vllm/([a-z0-9._-]+)\.sha256 ")
 _PROPERTIES = "ActiveState,ConditionResult,ConditionTimestampMonotonic,Id"
 
 
@@ -52,16 +54,23 @@ def observe(patterns: list[str]) -> dict[str, object]:
 
 
 def _model(name: str) -> dict[str, object]:
-    """The image that the model's container was made of, the list that its weights are checked by, and its KV cache."""
+    """The image that the container was made of, the lists that weights and adapters are checked by, the KV cache."""
     form = "--format={{.State.Running}} {{.ImageDigest}} {{.State.StartedAt.Unix}}"
     running, digest, started = _output("podman", "container", "inspect", form, f"vllm-{name}").split()
     if running != "true":
         raise ValueError(f"vllm-{name} does not run")
     model: dict[str, object] = {"image": digest, "weights": _sha256(_LISTS / f"{name}.sha256")}
     unit = (_UNITS / f"vllm-{name}.container").read_text()
+    if adapters := {adapter: _sha256(_LISTS / f"{adapter}.sha256") for adapter in adapters_of(name, unit)}:
+        model["adapters"] = adapters
     if "\nAddDevice=" in unit and (cache := kv_cache(_logged(name, started), unit)):
         model["kv_cache"] = cache
     return model
+
+
+def adapters_of(name: str, unit: str) -> list[str]:
+    """The adapters that the model ``name`` is served with, by its ``unit``."""
+    return sorted(set(_CHECKED.findall(unit)) - {name})
 
 
 def _logged(name: str, started: str) -> str:
