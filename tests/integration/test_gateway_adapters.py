@@ -78,6 +78,8 @@ def test_the_list_has_what_the_client_may_use(world: World) -> None:
         '{"\\u006d\\u006F\\u0064\\u0065\\u006c" : "tiny-legal", "model":"tiny-chat"}',
         '{"model":"tiny-chat","a":{"model":1},"model" \n:"tiny-legal"}',
         '{"model":"tiny-chat","a":"\\\\\\"","model":"tiny-legal"}',
+        '{"model":"tiny-chat","model 1":"","model":"tiny-legal"}',
+        '{"model":"tiny-chat","a":[' + ",".join(['"model"'] * 10000) + "]}",
     ],
 )
 def test_a_second_name_in_a_body_is_refused(world: World, text: str) -> None:
@@ -94,7 +96,7 @@ def test_a_second_name_in_a_body_is_refused(world: World, text: str) -> None:
         '{"model":"tiny-chat","tools":[{"properties":{"model":{"type":"string"}}}]}',
         '{"model":"tiny-chat","messages":[{"content":"\\"model\\": x \\\\"}],"a":{"b":{"model":"tiny-legal"}}}',
         '{"a":[{"model":1},{"model":"}"}],"model":"tiny-chat"}',
-        '{"a":"model","model":"tiny-chat","b":"model","c":{"\\u006dodel":"äöü \\u00e4 { ["}}',
+        '{"a":"model","model":"tiny-chat","b":"model","c":{"\\u006dode":"äöü \\u00e4 { ["}}',
     ],
 )
 def test_the_same_word_elsewhere_in_a_body_is_nobodys_affair(world: World, text: str) -> None:
@@ -127,9 +129,9 @@ def test_an_answer_is_cut_when_its_client_loses_the_adapter(world: World) -> Non
         answer = connection.getresponse()
         assert answer.readline() == b"data: first\n"
         world.gateway.take_out("counsel", end=' tiny-legal" 1;')
+        wait_for(lambda: world.chat.cut == 1, 30)  # the model is told, and stops
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             answer.read()
-        wait_for(lambda: world.chat.cut == 1)
     assert world.gateway.ask("counsel", CHAT, body("tiny-legal")).status == 403
 
 

@@ -128,6 +128,8 @@ class Profile(Strict):
                 raise ValueError(f"{field} is for adapters, and the profile names none (adapters: {{NAME: WEIGHTS}})")
         if self.max_loras is not None and self.max_loras > len(self.adapters):
             raise ValueError(f"max_loras is {self.max_loras}, but there are {len(self.adapters)} adapters")
+        if not self.gpus and self.max_loras not in (None, len(self.adapters)):
+            raise ValueError("on a CPU (gpus: 0) every adapter must have its place: leave max_loras out")
         return self
 
     @model_validator(mode="after")
@@ -223,13 +225,19 @@ def arguments(profile: Profile, name: str) -> tuple[str, ...]:
 
 
 def _adapter_options(profile: Profile) -> dict[str, OptionValue | tuple[str, ...] | None]:
-    """All adapters stay in the host's memory: none is read again from a disk while requests wait."""
+    """All adapters stay in the host's memory: none is read again from a disk while requests wait.
+
+    On a CPU, vLLM 0.32.0 takes the last place for requests that want no adapter, when they share a batch with others
+    that do (``lora/ops/torch_ops/lora_ops.py``; https://github.com/vllm-project/vllm/pull/48421): there is one place
+    more than adapters, so that the last one stays empty.
+    """
     if not profile.adapters:
         return {}
+    spare = 0 if profile.gpus else 1
     return {
         "enable-lora": True,
-        "max-loras": profile.max_loras,
-        "max-cpu-loras": len(profile.adapters),
+        "max-loras": None if profile.max_loras is None else profile.max_loras + spare,
+        "max-cpu-loras": len(profile.adapters) + spare,
         "max-lora-rank": profile.max_lora_rank,
         "lora-target-modules": profile.lora_target_modules if isinstance(profile, ServingProfile) else None,
     }

@@ -38,6 +38,7 @@ CPU: dict[str, Any] = {
     "max_num_queued_reqs": 64,
     "adapters": {"tiny-legal": "legal", "tiny-medical": "medical"},
 }
+LAYERS = {"layers": 2, "kv_heads": 2, "head_dim": 32}
 GPU = CPU | {"gpus": 1, "gpu": "H100-80", "gpu_memory_utilization": 0.9, "max_num_batched_tokens": 4096}
 DEFINITION = """\
 schema: appliance.definition/v1
@@ -74,7 +75,8 @@ def test_vllm_makes_room_for_all_adapters_and_for_what_they_change() -> None:
     words = arguments(signed(), "tiny")
     place = words.index("--enable-lora")
     assert words[place : place + 11] == (
-        *("--enable-lora", "--max-loras", "2", "--max-cpu-loras", "2", "--max-lora-rank", "16"),
+        # On a CPU one more than there are: see ``profile.py``.
+        *("--enable-lora", "--max-loras", "3", "--max-cpu-loras", "3", "--max-lora-rank", "16"),
         *("--lora-target-modules", "down_proj", "q_proj", "v_proj"),
     )
 
@@ -86,7 +88,10 @@ def test_a_profile_without_adapters_says_nothing_of_them() -> None:
 
 
 def test_a_profile_may_let_fewer_into_a_batch() -> None:
-    words = arguments(signed(max_loras=1, max_lora_rank=64), "tiny")
+    profile = signed(max_lora_rank=64).model_dump()
+    memory = {"gpu_gib": 79.1, "overhead_gib": 4.0, "weights_bytes": GIB, "adapter_bytes": 1, "attention": (LAYERS,)}
+    on_gpu = {**GPU, "adapters": profile["adapters"], "memory": memory, "max_loras": 1}
+    words = arguments(ServingProfile.model_validate(profile | on_gpu), "tiny")
     assert words[words.index("--max-loras") + 1] == "1"
     assert words[words.index("--max-cpu-loras") + 1] == "2"
     assert words[words.index("--max-lora-rank") + 1] == "64"
@@ -121,6 +126,7 @@ def test_the_memory_plan_has_less_for_keys_and_values() -> None:
         ({"adapters": {"tiny-legal": "other"}}, "weights/other, which is not locked as an adapter"),
         ({"weights": "another"}, "adapters.tiny-legal belongs to weights/tiny, but the profile serves another"),
         ({"max_lora_rank": 8}, "adapters.tiny-legal has rank 16, more than max_lora_rank 8"),
+        ({"max_loras": 1}, "on a CPU"),
         ({"max_loras": 3}, "max_loras is 3, but there are 2 adapters"),
         ({"adapters": {}, "max_loras": 1}, "max_loras is for adapters"),
         ({"max_lora_rank": 17}, "max_lora_rank"),
