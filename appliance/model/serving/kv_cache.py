@@ -7,6 +7,8 @@ kernels are in the image, which nothing here knows; so older ones are refused.
 
 from collections.abc import Mapping
 
+from appliance.model.serving.gpus import GPUS
+
 FP8_FROM = (8, 9)
 
 # NVIDIA, "CUDA GPU Compute Capability" (developer.nvidia.com/cuda/gpus); the same by architecture in the support
@@ -22,12 +24,15 @@ CAPABILITIES: Mapping[str, tuple[int, int]] = {
     "H100-80": (9, 0),
     "H200-141": (9, 0),
 }
-"""Major and minor of each GPU of the table (``gpus.py``)."""
+"""Major and minor of each whole GPU of the table (``gpus.py``)."""
 
 
 def check_kv_on_gpu(dtype: str, gpu: str | None) -> None:
     """Raise ValueError where a GPU of the table cannot keep them so; of others nothing is known."""
-    has = CAPABILITIES.get(gpu or "")
+    known = GPUS.get(gpu or "")
+    # A slice computes as its GPU does.
+    whole = gpu.removesuffix(f"-{known.slice}") if gpu and known and known.slice else gpu
+    has = CAPABILITIES.get(whole or "")
     if dtype.startswith("fp8") and has and has < FP8_FROM:
         raise ValueError(
             f"kv_cache_dtype {dtype} needs compute capability {_shown(FP8_FROM)}, and {gpu} has {_shown(has)}: "

@@ -32,17 +32,17 @@ def test_a_token_takes_half(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FP8)
-@pytest.mark.parametrize("gpu", ["A100-80", "A10G-24"])
+@pytest.mark.parametrize("gpu", ["A100-80", "A100-80-3g.40gb", "A10G-24"])
 def test_gpus_before_ada_are_refused_when_the_definition_is_read(gpu: str, dtype: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        wanted(dtype, gpu=gpu)
+        wanted(dtype, gpu=gpu, gpus=1, tensor_parallel_size=1)
     assert f"kv_cache_dtype {dtype} needs compute capability 8.9, and {gpu} has 8." in str(caught.value)
-    assert wanted("auto", gpu=gpu)
+    assert wanted("auto", gpu=gpu, gpus=1, tensor_parallel_size=1)
 
 
-@pytest.mark.parametrize("gpu", ["L4-24", "L40S-48", "H100-80"])
+@pytest.mark.parametrize("gpu", ["L4-24", "L40S-48", "H100-80", "H100-80-1g.10gb"])
 def test_ada_and_hopper_are_not(gpu: str) -> None:
-    assert wanted("fp8", gpu=gpu)
+    assert wanted("fp8", gpu=gpu, gpus=1, tensor_parallel_size=1)
 
 
 def test_a_plan_says_so_of_a_gpu_that_is_only_asked_about() -> None:
@@ -66,4 +66,4 @@ def test_e5m2_does_not_go_with_weights_in_fp8() -> None:
 
 
 def test_every_gpu_of_the_table_is_known() -> None:
-    assert CAPABILITIES.keys() == GPUS.keys()
+    assert CAPABILITIES.keys() == {name for name, gpu in GPUS.items() if not gpu.slice}
