@@ -40,11 +40,16 @@ class Model(Strict):
 
 
 class Client(Strict):
-    """Who may ask: SHA-256 of the certificate in lower-case hexadecimal."""
+    """Who may ask: SHA-256 of the certificate in lower-case hexadecimal; ``models`` is None for all of its roles."""
 
     name: str
     fingerprint: str
     roles: tuple[str, ...]
+    models: tuple[str, ...] | None = None
+
+    def may_use(self, model: Model) -> bool:
+        """Whether the gateway passes its requests on to the model."""
+        return model.task in self.roles and (self.models is None or model.name in self.models)
 
 
 class Gateway(Strict):
@@ -135,10 +140,11 @@ def _asker(wanted: Wanted, gateway: Gateway, model: Model) -> tuple[Path, Path]:
     for client in gateway.clients:
         folder = Path(wanted.issued, client.name)
         certificate, key = folder / "client.pem", folder / "client.key"
-        if model.task in client.roles and key.is_file() and _fingerprint(certificate) == client.fingerprint:
+        if client.may_use(model) and key.is_file() and _fingerprint(certificate) == client.fingerprint:
             return certificate, key
     raise Unanswered(
-        f"no client of gateway_clients with the role {model.task} has its certificate and key in {wanted.issued}"
+        f"no client of gateway_clients that may use {model.name} (role {model.task}) has its certificate and key in "
+        f"{wanted.issued}"
     )
 
 

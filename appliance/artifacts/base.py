@@ -21,6 +21,7 @@ from appliance.model.files import BundleFile, Content
 from appliance.model.findings import Review
 from appliance.model.parts import Part
 from appliance.model.progress import Progress
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.sink import Sink
 from appliance.model.value_problem import first_problem
@@ -94,7 +95,8 @@ class ArtifactSection(Strict):
 class Resolved:
     """What an entry of a section comes to: everything of its entry in the lock that its kind finds out.
 
-    ``model`` is what the files of a model say of it, if they are one's, and ``review`` what there is to say of them.
+    ``model`` is what the files of a model say of it, if they are one's, ``adapter`` what those of an adapter say, and
+    ``review`` what there is to say of them.
     ``upstream`` is what upstream has signed of it, ``evidence`` what is kept of that: all of it is in the sink.
     """
 
@@ -103,6 +105,7 @@ class Resolved:
     inputs: tuple[LockedFile, ...] = ()
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
+    adapter: AdapterFacts | None = None
     review: Review | None = None
     upstream: tuple[UpstreamFinding, ...] = ()
     evidence: tuple[LockedFile, ...] = ()

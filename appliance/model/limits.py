@@ -93,6 +93,8 @@ MAX_HUB_SMALL_FILE = 32 * MIB
 # Of a JSON file or text of a model: the largest tokenizer.json in use has about 35 MB.
 MAX_MODEL_JSON = 64 * MIB
 MAX_MODEL_TEXT = 64 * MIB
+# Of the configuration of a LoRA adapter: those in use have some kilobytes.
+MAX_ADAPTER_CONFIG = 1 * MIB
 # Of a chat template: the longest in use have some 20 KB.
 MAX_CHAT_TEMPLATE = 1 * MIB
 # Characters that a chat template may write of all conversations that it is tried with, and templates of one model.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from appliance.artifacts.base import ArtifactSection, Context, Kind
 from appliance.errors import BadInput, NotTrusted, Stale
-from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact
+from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, adapters_of
 from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.progress import Progress
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
-from appliance.model.serving.wanted import WantedProfile, memory_facts, serving_profile
+from appliance.model.serving.wanted import WantedProfile, memory_facts, own_adapters, serving_profile
 from appliance.steps.documents.definition import Definition, Section, read_definition
 from appliance.steps.documents.evidence import drop_evidence, evidence_path, keep_evidence, take_evidence
 from appliance.steps.documents.lock import lock_path, read_lock, write_lock
@@ -105,10 +105,12 @@ def _lock(definition: Definition, entries: Mapping[str, LockedArtifact], old: Lo
 def _memory(definition: Definition, entries: Mapping[str, LockedArtifact]) -> dict[str, MemoryFacts]:
     """By model.  What cannot be planned is left out: ``check_serving`` says why, when all else is kept."""
     found = {}
+    adapters = adapters_of(entries.values())
     for name, wanted in definition.head.serving.items():
         if wanted.gpus:
             with suppress(ValueError):
-                found[name] = memory_facts(wanted, *facts_of(wanted, entries.values()))
+                own = own_adapters(wanted, adapters)
+                found[name] = memory_facts(wanted, *facts_of(wanted, entries.values()), own)
     return found
 
 
@@ -119,7 +121,7 @@ def check_serving(definition: Definition, locked: Lock) -> None:
     """
     for name, wanted in definition.head.serving.items():
         try:
-            serving_profile(wanted, *facts_of(wanted, locked.artifacts))
+            serving_profile(wanted, *facts_of(wanted, locked.artifacts), adapters_of(locked.artifacts))
         except ValueError as error:
             raise BadInput(
                 "serving-value",
@@ -167,6 +169,7 @@ def locked(kind: Kind, name: str, section: ArtifactSection, digest: str, context
         source=resolved.source,
         warnings=resolved.warnings,
         model=resolved.model,
+        adapter=resolved.adapter,
         review=resolved.review,
         upstream=upstream,
         evidence=resolved.evidence,
@@ -206,5 +209,5 @@ def _resolve(section: Section, kept: LockedArtifact | None, context: Context) ->
 
 def _without_source(artifact: LockedArtifact) -> tuple[object, ...]:
     signed = tuple((finding.about, finding.state, finding.said) for finding in artifact.upstream)
-    found = artifact.warnings, artifact.model, artifact.review
+    found = artifact.warnings, artifact.model, artifact.adapter, artifact.review
     return artifact.definition, *found, artifact.inputs, artifact.files, signed

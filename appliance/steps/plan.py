@@ -10,15 +10,15 @@ from pathlib import Path
 
 from appliance.artifacts.base import Context
 from appliance.errors import BadInput
-from appliance.model.documents.lock import LockedArtifact
+from appliance.model.documents.lock import LockedArtifact, adapters_of
 from appliance.model.progress import Progress
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS
 from appliance.model.serving.sizing import Answer, as_wanted, on
-from appliance.model.serving.wanted import WantedProfile, check_wanted
+from appliance.model.serving.wanted import WantedProfile, check_wanted, own_adapters
 from appliance.steps.documents.definition import Definition, Section, read_definition
 from appliance.steps.documents.lock import lock_path, read_lock
-from appliance.steps.lock import locked
+from appliance.steps.lock import facts_of, locked
 from appliance.store.cache import Cache
 
 
@@ -88,10 +88,9 @@ def _planned(
     definition: Definition, name: str, gpus: Sequence[str], entries: Mapping[str, LockedArtifact], context: Context
 ) -> PlannedModel:
     wanted = definition.head.serving[name]
-    entry = _entry(definition, wanted.weights, entries, context)
-    draft = None
-    if wanted.speculative_config and wanted.speculative_config.weights:
-        draft = _entry(definition, wanted.speculative_config.weights, entries, context)
+    named = dict.fromkeys((wanted.weights, *wanted.weights_beside().values()))
+    sets = tuple(_entry(definition, weights, entries, context) for weights in named)
+    entry, draft = sets[0], facts_of(wanted, sets)[1]
     image = entries.get(f"images/{wanted.image}")
     where = f"{definition.path}: serving.{name}"
     if entry.model is None:
@@ -100,9 +99,9 @@ def _planned(
         raise BadInput("plan-value", what, where=where, hint=hint)
     try:
         check_wanted(wanted, entry.model)
-        guesser = draft.model if draft else None
-        answers = tuple(on(wanted, entry.model, gpu, guesser) for gpu in gpus) or (
-            as_wanted(wanted, entry.model, guesser),
+        adapters = own_adapters(wanted, adapters_of(sets))
+        answers = tuple(on(wanted, entry.model, gpu, draft, adapters) for gpu in gpus) or (
+            as_wanted(wanted, entry.model, draft, adapters),
         )
     except ValueError as error:
         raise BadInput("plan-value", str(error), where=where) from None
@@ -111,7 +110,7 @@ def _planned(
         wanted=wanted,
         facts=entry.model,
         answers=answers,
-        weights_size=sum(file.size for weights in (entry, draft) if weights for file in weights.files),
+        weights_size=sum(file.size for weights in sets for file in weights.files),
         image_size=sum(file.size for file in image.files) if image else None,
     )
 
@@ -122,7 +121,7 @@ def _entry(
     """What is known of weights: of the lock, or asked of their source."""
     section = next(section for section in definition.sections if section.id == f"weights/{weights}")
     entry = entries.get(section.id)
-    return _asked(section, context) if entry is None or entry.model is None else entry
+    return entry if entry and (entry.model or entry.adapter) else _asked(section, context)
 
 
 def _asked(section: Section, context: Context) -> LockedArtifact:

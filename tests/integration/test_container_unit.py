@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.container_unit import MODEL, container_unit
+from tests.support.container_unit import container_unit, unit_beside, weight_set
 
 pytestmark = pytest.mark.integration
 
@@ -52,8 +52,7 @@ def test_no_engine_is_in_development(unit: str) -> None:
 
 
 def test_weights_that_guess_are_mounted_to_be_read_and_hashed_before_each_start() -> None:
-    draft = {"in_bundle": "models/guess", "in_store": "guess-abc", "place": "/srv/draft"}
-    unit = container_unit({"cores": [0, 1], "memory": 16 << 30}, {**MODEL, "draft": draft})
+    unit = unit_beside(weight_set("tiny-chat+draft", "guess-abc", "/srv/draft"))
     assert values(unit, "Volume")[:2] == [
         "/srv/appliance/models/tiny-abc:/srv/model:ro,nosuid,nodev,noexec",
         "/srv/appliance/models/guess-abc:/srv/draft:ro,nosuid,nodev,noexec",
@@ -66,6 +65,23 @@ def test_weights_that_guess_are_mounted_to_be_read_and_hashed_before_each_start(
         ["/etc/appliance/vllm/tiny-chat+draft.sha256", "/srv/appliance/models/guess-abc"],
     ]
     assert len({line[-1] for line in checks}) == 2, "each has a record of its own"
+
+
+def test_adapters_are_read_only_beside_the_model_and_checked_before_each_start(unit: str) -> None:
+    own = unit_beside(weight_set("tiny-legal", "legal-1", "/srv/adapters/tiny-legal", "tiny-legal"))
+    place = "/srv/appliance/models/legal-1"
+    assert f"{place}:/srv/adapters/tiny-legal:ro,nosuid,nodev,noexec" in values(own, "Volume")
+    words = shlex.split(values(own, "Exec")[0])
+    assert words[words.index("--lora-modules") + 1 :][:2] == [
+        "tiny-legal=/srv/adapters/tiny-legal",
+        "--served-model-name",
+    ]
+    checks = [line for line in values(own, "ExecStartPre") if "weights.py check" in line]
+    assert len(checks) == 2
+    assert f" check /etc/appliance/vllm/tiny-legal.sha256 {place} --record " in checks[1]
+    assert place in values(own, "RequiresMountsFor")[0].split()
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING=0" in values(unit, "Environment")
+    assert "lora-modules" not in unit
 
 
 def test_a_container_is_held_to_its_plan(unit: str) -> None:

@@ -54,7 +54,7 @@ class Model:
         """It, by vLLM; ``draft`` guesses."""
         # A tenth is plenty, and leaves room for what else runs on a machine that tests.
         profile = ServingProfile.model_validate({**self._signed, "gpu_memory_utilization": 0.1, **changes})
-        return serving(self._image, self.weights, arguments(profile, "tiny-chat"), folder, draft)
+        return serving(self._image, self.weights, arguments(profile, "tiny-chat"), folder, draft=draft)
 
 
 @pytest.fixture(scope="module")

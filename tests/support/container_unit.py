@@ -5,6 +5,12 @@ from typing import Any
 
 from tests.support.role_files import filters, render
 
+
+def weight_set(listed: str, store: str, place: str, adapter: str | None = None) -> dict[str, str | None]:
+    """As the filter appliance_models tells of one: its list, its directory, its place in the container."""
+    return {"list": listed, "adapter": adapter, "in_bundle": f"models/{store}", "in_store": store, "place": place}
+
+
 MODEL = {
     "name": "tiny-chat",
     "task": "chat",
@@ -14,12 +20,17 @@ MODEL = {
     "arguments": ["--served-model-name", "tiny-chat"],
     "image": "vllm-cpu@sha256:" + "ab" * 32,
     "weights_bytes": 2,
-    "draft": None,
-    "in_bundle": "models/tiny",
-    "in_store": "tiny-abc",
+    "weight_sets": [weight_set("tiny-chat", "tiny-abc", "/srv/model")],
     "bundle": "demo-1.2.0",
 }
 _SIZES = {"shm": "8g", "tmp": "512m", "cache": "4g"}
+
+
+def unit_beside(*beside: Mapping[str, str | None], **changes: object) -> str:
+    """The unit of ``MODEL`` with more sets of weights beside its own, on a host with two cores."""
+    model: dict[str, Any] = {**MODEL, **changes}
+    model["weight_sets"] = [*model["weight_sets"], *beside]
+    return container_unit({"cores": [0, 1], "memory": 16 << 30}, model)
 
 
 def container_unit(

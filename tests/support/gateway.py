@@ -38,7 +38,13 @@ from appliance_site.certificates import (
     root_authority,
 )
 
-MODELS = [{"name": "tiny-chat", "task": "chat"}, {"name": "mini-lm.v2", "task": "embedding"}]
+MODELS = [
+    {"name": "tiny-chat", "task": "chat"}
+    | {"weight_sets": [{"adapter": None}, {"adapter": "tiny-legal"}, {"adapter": "tiny.medical"}]},
+    {"name": "mini-lm.v2", "task": "embedding", "weight_sets": [{"adapter": None}]},
+]
+# Who may use what by its name; the others may use every model of their role.
+NAMED = {"counsel": ["tiny-legal"], "clerk": ["tiny-chat", "tiny.medical"]}
 SETTINGS = {
     "gateway_addresses": ["unix"],
     "gateway_port": "/srv/gateway.sock",
@@ -222,10 +228,12 @@ class Gateway:
     def configure(self, **changes: object) -> None:
         """Write nginx.conf and its JavaScript, with other settings than the usual ones; it counts after a reload."""
         named = {
-            name: "embedding" if name == "bob" else "chat" for name in ("alice", "bob", "mallory", "dave", "server")
+            name: "embedding" if name == "bob" else "chat"
+            for name in ("alice", "bob", "mallory", "dave", "server", *NAMED)
         }
         listed = [
             {"name": name, "fingerprint": fingerprint(self.clients[name]).replace(":", "").lower(), "roles": [role]}
+            | {"models": NAMED.get(name)}
             for name, role in named.items()
         ]
         settings = {"__gateway_models": MODELS, **SETTINGS, **changes}
@@ -328,7 +336,8 @@ def another_authority(client: str) -> tuple[bytes, bytes]:
 def make_gateway(folder: Path, **settings: object) -> Gateway:
     """Certificates and configuration.
 
-    alice may chat, bob may embed, carol is not named, mallory is revoked, watcher may read counters.
+    alice may chat, bob may embed, carol is not named, mallory is revoked, watcher may read counters; counsel and clerk
+    may use what ``NAMED`` has for them.
     """
     now = datetime.now(UTC)
     root = root_authority("site", now, 30)
@@ -336,7 +345,7 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     stranger = root_authority("site", now, 30)  # the same names, other keys
     clients = {
         name: issue(authority, "site", Leaf(name, "client", CLIENT), now, 7)
-        for name in ("alice", "bob", "carol", "mallory", "dave")
+        for name in ("alice", "bob", "carol", "mallory", "dave", *NAMED)
     }
     clients["eve"] = issue(stranger, "site", Leaf("alice", "client", CLIENT), now, 7)
     clients["server"] = issue(authority, "site", Leaf("depot", "host", SERVER), now, 7)

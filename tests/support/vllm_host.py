@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.model.serving.adapters import ADAPTERS
 from appliance.model.serving.speculation import DRAFT
 from tests.support.processes import below, wait_for
 
@@ -50,10 +51,15 @@ mount -t tmpfs -o mode=0755 tmpfs "$ROOT/srv"
 mkdir "$ROOT{model}"
 mount --bind "$WEIGHTS" "$ROOT{model}"
 mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{model}"
-if [ "$DRAFT_WEIGHTS" ]; then
+if [ -n "$DRAFT_WEIGHTS" ]; then
     mkdir "$ROOT{draft}"
     mount --bind "$DRAFT_WEIGHTS" "$ROOT{draft}"
     mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{draft}"
+fi
+if [ -n "$ADAPTERS" ]; then
+    mkdir "$ROOT{adapters}"
+    mount --bind "$ADAPTERS" "$ROOT{adapters}"
+    mount -o remount,bind,ro,nosuid,nodev,noexec "$ROOT{adapters}"
 fi
 mount -t tmpfs -o "mode=0700,uid=$USER_ID,gid=$GROUP_ID" tmpfs "$ROOT$FOLDER"
 exec chroot "$ROOT" sh -euc 'cd "$1"; shift; exec "$@"' sh "$FOLDER" env --ignore-environment {environment} \\
@@ -166,18 +172,25 @@ class _UnixConnection(http.client.HTTPConnection):
 
 @contextmanager
 def serving(
-    image: Image, weights: Path, arguments: Sequence[str], folder: Path, draft: Path | None = None
+    image: Image,
+    weights: Path,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    draft: Path | None = None,
+    adapters: Path | None = None,
 ) -> Iterator[Server]:
     """Run the image's entry point with the profile's ``arguments`` until the context ends.
 
-    ``draft`` is the directory of weights that guess what ``weights`` say next.
+    ``draft`` is the directory of weights that guess what ``weights`` say next, ``adapters`` has one of each
+    adapter's name.
     """
     (folder / "run").mkdir(parents=True)
     command = [*image.config["Entrypoint"], "--model", MODEL, "--uds", SOCKET, *arguments]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*_NAMESPACES, *("sh", "-c", _script(image, command))],
-            env=_variables(image, weights, folder, draft),
+            env=_variables(image, weights, folder, draft, adapters),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -203,10 +216,14 @@ def run_in(image: Image, files: Path, command: Sequence[str], folder: Path) -> "
 
 def _script(image: Image, command: Sequence[str]) -> str:
     environment = shlex.join(image.config["Env"])
-    return _ENTER.format(model=MODEL, draft=DRAFT, environment=environment, command=shlex.join(command))
+    return _ENTER.format(
+        model=MODEL, draft=DRAFT, adapters=ADAPTERS, environment=environment, command=shlex.join(command)
+    )
 
 
-def _variables(image: Image, weights: Path, folder: Path, draft: Path | None = None) -> dict[str, str]:
+def _variables(
+    image: Image, weights: Path, folder: Path, draft: Path | None = None, adapters: Path | None = None
+) -> dict[str, str]:
     """For the script; the directory of the socket becomes the user's."""
     user, group = str(image.config["User"]).split(":")
     os.chown(folder / "run", int(user), int(group))
@@ -216,6 +233,7 @@ def _variables(image: Image, weights: Path, folder: Path, draft: Path | None = N
         "RUN": str(folder / "run"),
         "WEIGHTS": str(weights),
         "DRAFT_WEIGHTS": str(draft or ""),
+        "ADAPTERS": str(adapters or ""),
         "FOLDER": str(image.config["WorkingDir"]),
         "USER_ID": user,
         "GROUP_ID": group,

@@ -8,7 +8,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from itertools import compress, product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +22,14 @@ from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
+from appliance.model.serving.adapters import ADAPTERS
 from appliance.model.serving.gpus import GPUS
 from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
 from appliance.model.serving.speculation import DRAFT
 from appliance.model.serving.tasks import ENGINES, Engine, Task
 
+_MODEL = "/srv/model"  # where a container has the model's own weights
 T = TypeVar("T")
 D = TypeVar("D", bound=Details)
 
@@ -39,6 +40,7 @@ class Client(Strict):
     name: str = Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}\z")
     fingerprint: str | None = None
     roles: tuple[Task, ...]
+    models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 def models(index: str, names: object, limits: object = None, devices: object = None) -> list[dict[str, object]]:
@@ -48,11 +50,12 @@ def models(index: str, names: object, limits: object = None, devices: object = N
     the bundle.  ``limits`` are figures to narrow and ``devices`` GPUs or slices of them (``mig0:1``), each by
     model.  A model has name, task, engine, gpus, gpu_gib (memory of a GPU that it was planned for, or None),
     slice (the name of what it was planned for, where that is no whole GPU), memory_utilization (a part, or None),
-    devices (as CDI calls them), arguments, image (name@digest), weights (name), weights_bytes (of all),
-    in_bundle (the weights' directory in the bundle), in_store (their directory where several versions lie
-    side by side), files (path below that directory, sha256), bundle (name and version), and draft: None, or
-    weights, in_bundle, in_store and files of those that guess its tokens, and the place where its container
-    wants them.
+    devices (as CDI calls them), arguments, image (name@digest), weights_bytes (of all its weights),
+    bundle (name and version), and weight_sets: all that hosts fetch for it, mount read-only, hash before each
+    start and record, its own weights first.  A set has list (the name of its list on a host), adapter (the name that
+    clients know it by, or None where it is none), weights (name), in_bundle (their directory in the bundle),
+    in_store (their directory where several versions lie side by side), place (where the container has them) and files
+    (path below that directory, sha256).
     """
     bundle = BundleIndex.model_validate_json(index)
     wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
@@ -106,22 +109,28 @@ def tasks(engine: Engine) -> dict[str, list[str]]:
     return {task: list(form.paths) for task, form in ENGINES[engine].items()}
 
 
-def rights(given: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """What a client may be allowed of ``given`` tasks: a digit for each, 1 where it is, and the names of those."""
-    every = tuple(given)
-    choices = list(product((0, 1), repeat=len(every)))[1:]
-    return [("".join(map(str, choice)), list(compress(every, choice))) for choice in choices]
+def served(models: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """All that clients may name: name, task, and the model whose engine serves it, for each model and each adapter."""
+    return [
+        {"name": str(name), "task": str(model["task"]), "engine": str(model["name"])}
+        for model in models
+        for name in (model["name"], *(one["adapter"] for one in model["weight_sets"] if one["adapter"]))
+    ]
 
 
-def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str, object]]:
+def clients(wanted: object, issued: str, promised: object = (), *, index: str | None = None) -> list[dict[str, object]]:
     """The clients of a gateway with their fingerprints as 64 lower-case hexadecimal digits.
 
+    ``models`` of one are the names of models and adapters that it may use, or None for every model of its roles.
+    ``index`` is the text of bundle.json, which has to know these names.
     A client without a fingerprint has the certificate of that name in the directory
     ``issued``; one that is still to be issued, because ``promised`` names it, is left out.
     """
     found: list[dict[str, object]] = []
     awaited = _read(tuple[str, ...], promised, "pki_clients")
+    known = _names(BundleIndex.model_validate_json(index)) if index is not None else None
     for entry in _read(tuple[Client, ...], wanted, "gateway_clients"):
+        _check_names(entry, known)
         fingerprint = (entry.fingerprint or _issued(Path(issued), entry.name, awaited)).replace(":", "").lower()
         if not fingerprint:
             continue
@@ -130,10 +139,28 @@ def clients(wanted: object, issued: str, promised: object = ()) -> list[dict[str
                 f"gateway_clients: the fingerprint of {entry.name} is {entry.fingerprint!r}, which is not a SHA-256",
                 "write 64 hexadecimal digits; to see them: openssl x509 -in CERTIFICATE -noout -fingerprint -sha256",
             )
-        found.append({"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)})
+        found.append(
+            {"name": entry.name, "fingerprint": fingerprint, "roles": list(entry.roles)}
+            | {"models": None if entry.models is None else list(entry.models)}
+        )
     _once("gateway_clients", (str(client["name"]) for client in found))
     _once("gateway_clients", (str(client["fingerprint"]) for client in found))
     return found
+
+
+def _names(bundle: BundleIndex) -> set[str]:
+    return {*bundle.serving, *(name for profile in bundle.serving.values() for name in profile.adapters)}
+
+
+def _check_names(client: Client, known: set[str] | None) -> None:
+    names = client.models or ()
+    _once(f"gateway_clients: models of {client.name}", names)
+    for name in names:
+        if known is not None and name not in known:
+            raise _error(
+                f"gateway_clients lets {client.name} use {name}, which is no model and no adapter of the bundle",
+                f"correct it; the bundle serves {', '.join(sorted(known))}",
+            )
 
 
 def _issued(folder: Path, name: str, awaited: tuple[str, ...]) -> str:
@@ -169,11 +196,8 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
             )
     gpu = GPUS.get(profile.gpu or "")
     image, of_image = _artifact(bundle, ImageDetails, profile.image)
-    size, weights = _weights(bundle, profile.weights)
-    draft, draft_size = None, 0
-    if profile.speculative_config and profile.speculative_config.weights:
-        draft_size, found = _weights(bundle, profile.speculative_config.weights)
-        draft = {**found, "place": DRAFT}
+    named: dict[tuple[str, ...], str] = {(): profile.weights} | profile.weights_beside()
+    sets = [_weight_set(bundle, name, key, artifact) for key, artifact in named.items()]
     return {
         "name": name,
         "task": profile.task,
@@ -185,33 +209,34 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "devices": [device(said) for said in devices],
         "arguments": list(arguments(profile, name)),
         "image": f"{image.name}@{of_image.manifest_digest}",
-        **weights,
-        "weights_bytes": size + draft_size,
-        "draft": draft,
+        "weights_bytes": sum(size for size, _ in sets),
+        "weight_sets": [told for _, told in sets],
         "bundle": f"{bundle.name}-{bundle.version}",
     }
 
 
-def weight_sets(served: Iterable[Mapping[str, Any]]) -> list[dict[str, object]]:
-    """All that hosts fetch and hash: weights, in_bundle, in_store and files of each, and the name of their list.
+def _weight_set(bundle: BundleIndex, model: str, key: tuple[str, ...], name: str) -> tuple[int, dict[str, object]]:
+    """Bytes, and what roles are told of the weights ``name``: those that ``key`` names beside a model's own, or these.
 
-    No model's name has the "+" that tells the list of its draft from those of models.
+    No name of a model or adapter has the "+" that tells the list of a draft from theirs.
     """
-    return [
-        {key: of[key] for key in ("weights", "in_bundle", "in_store", "files")} | {"list": f"{model['name']}{suffix}"}
-        for model in served
-        for of, suffix in ((model, ""), (model["draft"], "+draft"))
-        if of
-    ]
-
-
-def _weights(bundle: BundleIndex, name: str) -> tuple[int, dict[str, object]]:
-    """Bytes, and what roles are told of it."""
     artifact, details = _artifact(bundle, WeightsDetails, name)
+    adapter = None
+    match key:
+        case ("adapters", served_as):
+            adapter = listed = served_as
+            place = f"{ADAPTERS}/{served_as}"
+        case ("speculative_config",):
+            listed, place = f"{model}+draft", DRAFT
+        case _:
+            listed, place = model, _MODEL
     return sum(file.size for file in artifact.files), {
+        "list": listed,
+        "adapter": adapter,
         "weights": artifact.name,
         "in_bundle": details.path,
         "in_store": f"{artifact.name}-{details.list_digest(artifact)[:16]}",
+        "place": place,
         "files": [{"path": path, "sha256": digest} for path, digest in details.files(artifact)],
     }
 
@@ -280,8 +305,7 @@ class FilterModule:
             "appliance_image": image,
             "appliance_clients": clients,
             "appliance_tasks": tasks,
-            "appliance_rights": rights,
+            "appliance_served": served,
             "appliance_units_beside": units_beside,
-            "appliance_weight_sets": weight_sets,
             "systemd_word": systemd_word,
         }

@@ -34,24 +34,32 @@ def find_facts(
 def read_facts(files: Sequence[LockedFile], headers: Headers, sink: Sink) -> ModelFacts:
     """The facts of one model, whose small files are in the sink.  Raises ValueError."""
     by_path = {file.path: file for file in files}
-
-    def small(path: str) -> bytes | None:
-        file = by_path.get(path)
-        if file is None:
-            return None
-        if file.size > MAX_MODEL_JSON or not sink.holds(file):
-            raise ValueError(f"{path} has {file.size} bytes, more than a text of a model may have")
-        return sink.path(file).read_bytes()
-
-    config = small("config.json")
+    config = _small(by_path, "config.json", sink)
     if config is None:
         raise ValueError("there is no config.json")
-    index = small(_INDEX)
+    return read_model(config, _small(by_path, "generation_config.json", sink), model_tensors(files, headers, sink))
+
+
+def model_tensors(files: Sequence[LockedFile], headers: Headers, sink: Sink) -> Iterator[Tensor]:
+    """The tensors of one model: of all files that its index names, or of all there are.  Raises ValueError."""
+    by_path = {file.path: file for file in files}
+    index = _small(by_path, _INDEX, sink)
     wanted = [path for path in by_path if path.endswith(".safetensors") and "/" not in path]
     if index is not None:
         wanted = sorted(indexed_files(index))
-    tensors = (tensor for path in wanted for tensor in _tensors(by_path.get(path), path, headers, sink))
-    return read_model(config, small("generation_config.json"), tensors)
+    for path in wanted:
+        if path not in by_path:
+            raise ValueError(f"{_INDEX} names {path[:200]!r}, which is not there")
+        yield from read_tensors(by_path[path], headers, sink)
+
+
+def _small(by_path: Mapping[str, LockedFile], path: str, sink: Sink) -> bytes | None:
+    file = by_path.get(path)
+    if file is None:
+        return None
+    if file.size > MAX_MODEL_JSON or not sink.holds(file):
+        raise ValueError(f"{path} has {file.size} bytes, more than a text of a model may have")
+    return sink.path(file).read_bytes()
 
 
 def check_facts(artifact: LockedArtifact, sink: Sink) -> None:
@@ -76,11 +84,10 @@ def check_facts(artifact: LockedArtifact, sink: Sink) -> None:
         )
 
 
-def _tensors(file: LockedFile | None, path: str, headers: Headers, sink: Sink) -> Iterator[Tensor]:
-    if file is None:
-        raise ValueError(f"{_INDEX} names {path[:200]!r}, which is not there")
-    if path in headers:
-        start = headers[path]
+def read_tensors(file: LockedFile, headers: Headers, sink: Sink) -> Iterator[Tensor]:
+    """The tensors of one file, by its header.  Raises ValueError."""
+    if file.path in headers:
+        start = headers[file.path]
         length = header_length(start[:LENGTH_BYTES], file.size)
         header = start[LENGTH_BYTES : LENGTH_BYTES + length]
     elif sink.holds(file):
@@ -88,5 +95,5 @@ def _tensors(file: LockedFile | None, path: str, headers: Headers, sink: Sink) -
             length = header_length(stream.read(LENGTH_BYTES), file.size)
             header = stream.read(length)
     else:
-        raise ValueError(f"the header of {path[:200]!r} was not read")
+        raise ValueError(f"the header of {file.path[:200]!r} was not read")
     yield from parse_header(header, file.size - LENGTH_BYTES - length)

@@ -5,7 +5,7 @@ artifact, and a refusal is made into one error that names every refused file.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -22,13 +22,15 @@ _ALLOW = "; or, after a review, allow a file by name with the reason: allow: {PA
 class Gate:
     """The gate for the artifact ``where`` (``weights/name``).
 
-    ``allow`` maps files to the reason why they pass although they are refused; ``leave_out``
-    tells a person how to do without a file.
+    ``allow`` maps files to the reason why they pass although they are refused; ``leave_out`` tells
+    a person how to do without a file.  ``by_name`` is the rule for names, of an adapter a stricter one.
     """
 
     where: str
     allow: Mapping[str, str]
     leave_out: str
+    by_name: Callable[[str], str] = name_refusal
+    may_allow: bool = True
 
     def check_names(self, paths: Sequence[str], others: Mapping[str, str] | None = None) -> None:
         """Refuse names that are unsafe or of a refused type.  Raises BadInput.
@@ -46,7 +48,7 @@ class Gate:
                     where=self.where,
                     hint=f"did you mean {near[0]!r}?" if near else "remove it",
                 )
-        refused = {path: reason for path in paths if path not in self.allow and (reason := name_refusal(path))}
+        refused = {path: reason for path in paths if path not in self.allow and (reason := self.by_name(path))}
         self.refuse({**others, **refused}, can_be_allowed=bool(refused))
 
     def check_bytes(self, files: Sequence[LockedFile], sink: Sink, *, complete: bool) -> None:
@@ -91,6 +93,6 @@ class Gate:
             "weights-refused",
             f"{problems[0].what}{more}",
             where=self.where,
-            hint=self.leave_out + (_ALLOW if can_be_allowed else ""),
+            hint=self.leave_out + (_ALLOW if can_be_allowed and self.may_allow else ""),
             problems=problems,
         )

@@ -5,10 +5,11 @@ is a matter of the three sources; which files may be among them is decided by th
 gate, by name before they are fetched and by their bytes each time before they are sealed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from appliance.artifacts.base import ArtifactSection, Context, Layout, Resolved, below, lock_source
+from appliance.artifacts.weights.adapter import adapter_name_refusal, check_adapter, check_adapters, find_adapter
 from appliance.artifacts.weights.details import WeightsDetails
 from appliance.artifacts.weights.directory import Directory
 from appliance.artifacts.weights.facts import check_facts, find_facts
@@ -37,7 +38,7 @@ class Weights:
     def resolve(self, name: str, section: WeightsSection, context: Context) -> Resolved:
         """See Kind.  Files that are there already pass the gate by their bytes here, and are reviewed."""
         key, chosen = next((key, getattr(section, key)) for key in _SOURCES if getattr(section, key) is not None)
-        gate = Gate(f"{self.name}/{name}", section.allow, _SOURCES[key].leave_out)
+        gate = _gate(f"{self.name}/{name}", section.allow, _SOURCES[key], adapter=section.adapter is not None)
         resolved = _SOURCES[key].resolve(chosen, gate, context)
         gate.check_bytes(resolved.files, context.sink, complete=False)
         if not any(file.path.endswith(".safetensors") or file.path in section.allow for file in resolved.files):
@@ -45,11 +46,14 @@ class Weights:
         found = review(Reviewed(resolved.files, context.sink, gate, section.licence))
         before = context.replaced.review if context.replaced else None
         show_review(gate.where, found, before, context.sink, context.progress)
-        model = find_facts(gate.where, resolved.files, resolved.headers, context.sink, context.progress)
+        read = (resolved.files, resolved.headers, context.sink)
+        adapter = find_adapter(gate.where, section.adapter, *read) if section.adapter else None
+        model = None if adapter else find_facts(gate.where, *read, context.progress)
         return Resolved(
             source=source_fields(resolved.origin, section.allow),
             warnings=resolved.warnings,
             model=model,
+            adapter=adapter,
             review=found,
             inputs=resolved.inputs,
             files=resolved.files,
@@ -64,17 +68,19 @@ class Weights:
         """See Kind.  All files pass the gate by their bytes, templates too, and say of the model what was locked."""
         origin, allow = _read_source(artifact)
         source = _SOURCES[origin.type]
-        gate = Gate(artifact.id, allow, source.leave_out)
+        gate = _gate(artifact.id, allow, source, adapter=artifact.adapter is not None)
         gate.check_names([file.path for file in artifact.files])
         source.fetch(origin, artifact, context)
         gate.check_bytes(artifact.files, context.sink, complete=True)
         check_templates(Reviewed(artifact.files, context.sink, gate, artifact.licence))
         check_facts(artifact, context.sink)
+        check_adapter(artifact, context.sink)
 
     def lay_out(
         self, artifacts: Sequence[LockedArtifact], context: Context
     ) -> tuple[tuple[Layout, ...], tuple[BundleFile, ...]]:
-        """See Kind."""
+        """See Kind.  Every adapter fits the weights that it belongs to."""
+        check_adapters(artifacts, context.sink)
         layouts = []
         for artifact in artifacts:
             folder = f"models/{artifact.name}"
@@ -85,6 +91,12 @@ class Weights:
     def describe(self, layout: Layout, context: Context) -> Part:
         """See Kind and ``model_part``."""
         return model_part(layout, _read_source(layout.artifact)[0], context)
+
+
+def _gate(where: str, allow: Mapping[str, str], source: Source, *, adapter: bool) -> Gate:
+    if adapter:
+        return Gate(where, allow, source.leave_out, adapter_name_refusal, may_allow=False)
+    return Gate(where, allow, source.leave_out)
 
 
 def _read_source(artifact: LockedArtifact) -> tuple[Origin, dict[str, str]]:

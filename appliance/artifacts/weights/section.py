@@ -17,7 +17,7 @@ from appliance.artifacts.directory import DirectoryOrigin
 from appliance.formats.git import Commit
 from appliance.model.addresses import PYPI, check_server
 from appliance.model.base import Strict
-from appliance.model.names import BundlePath
+from appliance.model.names import BundlePath, Name
 
 ALLOW_PREFIX = "allow "  # of the origin's keys that keep the reasons of ``allow``
 
@@ -98,6 +98,17 @@ class WheelSource(Selection):
     index: Server = PYPI
 
 
+class AdapterSection(Strict):
+    """That weights are a LoRA adapter, ``of`` others of the definition.
+
+    ``trained_on`` is what its own configuration calls these, where that is not the name of their repository: whoever
+    writes it down vouches that it means the same weights.
+    """
+
+    of: Name
+    trained_on: str | None = Field(default=None, min_length=1, max_length=500)
+
+
 class WeightsSection(ArtifactSection):
     """One entry under ``weights``.
 
@@ -110,6 +121,8 @@ class WeightsSection(ArtifactSection):
     directory: BundlePath | None = None
     licence: str = Field(min_length=1, max_length=200, pattern=r"\S")
     allow: dict[BundlePath, Reason] = {}
+    # Locks of others have the digest of a section without it.
+    adapter: AdapterSection | None = Field(default=None, exclude_if=lambda adapter: adapter is None)
 
     @model_validator(mode="after")
     def _one_source(self) -> "WeightsSection":
@@ -119,6 +132,12 @@ class WeightsSection(ArtifactSection):
             raise ValueError(
                 f"give exactly one source, {', '.join(sources)}; found {' and '.join(given) or 'none of them'}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_take_no_exceptions(self) -> "WeightsSection":
+        if self.adapter is not None and self.allow:
+            raise ValueError("an adapter must have no allow: its two files and texts are all that it may have")
         return self
 
 

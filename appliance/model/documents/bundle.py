@@ -15,6 +15,7 @@ from appliance.model.files import BundleFile
 from appliance.model.jsonform import plain_json
 from appliance.model.limits import MAX_FILES, MAX_INDEX, MAX_JSON_INTEGER, MAX_ROOT_VERSION
 from appliance.model.names import Name, Sha256, Version
+from appliance.model.serving.adapters import check_served_names
 from appliance.model.serving.profile import ServingProfile
 from appliance.model.times import Lasting
 from appliance.model.value_problem import first_problem
@@ -88,6 +89,7 @@ class BundleIndex(Strict):
         artifacts = [(artifact.kind, artifact.name) for artifact in self.artifacts]
         if len(set(artifacts)) != len(artifacts):
             raise ValueError("two artifacts have the same kind and name")
+        check_served_names(self.serving)
         return self
 
 

@@ -6,7 +6,7 @@ kind changes nothing in this file.
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.documents.licences import LicencePolicy
@@ -14,6 +14,7 @@ from appliance.model.documents.policy import Profile
 from appliance.model.documents.vulnerabilities import VulnerabilityPolicy
 from appliance.model.limits import MAX_INCLUDES, MAX_ROOT_VERSION
 from appliance.model.names import Name, Version, path_problem
+from appliance.model.serving.adapters import check_served_names
 from appliance.model.serving.wanted import WantedProfile
 
 DEFINITION_SCHEMA: Literal["appliance.definition/v1"] = "appliance.definition/v1"
@@ -40,6 +41,11 @@ class DefinitionHead(Strict):
     serving: dict[Name, WantedProfile] = {}
     licences: LicencePolicy | None = None
     vulnerabilities: VulnerabilityPolicy | None = None
+
+    @model_validator(mode="after")
+    def _served_once(self) -> "DefinitionHead":
+        check_served_names(self.serving)
+        return self
 
 
 def _check_included(value: str) -> str:

@@ -14,7 +14,7 @@ from appliance.model.documents.bundle import SumsDigest
 from appliance.model.documents.log import Head, LogEntry
 from appliance.model.documents.override import Allowance
 from appliance.model.jsonform import canonical_json
-from appliance.model.limits import MAX_JSON_INTEGER
+from appliance.model.limits import MAX_JSON_INTEGER, MAX_NAME
 from appliance.model.names import HostPath, Name, Sha256, Version
 from appliance.model.times import Time
 
@@ -149,18 +149,25 @@ class KvCache(Strict):
     utilization: str | None = Field(default=None, pattern=r"\A0\.[0-9]{1,4}\z")
 
 
+ListName = Annotated[
+    str, Field(max_length=MAX_NAME + len("+draft"), pattern=r"\A[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:\+draft)?\z")
+]
+"""The name of a list of weights on a host."""
+
+
 class Model(Strict):
     """A model that runs on a host.
 
     ``image`` is the digest of the image that its container was made of, ``weights`` the
     SHA-256 of the list (lines as in SHA256SUMS, paths below the model) that its weights
-    are checked by at each start.  ``draft`` is the same of weights that guess its tokens, where it has
-    any.  ``kv_cache`` is there for a model on GPUs that has logged it.
+    are checked by at each start.  ``beside`` has the same of further weights by the names of their
+    lists: ``MODEL+draft`` are weights that guess its tokens, others adapters under their names.
+    ``kv_cache`` is there for a model on GPUs that has logged it.
     """
 
     image: str = Field(pattern=r"\Asha256:[0-9a-f]{64}\z")
     weights: Sha256
-    draft: Sha256 | None = Field(default=None, exclude_if=lambda draft: draft is None)
+    beside: dict[ListName, Sha256] = Field(default={}, exclude_if=lambda beside: not beside)
     kv_cache: KvCache | None = Field(default=None, exclude_if=lambda cache: cache is None)
 
 

@@ -5,6 +5,7 @@ It names no kind and knows nothing of one.  What a kind needs to fetch again sta
 ``sha256`` and ``size`` decide what is accepted.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -16,10 +17,11 @@ from appliance.model.documents.upstream import UpstreamFinding
 from appliance.model.files import Content
 from appliance.model.findings import Review
 from appliance.model.names import BundlePath, Name, Sha256
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.memory import MemoryFacts
 from appliance.model.serving.profile import ServingProfile
-from appliance.model.serving.wanted import memory_facts, with_memory
+from appliance.model.serving.wanted import memory_facts, own_adapters, with_memory
 from appliance.model.times import Time
 
 LOCK_SCHEMA: Literal["appliance.lock/v1"] = "appliance.lock/v1"
@@ -44,7 +46,8 @@ class LockedArtifact(Strict):
     a changed section shows as a stale lock.  ``inputs`` are fetched to make ``files``
     and are not carried; ``files`` are carried.  ``warnings`` are what speaks against it, such
     as that a publisher has taken a release back: in the lock for those who review it.  ``model`` is
-    what the files of a model say of it, if they are one's and could be understood; ``review`` is what was found in them
+    what the files of a model say of it, if they are one's and could be understood, ``adapter`` what those of
+    a LoRA adapter say; ``review`` is what was found in them
     that a person should know, and locks from before reviews have none.  ``upstream`` is what upstream has
     signed of it, and ``evidence`` what is carried of that: a file without ``url`` lies beside the lock.
     """
@@ -56,6 +59,7 @@ class LockedArtifact(Strict):
     source: dict[str, str]
     warnings: tuple[str, ...] = ()
     model: ModelFacts | None = None
+    adapter: AdapterFacts | None = None
     review: Review | None = None
     upstream: tuple[UpstreamFinding, ...] = ()
     evidence: tuple[LockedFile, ...] = ()
@@ -92,6 +96,12 @@ class Lock(Strict):
     def profile(self, name: str) -> ServingProfile:
         """The profile that is signed for a model.  Raises ValueError where the lock does not know enough for one."""
         wanted = self.bundle.serving[name]
+        own = own_adapters(wanted, adapters_of(self.artifacts))
         if not wanted.gpus:
-            return with_memory(wanted, None)
-        return with_memory(wanted, self.memory.get(name) or memory_facts(wanted, None))
+            return with_memory(wanted, None, own)
+        return with_memory(wanted, self.memory.get(name) or memory_facts(wanted, None, adapters=own), own)
+
+
+def adapters_of(artifacts: Iterable[LockedArtifact]) -> dict[str, AdapterFacts]:
+    """The adapters among ``artifacts``, by name."""
+    return {artifact.name: artifact.adapter for artifact in artifacts if artifact.adapter}

@@ -52,12 +52,14 @@ class MemoryFacts(Strict):
 
     ``gpu_gib`` is the memory that one GPU reports to CUDA, ``overhead_gib`` what
     activations, CUDA graphs, NCCL and the CUDA context take on each; both in GiB.
-    ``weights_bytes`` is the size of all tensors (``total_size`` of the safetensors index).
+    ``weights_bytes`` is the size of all tensors (``total_size`` of the safetensors index),
+    ``adapter_bytes`` the room for LoRA adapters on each GPU.
     """
 
     gpu_gib: float = Field(gt=0, le=4096)
     overhead_gib: float = Field(gt=0, le=512)
     weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
+    adapter_bytes: int = Field(default=0, ge=0, le=MAX_JSON_INTEGER, exclude_if=lambda count: not count)
     attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
     # Written only where there is any: locks and bundles said nothing before there could be.
     guesses: GuessFacts | None = Field(default=None, exclude_if=lambda guesses: guesses is None)
@@ -101,9 +103,10 @@ class Limits:
 class MemoryPlan:
     """Bytes on each GPU, and how much fits into them.
 
-    ``budget`` is what vLLM may use at all and ``kv_available`` what is left of it for
-    keys and values, negative when nothing is.  ``kv_per_token`` is what one more token of
-    a short sequence takes, ``kv_per_sequence`` a sequence of ``max_model_len`` tokens.
+    ``budget`` is what vLLM may use at all, ``weights`` counts the room for adapters too, and
+    ``kv_available`` is what is left for keys and values, negative when nothing is.
+    ``kv_per_token`` is what one more token of a short sequence takes, ``kv_per_sequence`` a
+    sequence of ``max_model_len`` tokens.
     """
 
     budget: int
@@ -135,7 +138,7 @@ def plan_memory(facts: MemoryFacts, split: Split, limits: Limits) -> MemoryPlan:
     budget = int(facts.gpu_gib * GIB * limits.gpu_memory_utilization)
     overhead = int(facts.overhead_gib * GIB) + _scores(facts.guesses, limits)
     stored = facts.weights_bytes + (facts.guesses.weights_bytes if facts.guesses else 0)
-    weights = -(-stored // (split.tensor_parallel * split.pipeline_parallel))
+    weights = -(-stored // (split.tensor_parallel * split.pipeline_parallel)) + facts.adapter_bytes
     groups = facts.attention + (facts.guesses.attention if facts.guesses else ())
     rates = [(group, _bytes_per_token(group, split, limits.kv_bytes)) for group in groups]
     return MemoryPlan(

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from appliance.model.base import Strict
 from appliance.model.names import Name
+from appliance.model.serving.adapters import LoraRank, Module
 from appliance.model.serving.memory import (
     GIB,
     Limits,
@@ -89,6 +90,9 @@ class Profile(Strict):
     objectives: Objectives | None = Field(default=None, exclude_if=lambda objectives: objectives is None)
     # As objectives.
     speculative_config: Speculation | None = Field(default=None, exclude_if=lambda speculation: speculation is None)
+    adapters: dict[Name, Name] = Field(default={}, max_length=64, exclude_if=lambda adapters: not adapters)
+    max_loras: int | None = Field(default=None, ge=1, exclude_if=lambda count: count is None)
+    max_lora_rank: LoraRank | None = Field(default=None, exclude_if=lambda rank: rank is None)
     options: dict[Option, OptionValue] = {}
 
     @model_validator(mode="after")
@@ -133,7 +137,31 @@ class Profile(Strict):
             )
         if self.speculative_config.method == "ngram" and self.options.get("async-scheduling"):
             raise ValueError("vLLM does not start with async-scheduling and ngram: leave async-scheduling out")
+        # vLLM's own table of features that work together says no (docs/features/README.md, LoRA and SD), although it
+        # starts with both since https://github.com/vllm-project/vllm/pull/21068; and no plan here counts both.
+        if self.adapters:
+            raise ValueError(
+                "speculative_config and adapters exclude each other, because vLLM does not promise that both work "
+                "together: name them in two profiles, or leave one of them out"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _adapters_have_room(self) -> "Profile":
+        for field in ("max_loras", "max_lora_rank"):
+            if not self.adapters and getattr(self, field) is not None:
+                raise ValueError(f"{field} is for adapters, and the profile names none (adapters: {{NAME: WEIGHTS}})")
+        if self.max_loras is not None and self.max_loras > len(self.adapters):
+            raise ValueError(f"max_loras is {self.max_loras}, but there are {len(self.adapters)} adapters")
+        if not self.gpus and self.max_loras not in (None, len(self.adapters)):
+            raise ValueError("on a CPU (gpus: 0) every adapter must have its place: leave max_loras out")
+        return self
+
+    def weights_beside(self) -> dict[tuple[str, ...], str]:
+        """Artifacts of all weights that its engine reads beside the model's own, by the keys that name them."""
+        draft = self.speculative_config.weights if self.speculative_config else None
+        guessing: dict[tuple[str, ...], str] = {("speculative_config",): draft} if draft else {}
+        return guessing | {("adapters", name): artifact for name, artifact in sorted(self.adapters.items())}
 
     @model_validator(mode="after")
     def _options_have_values(self) -> "Profile":
@@ -151,10 +179,22 @@ class ServingProfile(Profile):
     A site may narrow sizes and limits, never widen them.  ``gpus`` is the number of GPUs
     one replica takes and 0 on a CPU; ``memory`` is what the memory plan of a GPU profile
     starts from.  On a CPU ``gpu_memory_utilization`` is a part of the host's memory, as
-    vLLM has it.  ``objectives`` is what a site's alerts hold each replica to.
+    vLLM has it.  ``objectives`` is what a site's alerts hold each replica to.  ``adapters`` are
+    weights by the names that clients ask for; ``max_loras`` is how many a batch may use, and
+    ``lora_target_modules`` what they change.
     """
 
     memory: MemoryFacts | None = None
+    lora_target_modules: tuple[Module, ...] = Field(default=(), max_length=64, exclude_if=lambda names: not names)
+
+    @model_validator(mode="after")
+    def _adapters_are_known(self) -> "ServingProfile":
+        told = self.max_loras is not None, self.max_lora_rank is not None, bool(self.lora_target_modules)
+        if set(told) != {bool(self.adapters)}:
+            raise ValueError(
+                "adapters must come with max_loras, max_lora_rank and lora_target_modules, and these with them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> "ServingProfile":
@@ -199,10 +239,10 @@ def limits_of(profile: Profile) -> Limits | None:
 def arguments(profile: Profile, name: str) -> tuple[str, ...]:
     """What follows ``vllm serve MODEL`` for the profile that clients know as ``name``.
 
-    Long options, each followed by its value.  Weights are read as safetensors and in no
+    Long options, each followed by its value or values.  Weights are read as safetensors and in no
     other form, whatever lies beside them.
     """
-    fields: dict[str, OptionValue | None] = {
+    fields: dict[str, OptionValue | tuple[str, ...] | None] = {
         "served-model-name": name,
         "runner": ENGINES[profile.engine][profile.task].runner,
         "load-format": "safetensors",
@@ -219,13 +259,35 @@ def arguments(profile: Profile, name: str) -> tuple[str, ...]:
         "enable-prefix-caching": profile.enable_prefix_caching,
         "enable-chunked-prefill": profile.enable_chunked_prefill,
         "speculative-config": profile.speculative_config.argument() if profile.speculative_config else None,
+        **_adapter_options(profile),
         **dict(sorted(profile.options.items())),
     }
     return tuple(word for option, value in fields.items() if value is not None for word in _words(option, value))
 
 
-def _words(option: str, value: OptionValue) -> tuple[str, ...]:
+def _adapter_options(profile: Profile) -> dict[str, OptionValue | tuple[str, ...] | None]:
+    """All adapters stay in the host's memory: none is read again from a disk while requests wait.
+
+    On a CPU, vLLM 0.32.0 takes the last place for requests that want no adapter, when they share a batch with others
+    that do (``lora/ops/torch_ops/lora_ops.py``; https://github.com/vllm-project/vllm/pull/48421): there is one place
+    more than adapters, so that the last one stays empty.
+    """
+    if not profile.adapters:
+        return {}
+    spare = 0 if profile.gpus else 1
+    return {
+        "enable-lora": True,
+        "max-loras": None if profile.max_loras is None else profile.max_loras + spare,
+        "max-cpu-loras": len(profile.adapters) + spare,
+        "max-lora-rank": profile.max_lora_rank,
+        "lora-target-modules": profile.lora_target_modules if isinstance(profile, ServingProfile) else None,
+    }
+
+
+def _words(option: str, value: OptionValue | tuple[str, ...]) -> tuple[str, ...]:
     match value:
+        case tuple():
+            return (f"--{option}", *value)
         case True:
             return (f"--{option}",)
         case False:

@@ -1,7 +1,9 @@
 """Does a model fit on these GPUs, how much of it, and how fast can it be at most: before anything is bought."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, Gpu, overhead_gib
 from appliance.model.serving.guesses import guess_facts
@@ -9,7 +11,7 @@ from appliance.model.serving.host_memory import host_memory
 from appliance.model.serving.kv_cache import check_kv_on_gpu
 from appliance.model.serving.memory import Limits, MemoryFacts, MemoryPlan, Split, plan_memory
 from appliance.model.serving.profile import Profile, limits_of
-from appliance.model.serving.wanted import WantedProfile, memory_facts
+from appliance.model.serving.wanted import WantedProfile, memory_facts, room_for
 
 COUNTS = (1, 2, 4, 8)  # GPUs of one host
 
@@ -45,35 +47,49 @@ class Answer:
         return self.memory is not None and self.memory.fits
 
 
-def as_wanted(wanted: WantedProfile, facts: ModelFacts, draft: ModelFacts | None = None) -> Answer:
+def as_wanted(
+    wanted: WantedProfile, facts: ModelFacts, draft: ModelFacts | None = None, adapters: Sequence[AdapterFacts] = ()
+) -> Answer:
     """The answer for the GPUs that the definition names.  Raises ValueError where two sources disagree.
 
-    ``draft`` is known of the weights that guess the model's tokens, where there are any.
+    ``draft`` is known of the weights that guess the model's tokens, where there are any, ``adapters`` of its adapters.
     """
     split = Split(wanted.tensor_parallel_size, wanted.pipeline_parallel_size)
-    return _answer(wanted, (facts, draft), wanted.gpu or "GPU", split, memory_facts(wanted, facts, draft))
+    memory = memory_facts(wanted, facts, draft, adapters)
+    return _answer(wanted, (facts, draft), wanted.gpu or "GPU", split, memory)
 
 
-def on(wanted: WantedProfile, facts: ModelFacts, gpu: str, draft: ModelFacts | None = None) -> Answer:
+def on(
+    wanted: WantedProfile,
+    facts: ModelFacts,
+    gpu: str,
+    draft: ModelFacts | None = None,
+    adapters: Sequence[AdapterFacts] = (),
+) -> Answer:
     """The answer for the fewest GPUs of a type in the table that hold it, or for the most where none do.
 
     A slice of a GPU stands alone: slices cannot speak to each other.
     """
     known = GPUS[gpu]
+    both = (facts, draft)
+    room = room_for(wanted, facts, adapters)
     answers = [
-        _answer(wanted, (facts, draft), gpu, Split(count, 1), _supposed(wanted, (facts, draft), known, count))
+        _answer(wanted, both, gpu, Split(count, 1), _supposed(wanted, both, known, count, room))
         for count in ((1,) if known.slice else COUNTS)
     ]
     return next((answer for answer in answers if answer.fits), answers[-1])
 
 
-def _supposed(wanted: WantedProfile, both: tuple[ModelFacts, ModelFacts | None], gpu: Gpu, count: int) -> MemoryFacts:
+def _supposed(
+    wanted: WantedProfile, both: tuple[ModelFacts, ModelFacts | None], gpu: Gpu, count: int, room: int
+) -> MemoryFacts:
     facts, draft = both
     said = wanted.memory.overhead_gib if wanted.memory and count == wanted.gpus else None
     return MemoryFacts(
         gpu_gib=gpu.gib,
         overhead_gib=said or overhead_gib(count),
         weights_bytes=facts.weights_bytes,
+        adapter_bytes=room,
         attention=facts.attention,
         guesses=guess_facts(wanted.speculative_config, facts, draft) if wanted.speculative_config else None,
     )

@@ -47,7 +47,7 @@ _ROUTE = "it opens routes that the gateway does not guard"
 _REQUEST = "it lets requests bring what is not checked"
 _LOGS = "it writes what users send or get to the log; the gateway writes the audit line"
 _PLAN = "the memory plan does not count it"
-_ADAPTER = "adapters are weights of their own, which a profile cannot name"
+_LORA = "adapters are carried and checked: the profile names them (adapters: {NAME: WEIGHTS})"
 _GUESS = "the field speculative_config says it"
 _FILE = "it reads options or code from a file that nobody has checked"
 
@@ -173,10 +173,19 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         "prefill-context-parallel-size",
     ),
     _GUESS: ("spec-method", "spec-model", "spec-tokens"),
-    _ADAPTER: (
+    _LORA: (
         "default-mm-loras",
         "enable-lora",
+        "enable-mixed-moe-lora-format",
+        "enable-moe-shared-loras",
+        "enable-tower-connector-lora",
+        "fully-sharded-loras",
+        "lora-dtype",
         "lora-modules",
+        "lora-target-modules",
+        "max-cpu-loras",
+        "max-lora-cls-labels",
+        "specialize-active-lora",
     ),
 }
 

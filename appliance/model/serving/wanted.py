@@ -5,10 +5,13 @@ tell is taken from there; where a definition says it too, both have to agree.
 """
 
 import difflib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from appliance.model.serving.adapters import DEFAULT_RANK, AdapterFacts, adapter_bytes, target_modules
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, overhead_gib
 from appliance.model.serving.guesses import guess_facts
@@ -65,30 +68,71 @@ class WantedProfile(Profile):
         if self.gpus:
             check_kv_on_gpu(self.kv_cache_dtype, self.gpu)
         # All of it by hand: whether it fits need not wait for the lock.
-        if self.gpus and said.weights_bytes is not None and said.attention is not None:
+        if self.gpus and said.weights_bytes is not None and said.attention is not None and not self.adapters:
             serving_profile(self, None)
         return self
 
 
-def serving_profile(wanted: WantedProfile, facts: ModelFacts | None, draft: ModelFacts | None = None) -> ServingProfile:
-    """The profile that is signed.  ``draft`` is known of the weights that guess its tokens, where there are any.
+def serving_profile(
+    wanted: WantedProfile,
+    facts: ModelFacts | None,
+    draft: ModelFacts | None = None,
+    adapters: Mapping[str, AdapterFacts] = MappingProxyType({}),
+) -> ServingProfile:
+    """The profile that is signed.
+
+    ``draft`` is known of the weights that guess its tokens, where there are any; ``adapters`` are those of the lock by
+    the names of their artifacts.
 
     Raises ValueError where something is missing, where two sources of a figure disagree, and where it does not fit.
     """
     if not wanted.gpus and wanted.speculative_config and wanted.speculative_config.weights:
         guess_facts(wanted.speculative_config, facts, draft)
-    return with_memory(wanted, memory_facts(wanted, facts, draft) if wanted.gpus else None)
+    own = own_adapters(wanted, adapters)
+    return with_memory(wanted, memory_facts(wanted, facts, draft, own) if wanted.gpus else None, own)
 
 
-def with_memory(wanted: WantedProfile, memory: MemoryFacts | None) -> ServingProfile:
+def own_adapters(wanted: Profile, known: Mapping[str, AdapterFacts]) -> tuple[AdapterFacts, ...]:
+    """The adapters that a profile names.  Raises ValueError for one that it cannot serve."""
+    most = wanted.max_lora_rank or DEFAULT_RANK
+    found = []
+    for name, artifact in wanted.adapters.items():
+        facts = known.get(artifact)
+        if facts is None:
+            raise ValueError(f"adapters.{name} is weights/{artifact}, which is not locked as an adapter (adapter: ...)")
+        if facts.of != wanted.weights:
+            raise ValueError(f"adapters.{name} belongs to weights/{facts.of}, but the profile serves {wanted.weights}")
+        if facts.rank > most:
+            raise ValueError(f"adapters.{name} has rank {facts.rank}, more than max_lora_rank {most}: raise that")
+        found.append(facts)
+    return tuple(found)
+
+
+def with_memory(
+    wanted: WantedProfile, memory: MemoryFacts | None, adapters: Sequence[AdapterFacts] = ()
+) -> ServingProfile:
     """The profile with what its memory plan starts from.  Raises ValueError where it does not fit."""
+    told: dict[str, object] = {"memory": memory}
+    if adapters:
+        told["max_loras"] = _places(wanted)
+        told["max_lora_rank"] = wanted.max_lora_rank or DEFAULT_RANK
+        told["lora_target_modules"] = target_modules(adapters)
     try:
-        return ServingProfile.model_validate(dict(wanted) | {"memory": memory})
+        return ServingProfile.model_validate(dict(wanted) | told)
     except ValidationError as error:
         raise ValueError(problem_of(error.errors()[0])) from None
 
 
-def memory_facts(wanted: WantedProfile, facts: ModelFacts | None, draft: ModelFacts | None = None) -> MemoryFacts:
+def _places(wanted: Profile) -> int:
+    return wanted.max_loras or len(wanted.adapters)
+
+
+def memory_facts(
+    wanted: WantedProfile,
+    facts: ModelFacts | None,
+    draft: ModelFacts | None = None,
+    adapters: Sequence[AdapterFacts] = (),
+) -> MemoryFacts:
     """What the memory plan of a profile on GPUs starts from.  Raises ValueError as ``serving_profile``."""
     said = wanted.memory or WantedMemory()
     gpu = GPUS.get(wanted.gpu or "")
@@ -103,9 +147,18 @@ def memory_facts(wanted: WantedProfile, facts: ModelFacts | None, draft: ModelFa
             facts.weights_bytes if facts else None,
             "the headers of the weights have",
         ),
+        adapter_bytes=room_for(wanted, facts, adapters),
         attention=_agreed("attention", said.attention, facts.attention if facts else None, "config.json has"),
         guesses=guess_facts(wanted.speculative_config, facts, draft) if wanted.speculative_config else None,
     )
+
+
+def room_for(wanted: Profile, facts: ModelFacts | None, adapters: Sequence[AdapterFacts]) -> int:
+    """Bytes on each GPU for adapters, whose numbers are the model's."""
+    # Of a model by hand it is not known what `auto` comes to: what is longer is planned.
+    auto = facts.dtype if facts else "float32"
+    number = 4 if (auto if wanted.dtype == "auto" else wanted.dtype) == "float32" else 2
+    return adapter_bytes(adapters, _places(wanted), wanted.max_lora_rank or DEFAULT_RANK, number)
 
 
 def check_wanted(wanted: Profile, facts: ModelFacts) -> None:

@@ -51,12 +51,12 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: 
                 name=name,
                 image=model.image,
                 weights=model.weights,
-                draft=model.draft,
+                beside=model.beside,
                 kv_cache=model.kv_cache,
                 bundles=tuple(
                     f"{bundle.audited.name} {bundle.audited.version}"
                     for bundle in bundles
-                    if model.image in bundle.images and _weights(model) <= bundle.weights
+                    if model.image in bundle.images and set(_lists(model).values()) <= bundle.weights
                 ),
             )
             for name, model in install.models.items()
@@ -73,9 +73,9 @@ def audit_host(line: Line, install: Install, bundles: Sequence[Verified], base: 
     )
 
 
-def _weights(model: Model) -> set[str]:
-    """Lists of its own weights, and of those that guess its tokens."""
-    return {model.weights, model.draft} if model.draft else {model.weights}
+def _lists(model: Model) -> dict[str, str]:
+    """The SHA-256 of the lists of all its weights, by what a person calls these."""
+    return {"its own weights": model.weights} | {f"the weights {name}": listed for name, listed in model.beside.items()}
 
 
 def _name(package: str) -> str:
@@ -129,9 +129,13 @@ def _model(model: AuditedModel, bundles: Sequence[Verified], where: str) -> Iter
     if not any(model.image in bundle.images for bundle in bundles):
         what = f"{model.name} runs in an image that no bundle here has, {model.image}"
         yield problem("host-unknown-image", what, where)
-    elif unknown := sorted(_weights(model) - {known for bundle in bundles for known in bundle.weights}):
-        what = f"no bundle here has the weights of {model.name}, whose list has the SHA-256 {' and '.join(unknown)}"
-        yield problem("host-unknown-weights", what, where)
+    elif unknown := {
+        name: listed
+        for name, listed in _lists(model).items()
+        if not any(listed in bundle.weights for bundle in bundles)
+    }:
+        told = " and ".join(f"{name} (the SHA-256 of its list is {listed})" for name, listed in unknown.items())
+        yield problem("host-unknown-weights", f"{model.name} is served with what no bundle here has: {told}", where)
     elif not model.bundles:
         yield problem("host-mixed-bundles", f"no bundle here has both the image and the weights of {model.name}", where)
 

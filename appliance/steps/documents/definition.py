@@ -103,14 +103,13 @@ def _check_serving(head: DefinitionHead, sections: Iterable[Section], file: Yaml
     for section in sections:
         names.setdefault(section.kind.name, []).append(section.name)
     for name, profile in head.serving.items():
-        draft = profile.speculative_config.weights if profile.speculative_config else None
         for key, kind, wanted in (
-            ("weights", "weights", profile.weights),
-            ("image", "images", profile.image),
-            ("speculative_config", "weights", draft or profile.weights),
+            (("weights",), "weights", profile.weights),
+            (("image",), "images", profile.image),
+            *((key, "weights", artifact) for key, artifact in profile.weights_beside().items()),
         ):
             there = names.get(kind, [])
             if wanted not in there:
                 near = difflib.get_close_matches(wanted, there, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"add it under {kind}:"
-                raise file.error("reference", f"{kind} has no entry {wanted!r}", ("serving", name, key), hint=hint)
+                raise file.error("reference", f"{kind} has no entry {wanted!r}", ("serving", name, *key), hint=hint)

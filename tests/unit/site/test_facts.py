@@ -19,6 +19,7 @@ from appliance_site.certificates import (
     root_authority,
 )
 
+from tests.support.container_unit import unit_beside, weight_set
 from tests.support.role_files import role_file
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -35,6 +36,23 @@ def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name in ("TLS", "INSTALLED", "READY", "UNITS", "WEIGHTS", "AUDIT", "RULES", "JOURNALS", "SOCKETS"):
         monkeypatch.setattr(module, f"_{name}", tmp_path / name.lower())
     return module
+
+
+def test_weights_of_adapters_are_told_as_those_of_models(facts: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "units").mkdir()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "adapter_config.json").write_bytes(b"{}")
+    unit = unit_beside(weight_set("tiny-legal", "x-1", "/srv/adapters/tiny-legal", "tiny-legal"))
+    (tmp_path / "units/vllm-tiny-chat.container").write_text(unit)
+    stamp = (tmp_path / "adapter_config.json").lstat()
+    found = {"adapter_config.json": [stamp.st_ino, stamp.st_size, stamp.st_mtime_ns]}
+    record = {"time": 7.0, "directory": str(tmp_path), "files": found}
+    (tmp_path / "weights/tiny-legal.json").write_text(json.dumps(record))
+    changed = ("weights_changed", {"model": "tiny-legal"}, False)
+    assert changed in list(facts._weights())
+    assert ("weights_changed", {"model": "tiny-chat"}, 1) in list(facts._weights())  # which was never found as listed
+    (tmp_path / "adapter_config.json").write_bytes(b"{ }")
+    assert ("weights_changed", {"model": "tiny-legal"}, True) in list(facts._weights())
 
 
 def test_the_first_end_of_each_file_is_told(facts: ModuleType, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.model.documents.events import KvCache, Observed
+from tests.support.container_unit import unit_beside, weight_set
 from tests.support.role_files import role_file
 
 if shutil.which("dpkg-query") is None:
@@ -48,6 +49,16 @@ LOGGED = (
     "INFO 11-22 09:00:00 [kv_cache_utils.py:2328] GPU KV cache size: 440,848 tokens, "
     "Maximum concurrency for 131,072 tokens per request: 3.36x\n"
 )  # as vLLM 0.32.0 writes it: v1/core/kv_cache_utils.py
+
+
+def test_lists_of_weights_are_those_that_the_unit_checks() -> None:
+    lists_of = runpy.run_path(str(role_file("evidence", "observe.py")))["lists_of"]
+    names = ("tiny.medical", "tiny-legal")
+    adapters = [weight_set(name, "x-1", f"/srv/adapters/{name}", name) for name in names]
+    assert lists_of(unit_beside(*adapters)) == ["tiny-chat", "tiny-legal", "tiny.medical"]
+    draft = weight_set("tiny-chat+draft", "guess-1", "/srv/draft")
+    assert lists_of(unit_beside(draft)) == ["tiny-chat", "tiny-chat+draft"]
+    assert lists_of(unit_beside()) == ["tiny-chat"]
 
 
 def test_what_vllm_logged_of_its_cache_is_read() -> None:

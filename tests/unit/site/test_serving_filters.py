@@ -1,5 +1,6 @@
 """What roles learn from a bundle and the inventory, and how wrong inventories are told."""
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -73,8 +74,9 @@ def refusal(call: Any, *arguments: object, **options: object) -> str:
 def test_a_model_is_told_with_all_that_a_unit_needs() -> None:
     (model,) = SERVING.models(bundle(), ["tiny-chat"], {"tiny-chat": {"max_model_len": 128}})
     assert model["image"] == f"vllm-cpu@{DIGEST}"
-    assert model["files"] == [{"path": "a b/config.json", "sha256": HEX}]
-    assert (model["in_bundle"], model["bundle"]) == ("models/tiny", "demo-1.2.0")
+    (own,) = model["weight_sets"]
+    assert own["files"] == [{"path": "a b/config.json", "sha256": HEX}]
+    assert (own["in_bundle"], model["bundle"]) == ("models/tiny", "demo-1.2.0")
     assert model["arguments"][model["arguments"].index("--max-model-len") + 1] == "128"
 
 
@@ -92,18 +94,15 @@ def with_draft() -> str:
 
 def test_weights_that_guess_are_fetched_and_checked_as_those_of_the_model() -> None:
     other, model = SERVING.models(with_draft(), [])
-    assert other["draft"] is None
-    assert model["draft"]["in_bundle"] == "models/guess"
-    assert model["draft"]["in_store"].startswith("guess-")
-    assert (
-        f'"model":"{model["draft"]["place"]}"'
-        in model["arguments"][model["arguments"].index("--speculative-config") + 1]
-    )
+    ((own,), (same, draft)) = other["weight_sets"], model["weight_sets"]
+    assert draft["in_bundle"] == "models/guess"
+    assert draft["in_store"].startswith("guess-")
+    assert f'"model":"{draft["place"]}"' in model["arguments"][model["arguments"].index("--speculative-config") + 1]
     assert model["weights_bytes"] == 2 + 40
-    sets = SERVING.weight_sets([other, model])
-    assert [one["list"] for one in sets] == ["other", "tiny-chat", "tiny-chat+draft"]
-    assert sets[2]["files"] == [{"path": "config.json", "sha256": HEX[::-1]}]
-    assert sets[1]["files"] == model["files"]
+    assert [one["list"] for one in (own, same, draft)] == ["other", "tiny-chat", "tiny-chat+draft"]
+    assert draft["files"] == [{"path": "config.json", "sha256": HEX[::-1]}]
+    assert own["files"] == same["files"] != draft["files"]
+    assert len(SERVING.served([model])) == 1, "clients do not ask for what guesses"
 
 
 def test_what_guesses_has_to_be_in_the_bundle() -> None:
@@ -114,6 +113,52 @@ def test_what_guesses_has_to_be_in_the_bundle() -> None:
 
 def test_no_name_means_all_models() -> None:
     assert [model["name"] for model in SERVING.models(bundle(), [])] == ["other", "tiny-chat"]
+
+
+def with_adapter() -> str:
+    index = json.loads(bundle())
+    adapter = {"path": "models/legal/adapter_config.json", "sha256": HEX[::-1], "size": 5}
+    own = {"name": "legal", "details": {"path": "models/legal"}, "files": [adapter]}
+    index["artifacts"].append({**index["artifacts"][0], **own})
+    told = {"max_loras": 1, "max_lora_rank": 16, "lora_target_modules": ["q_proj"]}
+    index["serving"]["tiny-chat"] |= {"adapters": {"tiny-legal": "legal"}} | told
+    return json.dumps(index)
+
+
+def test_an_adapter_is_told_as_weights_of_its_own() -> None:
+    other, model = SERVING.models(with_adapter(), [])
+    assert len(other["weight_sets"]) == 1
+    ((_, adapter), digest) = model["weight_sets"], HEX[::-1]
+    listed = hashlib.sha256(f"{digest}  adapter_config.json\n".encode()).hexdigest()
+    assert adapter == {
+        "list": "tiny-legal",
+        "adapter": "tiny-legal",
+        "weights": "legal",
+        "in_bundle": "models/legal",
+        "in_store": f"legal-{listed[:16]}",
+        "place": "/srv/adapters/tiny-legal",
+        "files": [{"path": "adapter_config.json", "sha256": digest}],
+    }
+    assert model["weights_bytes"] == 2 + 5
+    assert SERVING.served([other, model]) == [
+        {"name": "other", "task": "embedding", "engine": "other"},
+        {"name": "tiny-chat", "task": "chat", "engine": "tiny-chat"},
+        {"name": "tiny-legal", "task": "chat", "engine": "tiny-chat"},
+    ]
+
+
+def test_clients_may_be_held_to_names_that_the_bundle_serves() -> None:
+    def told(*names: str) -> Any:
+        entry = {"name": "a", "fingerprint": HEX, "roles": ["chat"], "models": list(names)}
+        return SERVING.clients([entry], "/nowhere", index=with_adapter())
+
+    assert told("tiny-legal", "other")[0]["models"] == ["tiny-legal", "other"]
+    with pytest.raises(BadInput, match="lets a use legal, which is no model and no adapter of the bundle"):
+        told("legal")
+    with pytest.raises(BadInput, match="models of a names other 2 times"):
+        told("other", "other")
+    with pytest.raises(BadInput, match=r"gateway_clients\[0\].models"):
+        told()
 
 
 def test_gateways_are_told_from_the_inventory_alone() -> None:
@@ -166,7 +211,7 @@ def test_a_model_gets_gpus_by_number_and_slices_as_cdi_calls_them() -> None:
 def test_fingerprints_are_taken_as_openssl_prints_them() -> None:
     printed = ":".join(HEX.upper()[place : place + 2] for place in range(0, 64, 2))
     (client,) = SERVING.clients([{"name": "a", "fingerprint": printed, "roles": ["chat"]}], "/nowhere")
-    assert client == {"name": "a", "fingerprint": HEX, "roles": ["chat"]}
+    assert client == {"name": "a", "fingerprint": HEX, "roles": ["chat"], "models": None}
 
 
 def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_specification_leaves_defaults_to_the_role() -> None:
     specification = VARIABLES.argument_specification(ROLES, "gateway")
     assert not any("default" in option for option in specification.values())
     assert specification["gateway_port"]["type"] == "int"
-    assert set(specification["gateway_clients"]["options"]) == {"name", "roles", "fingerprint"}
+    assert set(specification["gateway_clients"]["options"]) == {"name", "roles", "fingerprint", "models"}
 
 
 def test_text_is_no_list() -> None:

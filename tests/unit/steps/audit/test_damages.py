@@ -86,7 +86,7 @@ def runs(**changes: object) -> Damage:
     return lambda site: record_install(site, install(site, **changes))
 
 
-def model(**changes: str) -> Damage:
+def model(**changes: object) -> Damage:
     return runs(models={"tiny-chat": {"image": IMAGE, "weights": WEIGHTS, **changes}})
 
 
@@ -107,7 +107,8 @@ def model(**changes: str) -> Damage:
         (lying_receipt, {"log-rewritten", "log-truncated", "current-not-in-log"}),
         (model(image=f"sha256:{'9' * 64}"), {"host-unknown-image"}),
         (model(weights="9" * 64), {"host-unknown-weights"}),
-        (model(draft="9" * 64), {"host-unknown-weights"}),
+        (model(beside={"tiny-chat+draft": "9" * 64}), {"host-unknown-weights"}),
+        (model(beside={"tiny-legal": "9" * 64}), {"host-unknown-weights"}),
         (runs(idle=("logrotate.timer",)), {"host-unit-idle"}),
         (
             runs(bundle={"name": "tiny", "version": "0.9", "sha256sums": "9" * 64}),
@@ -121,3 +122,10 @@ def test_what_does_not_fit_is_named(damage: Damage, references: set[str], site: 
     report = audit(materials, Silent())
     assert not report.fits
     assert set(found(report)) == references
+
+
+def test_an_adapter_that_a_bundle_has_fits(site: Site, materials: Materials) -> None:
+    model(beside={"tiny-legal": WEIGHTS})(site)
+    report = audit(materials, Silent())
+    assert "host-unknown-weights" not in found(report)
+    assert "host-mixed-bundles" not in found(report)

@@ -22,6 +22,8 @@ _KV = re.compile(
     r"Maximum concurrency for (?P<length>[0-9,]{1,20}) tokens per request: "
 )
 _UTILIZATION = re.compile(r" --gpu-memory-utilization (?P<part>0\.[0-9]{1,4}) ")
+# What is hashed before each start: the model's own weights, those that guess its tokens, those of its adapters.
+_CHECKED = re.compile(r" check /etc/appliance/vllm/([a-z0-9._+-]+)\.sha256 ")
 _PROPERTIES = "ActiveState,ConditionResult,ConditionTimestampMonotonic,Id"
 
 
@@ -52,19 +54,24 @@ def observe(patterns: list[str]) -> dict[str, object]:
 
 
 def _model(name: str) -> dict[str, object]:
-    """The image that the model's container was made of, the list that its weights are checked by, and its KV cache."""
+    """The image that the container was made of, the lists that all its weights are checked by, the KV cache."""
     form = "--format={{.State.Running}} {{.ImageDigest}} {{.State.StartedAt.Unix}}"
     running, digest, started = _output("podman", "container", "inspect", form, f"vllm-{name}").split()
     if running != "true":
         raise ValueError(f"vllm-{name} does not run")
-    model: dict[str, object] = {"image": digest, "weights": _sha256(_LISTS / f"{name}.sha256")}
     unit = (_UNITS / f"vllm-{name}.container").read_text()
-    draft = _LISTS / f"{name}+draft.sha256"  # weights that guess its tokens
-    if str(draft) in unit:
-        model["draft"] = _sha256(draft)
+    lists = {listed: _sha256(_LISTS / f"{listed}.sha256") for listed in lists_of(unit)}
+    model: dict[str, object] = {"image": digest, "weights": lists.pop(name)}
+    if lists:
+        model["beside"] = lists
     if "\nAddDevice=" in unit and (cache := kv_cache(_logged(name, started), unit)):
         model["kv_cache"] = cache
     return model
+
+
+def lists_of(unit: str) -> list[str]:
+    """The lists that all weights of a model are checked by, by its ``unit``."""
+    return sorted(set(_CHECKED.findall(unit)))
 
 
 def _logged(name: str, started: str) -> str:

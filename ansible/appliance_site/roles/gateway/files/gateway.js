@@ -8,6 +8,7 @@ import audit from 'audit.js';
 import schemas from 'schemas.js';
 
 const CLIENTS = '/etc/appliance/gateway/clients.conf';
+const TWICE = 'model: named more than once in the body, with escapes, or too often below';
 const UNKNOWN = 'model: not served here, or not on this path; GET /v1/models lists what is';
 const UNWRITTEN = 'the audit log cannot be written, so no model is asked until it can';
 const NO_LONGER = 'this client was revoked, or may no longer ask';
@@ -15,6 +16,9 @@ const BEGIN_LIST = '-----BEGIN X509 CRL-----';
 const INTEGER = 0x02;
 const SEQUENCE = 0x30;
 const VERSION = 0xa0;
+// The key "model" with an escape in it, as no program writes it.
+const ESCAPED = /"(?=[^"]{0,30}\\u)(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"[ \t\r\n]*:/;
+const MOST_NAMED = 10000; // places with the word in a body, each of which takes microseconds
 const PAUSE = 1000; // milliseconds between two looks during an answer
 let looked = 0; // for each answer anew
 
@@ -30,8 +34,8 @@ function refuse(r, status, reason) {
     r.return(status);
 }
 
-// The body goes on as it came.  A parser that reads a duplicate "model" otherwise finds a model that the chosen server
-// does not have, and answers 404: this choice gives no right that nginx.conf has not given before.
+// The body goes on as it came.  So that its reader finds the model that was chosen here, and no adapter of that model whose
+// name stands in a second "model", the outermost object may have one alone.
 function route(r) {
     let body;
     try {
@@ -40,8 +44,12 @@ function route(r) {
         refuse(r, 400, 'the body is not a JSON document, or has more than 31 levels');
         return;
     }
-    if (body === null || typeof body !== 'object' || typeof body.model !== 'string') {
+    if (body === null || typeof body !== 'object' || !has(body, 'model') || typeof body.model !== 'string') {
         refuse(r, 400, 'model: missing, or not a string');
+        return;
+    }
+    if (!once(r.requestText)) {
+        refuse(r, 400, TWICE);
         return;
     }
     r.variables.appliance_model = body.model;
@@ -53,13 +61,18 @@ function route(r) {
         refuse(r, 404, UNKNOWN);
         return;
     }
-    const demanded = schemas.refusal(body);
-    if (demanded) {
-        refuse(r, 400, demanded);
+    // To those who may not use it, it is as if it were not there; the audit line has its name.
+    if (!mayUse(r)) {
+        refuse(r, 404, UNKNOWN);
         return;
     }
     if (!mayAsk(r)) {
         refuse(r, 403, NO_LONGER);
+        return;
+    }
+    const demanded = schemas.refusal(body);
+    if (demanded) {
+        refuse(r, 400, demanded);
         return;
     }
     if (!audit.accept(r)) {
@@ -69,14 +82,60 @@ function route(r) {
     r.internalRedirect(place);
 }
 
-// To a place that answers, because a "return" in nginx.conf answers before limits are looked at.
+// An object's own, and not what "__proto__" in a body may have given it.
+function has(object, key) {
+    return Object.prototype.hasOwnProperty.call(object, key);
+}
+
+// Whether the outermost object of a text, which is JSON and has the key "model" there, has it once.  Each such key gets a
+// name of its own, so that the parser keeps all of them: between quotation marks that are not escaped, followed by a colon,
+// is nothing but a key.  No regular expression is asked for every place: in njs, each answer takes as long as the text.
+function once(text) {
+    if (text.indexOf('\\u006') >= 0 && ESCAPED.test(text)) {
+        return false;
+    }
+    const parts = text.split('"model"');
+    if (parts.length > MOST_NAMED) {
+        return false;
+    }
+    const named = parts.map((part, number) => number > 0 && part.trimStart().charAt(0) === ':');
+    if (named.filter((one) => one).length === 1) {
+        return true;
+    }
+    const told = parts.map((part, number) => (number === 0 ? part : `"model${named[number] ? ` ${number}` : ''}"${part}`));
+    return Object.keys(JSON.parse(told.join(''))).filter((key) => key.startsWith('model ')).length === 1;
+}
+
+// Whether nginx.conf and clients.conf let a client use the model or the adapter that a request names.
+function mayUse(r) {
+    const said = r.variables;
+    return said.appliance_named === '1' || (said.appliance_every === '1' && said.appliance_engine === said.appliance_model);
+}
+
+// What the client may use, in the order of nginx.conf.  To a place that answers, because a "return" in nginx.conf answers
+// before limits are looked at.
 function list(r) {
+    const said = r.variables;
+    const found = [];
+    for (let number = 0; ; number++) {
+        said.appliance_number = String(number);
+        const words = said.appliance_served.split(' '); // a task and a name
+        if (words.length !== 2) {
+            break;
+        }
+        said.appliance_model = words[1];
+        if (said[`appliance_may_${words[0]}`] === '1' && mayUse(r)) {
+            found.push({id: words[1], object: 'model', created: 0, owned_by: 'appliance'});
+        }
+    }
+    said.appliance_model = '';
+    said.appliance_models = JSON.stringify(found);
     r.internalRedirect('/listed');
 }
 
 // After a model has answered 500: vLLM says at /health whether its engine has died.
 function failed(r) {
-    r.subrequest(`/health/${r.variables.appliance_model}`, (reply) => r.return(reply.status === 200 ? 500 : 503));
+    r.subrequest(`/health/${r.variables.appliance_engine}`, (reply) => r.return(reply.status === 200 ? 500 : 503));
 }
 
 // Passes an answer on, part by part, as long as its client may ask; an error ends both connections.
@@ -94,18 +153,20 @@ function watch(r, data, flags) {
 
 // Whether a client is still in the list, and not in a revocation list.  nginx has asked both when the connection began,
 // and for new ones asks a new list after a reload; this is for those that have a connection.  Each client is looked up
-// once for each change of the files.
+// once for each model and change of the files.
 function mayAsk(r) {
     const client = r.variables.appliance_fingerprint;
     const role = r.variables.appliance_role;
+    const model = r.variables.appliance_model;
+    const own = r.variables.appliance_engine === model;
     const lists = r.variables.appliance_crl;
     try {
         const state = `${stamp(lists)} ${stamp(CLIENTS)}`;
-        if (ngx.shared.allowed.get(`${client} ${role}`) !== state) {
-            if (!listed(client, role) || revoked(der(r.variables.ssl_client_raw_cert), fs.readFileSync(lists, 'utf8'))) {
+        if (ngx.shared.allowed.get(`${client} ${role} ${model}`) !== state) {
+            if (!listed(client, role, model, own) || revoked(der(r.variables.ssl_client_raw_cert), fs.readFileSync(lists, 'utf8'))) {
                 return false;
             }
-            ngx.shared.allowed.set(`${client} ${role}`, state);
+            ngx.shared.allowed.set(`${client} ${role} ${model}`, state);
         }
     } catch (error) {
         // Files that cannot be read tell nothing new: nginx goes on with those that it has read.
@@ -119,11 +180,15 @@ function stamp(path) {
     return `${status.ino} ${status.size} ${status.ctimeMs}`;
 }
 
-// As nginx reads it: a map for each role, with a client in each line.
-function listed(client, role) {
+// As nginx reads it: a map for each role, with a client in each line; and those of who may use what.  `own` says that the
+// name is a model's, and no adapter's.
+function listed(client, role, model, own) {
     const text = fs.readFileSync(CLIENTS, 'utf8');
-    const begin = text.indexOf(` $appliance_may_${role} {`);
-    return begin >= 0 && text.slice(begin, text.indexOf('}', begin)).includes(` ${client} 1;`);
+    const within = (name, line) => {
+        const begin = text.indexOf(` $appliance_${name} {`);
+        return begin >= 0 && text.slice(begin, text.indexOf('}', begin)).includes(` ${line} 1;`);
+    };
+    return within(`may_${role}`, client) && ((own && within('every', client)) || within('named', `"${client} ${model}"`));
 }
 
 // Whether a list of the certificate's issuer has its number (RFC 5280, 4.1 and 5.1).

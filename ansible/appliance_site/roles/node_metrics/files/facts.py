@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ _INSTALLED = Path("/var/lib/appliance/installed.sha256")  # what the role eviden
 _READY = Path("/run/appliance/ready")
 _UNITS = Path("/etc/containers/systemd")
 _WEIGHTS = Path("/run/appliance/weights")
+_RECORD = re.compile(r" --record /run/appliance/weights/([a-z0-9._+-]+)\.json")
 _AUDIT = Path("/var/log/appliance-gateway")
 _RULES = Path("/etc/appliance/egress.nft")
 _JOURNALS = Path("/var/log/appliance-journal")  # of other hosts, on those that monitor
@@ -45,7 +47,7 @@ _TOLD = {  # type and meaning of each series, below the prefix appliance_
     "file_changed": "One of them that is not as it was left.",
     "unit_failed": "A systemd unit that has failed.",
     "weights_changed": "Whether weights are not as they were when they were hashed last, or were found wrong then.",
-    "weights_checked_timestamp_seconds": "When all weights of a model were hashed and found as the bundle lists them.",
+    "weights_checked_timestamp_seconds": "When all weights of a model or adapter were hashed and found as listed.",
     "model_ready": "Whether the gateway sends requests to a model.",
     "model_restarts_total": "How often systemd has started a model again by itself.",
     "egress_rules": "Whether the packet filter has our table.",
@@ -162,10 +164,7 @@ def _failed_units() -> Iterator[Sample]:
 
 def _weights() -> Iterator[Sample]:
     """By the records of ``weights.py check``, which leaves none of weights that are not as the bundle lists them."""
-    for model in _served():
-        unit = (_UNITS / f"vllm-{model}.container").read_text()
-        # Weights that guess a model's tokens have a record of their own.
-        records = [_WEIGHTS / f"{name}.json" for name in (model, f"{model}+draft") if name == model or name in unit]
+    for model, records in _records().items():
         if not all(record.exists() for record in records):
             yield "weights_changed", {"model": model}, 1
             continue
@@ -193,6 +192,18 @@ def _models() -> Iterator[Sample]:
         restarts = _output("/usr/bin/systemctl", "show", "--value", "--property=NRestarts", f"vllm-{model}.service")
         yield "model_ready", {"model": model}, (_READY / model).exists()
         yield "model_restarts_total", {"model": model}, int(restarts)
+
+
+def _records() -> dict[str, list[Path]]:
+    """The records of all weights that are hashed before each start, by model or adapter.
+
+    What stands behind a "+" is for one of the two: weights that guess a model's tokens count as the model's.
+    """
+    found = {model: {model} for model in _served()}
+    for unit in sorted(_UNITS.glob("vllm-*.container")):
+        for name in _RECORD.findall(unit.read_text()):
+            found.setdefault(name.partition("+")[0], set()).add(name)
+    return {model: [_WEIGHTS / f"{name}.json" for name in sorted(names)] for model, names in sorted(found.items())}
 
 
 def _served() -> list[str]:
