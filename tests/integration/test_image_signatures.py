@@ -1,5 +1,6 @@
 """Signatures of images, made by openssl as cosign's specification says; the real skopeo and the real registry."""
 
+import json
 import os
 import subprocess
 import sys
@@ -341,9 +342,26 @@ def test_an_auditor_checks_it_again_with_openssl(
 
     assert done.stdout == f"images/app: {image.digest} is signed by {upstream.keyid}\n", done.stderr
     (key,) = (bundle / "evidence/upstream/image-keys").iterdir()
-    key.unlink()
-    key.write_bytes((Signer.make(tmp_path, "stranger").folder / "stranger.pub").read_bytes())
-    assert (checked(bundle).returncode, checked(bundle).stdout) == (1, "")
+    Signer.make(tmp_path, "stranger")
+    assert without(bundle, key, (tmp_path / "stranger.pub").read_bytes()) == (1, "")
+    sums = bundle / "SHA256SUMS"
+    digest = image.digest.removeprefix("sha256:").encode()
+    assert without(bundle, sums, sums.read_bytes().replace(b"%b  " % digest, b"%b  " % (b"0" * 64))) == (1, "")
+    if not docker:  # in Docker's form, what was signed lies beside what is carried
+        heads = bundle / "images/index.json"
+        (carried,) = json.loads(heads.read_bytes())["manifests"]
+        others = heads.read_bytes().replace(carried["digest"].encode(), OTHER.digest.encode())
+        assert without(bundle, heads, others) == (1, "")
+
+
+def without(bundle: Path, file: Path, content: bytes) -> tuple[int, str]:
+    """What the check says with other content of a file."""
+    whole = file.rename(file.with_name("whole"))  # and not written over: it is a link to the cache
+    file.write_bytes(content)
+    assert content != whole.read_bytes()
+    done = checked(bundle)
+    whole.replace(file)
+    return done.returncode, done.stdout
 
 
 WORKFLOW = "https://github.com/trailofbits/pypi-attestations/.github/workflows/release.yml@refs/tags/v0.0.19"
