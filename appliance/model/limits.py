@@ -119,6 +119,8 @@ MAX_OCI_DOCUMENT = 4 * MIB
 MAX_OCI_ENTRIES = 512
 # Signatures, SBOMs and the like that are attached to one image.
 MAX_OCI_ATTACHED = 64
+# Of one such signature with all that it names: cosign's have less than 10 KB.
+MAX_IMAGE_SIGNATURE = 1 * MIB
 # Of a page of a Python package index: the largest on PyPI have some 10 MB.
 MAX_INDEX_PAGE = 32 * MIB
 # Of the attestations of a wheel: one has some 10 KB, and PyPI takes one of each of two types.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.formats.dsse import pae
 from appliance.model.documents.bundle import SIGNATURES, STATEMENT, SUMS, Statement
 from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_SIGNATURE_FILE, MAX_STATEMENT, MAX_SUMS
@@ -19,7 +20,7 @@ from appliance.store.disk import make_directory, read_bounded
 from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import find_signer, no_signature
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
+from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.root import Root, walk_chain
 from appliance.trust.signatures import SIGNATURE_SUFFIX, check_signature

@@ -7,6 +7,7 @@ that this user's other programs have left.
 """
 
 import importlib
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -35,15 +36,34 @@ def verify(attestation: Attestation, where: str) -> bytes:
 
     Raises NotTrusted (``attestation-invalid``), and BadInput (``tool-missing``) where the library is not there.
     """
-    models, policy, verifier = _library("models"), _library("verify.policy"), _verifier()
+    policy = _library("verify.policy")
     try:
-        bundle = models.Bundle.from_json(attestation.bundle)
-        kind, payload = verifier.verify_dsse(bundle, _policy(attestation.publisher, bundle, policy))
-    # Whatever it is, the attestation does not hold: for what is malformed come pydantic's and cryptography's errors too
+        return _statement(attestation.bundle, lambda bundle: _policy(attestation.publisher, bundle, policy))
+    except ValueError as error:
+        raise _invalid(str(error), where) from None
+
+
+def verify_identity(bundle: bytes, identity: str, issuer: str) -> bytes:
+    """The statement that ``identity``, logged in by ``issuer``, has signed with a Sigstore bundle.
+
+    Both are compared as they are, without patterns.  Raises ValueError with the reason why the bundle does not hold,
+    and BadInput (``tool-missing``) where the library is not there.
+    """
+    policy = _library("verify.policy")
+    return _statement(bundle, lambda _: policy.Identity(identity=identity, issuer=issuer))
+
+
+def _statement(data: bytes, policy: Callable[[Any], Any]) -> bytes:
+    """The statement of a bundle that holds.  Raises ValueError with the reason."""
+    models, verifier = _library("models"), _verifier()
+    try:
+        bundle = models.Bundle.from_json(data)
+        kind, payload = verifier.verify_dsse(bundle, policy(bundle))
+    # Whatever it is, the bundle does not hold: for what is malformed come pydantic's and cryptography's errors too
     except Exception as error:
-        raise _invalid(str(error) or type(error).__name__, where) from None
+        raise ValueError(str(error) or type(error).__name__) from None
     if kind != PAYLOAD:
-        raise _invalid(f"it has a payload of the type {kind!r}", where)
+        raise ValueError(f"it has a payload of the type {kind!r}")
     return bytes(payload)
 
 
@@ -90,7 +110,7 @@ def _library(name: str) -> Any:
     except ImportError:
         raise BadInput(
             "tool-missing",
-            "attestations cannot be verified: the library sigstore is not installed",
+            "attestations and signatures of identities cannot be verified: the library sigstore is not installed",
             hint="on the host that locks: pip install 'appliance[attestations]'",
         ) from None
 

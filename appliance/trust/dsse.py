@@ -10,6 +10,7 @@ import binascii
 from dataclasses import dataclass
 from typing import Any
 
+from appliance.formats.dsse import pae
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_ENVELOPE, MAX_SIGNATURE_FILE, MAX_SIGNATURES
 from appliance.model.names import check_sha256
@@ -29,12 +30,6 @@ class Envelope:
     def pae(self) -> bytes:
         """The bytes that are signed."""
         return pae(self.payload_type, self.payload)
-
-
-def pae(payload_type: str, payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding."""
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def encode_signature_file(keyid: str, payload: bytes, signature: bytes) -> bytes:

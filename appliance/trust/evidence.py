@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.errors import NotTrusted
+from appliance.formats.dsse import pae
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import STATEMENT_TYPE, Subject, SumsDigest
 from appliance.model.documents.events import ExportedHead, Receipt
@@ -17,7 +18,7 @@ from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_SIGNATURE_FILE
 from appliance.model.names import Sha256
 from appliance.model.value_problem import first_problem
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file, pae
+from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.sums import digest_of
 

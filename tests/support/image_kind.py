@@ -38,8 +38,8 @@ def machine(tmp_path: Path, name: str) -> Context:
     return Context(tmp_path, Cache(tmp_path / f"cache of {name}"), Silent())
 
 
-def section(image: str, platform: str = "linux/amd64") -> ImagesSection:
-    source = {"image": image, "platform": platform}
+def section(image: str, platform: str = "linux/amd64", **more: object) -> ImagesSection:
+    source = {"image": image, "platform": platform, **more}
     return ImagesSection.model_validate({"registry": source, "licence": "Apache-2.0"})
 
 

@@ -5,10 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from appliance.formats.dsse import pae
 from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE, OVERRIDE_SCHEMA
 from appliance.model.jsonform import canonical_json
 from appliance.model.times import format_time
-from appliance.trust.dsse import Envelope, encode_envelope, pae
+from appliance.trust.dsse import Envelope, encode_envelope
 from appliance.trust.statement import parse_statement
 from tests.support.bundles import FIRST, NOW, SECOND, Change, Written, key, keyid, nothing
 

@@ -96,17 +96,16 @@ def index(*entries: tuple[Image, dict[str, Any]] | Image, docker: bool = False) 
 
 def attachment(payload: bytes, layer_type: str = COSIGN_LAYER, **annotations: str) -> Image:
     """What cosign pushes: one blob with its signature as an annotation."""
+    return attachments((payload, annotations), layer_type=layer_type)
+
+
+def attachments(*layers: tuple[bytes, dict[str, str]], layer_type: str = COSIGN_LAYER, **fields: Any) -> Image:
+    """Several blobs with their annotations; ``fields`` are more of the manifest, or others."""
     config = b"{}"
-    entry = {**_descriptor(layer_type, payload), "annotations": annotations}
-    data = to_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": _descriptor(OCI_CONFIG, config),
-            "layers": [entry],
-        }
-    )
-    return Image(data, OCI_MANIFEST, (config, payload))
+    entries = [{**_descriptor(layer_type, payload), "annotations": annotations} for payload, annotations in layers]
+    whole = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": _descriptor(OCI_CONFIG, config)}
+    blobs = (config, *(payload for payload, _ in layers))
+    return Image(to_json({**whole, "layers": entries, **fields}), OCI_MANIFEST, blobs)
 
 
 def push(registry: Registry, repository: str, tag: str, item: Image) -> str:

@@ -9,6 +9,7 @@ bytes of the bundle can be checked without this code.
 Attached are the documents under cosign's tags (sha256-<digest>.sig, .att, .sbom), the
 referrers under OCI's tag (sha256-<digest>), and the attestations that BuildKit puts into
 an index.  Of a registry's referrers API nothing is read: skopeo does not speak it.
+Where the definition names a signer, ``signatures`` holds what is attached against it.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from appliance.artifacts.base import Context, Resolved
 from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.images.documents import Document, Upstream, choose, refused
 from appliance.artifacts.images.section import ImageReference, ImagesSection, RegistryOrigin
+from appliance.artifacts.images.signatures import SignatureCheck, Signed
 from appliance.artifacts.images.source import BLOBS, ImageBlobs
 from appliance.errors import BadInput, Failed, NotTrusted, Stale
 from appliance.formats.oci import Descriptor, Index, Manifest, Platform, config_platform
@@ -41,7 +43,8 @@ class RegistryImages:
         """See ``ImageSource.resolve``.
 
         Raises BadInput (``image-missing``, ``image-platform``, and what ``tools.skopeo``
-        names) and NotTrusted (``content-mismatch``, ``image-refused``).
+        names) and NotTrusted (``content-mismatch``, ``image-refused``); where a signer is named, also what
+        ``SignatureCheck`` raises.
         """
         if section.registry is None:
             raise ValueError("the section has no source 'registry'")
@@ -49,6 +52,8 @@ class RegistryImages:
         platform = Platform.parse(section.registry.platform)
         repository = _Repository(reference, context)
         upstream = repository.upstream(platform)
+        signer = section.registry.signed_by
+        signed = SignatureCheck(signer, repository.copy_blobs, context).check(upstream, reference) if signer else None
         origin = RegistryOrigin(
             image=section.registry.image,
             platform=section.registry.platform,
@@ -57,7 +62,12 @@ class RegistryImages:
             attached={name: document.digest for name, document in upstream.attached.items()},
         )
         context.progress.step(f"{reference}: {upstream.manifest.digest}, {len(upstream.attached)} documents attached")
-        return Resolved(source=origin.as_fields(), upstream=_findings(upstream, name), files=upstream.files())
+        return Resolved(
+            source=origin.as_fields(),
+            upstream=_findings(upstream, name, signed),
+            evidence=signed.evidence if signed else (),
+            files=upstream.files(),
+        )
 
     def check_local(self, artifact: LockedArtifact, context: Context) -> None:
         """See ``ImageSource.check_local``: there is nothing of it on this host."""
@@ -100,20 +110,24 @@ class RegistryImages:
         )
 
 
-def _findings(upstream: Upstream, name: str) -> tuple[UpstreamFinding, ...]:
-    """That what is attached is carried, and not checked: a registry says nothing of the keys that may sign it."""
-    found = tuple(
-        UpstreamFinding(
-            about=about, state="unchecked", said=f"carried in evidence/images/{name}; no key that may sign it is known"
-        )
-        for about in sorted(upstream.attached)
-    )
-    nothing = UpstreamFinding(
-        about=upstream.manifest.digest,
-        state="nothing",
-        said="nothing is attached to the image under a tag that is known",
-    )
-    return found or (nothing,)
+def _findings(upstream: Upstream, name: str, signed: Signed | None) -> tuple[UpstreamFinding, ...]:
+    """What is attached is carried; it is checked where the definition names a signer: no registry says whose counts."""
+    carried = f"carried in evidence/images/{name}"
+    if not upstream.attached:
+        said = "nothing is attached to the image under a tag that is known"
+        return (UpstreamFinding(about=upstream.manifest.digest, state="nothing", said=said),)
+    if signed is None:
+        said = f"{carried}; no key that may sign it is known"
+        return tuple(UpstreamFinding(about=about, state="unchecked", said=said) for about in sorted(upstream.attached))
+    kept = tuple(file.path for file in signed.evidence)
+    found = []
+    for about in sorted(upstream.attached):
+        if said := signed.verified.get(about, ""):
+            found.append(UpstreamFinding(about=about, state="verified", said=said, evidence=kept))
+        else:
+            why = signed.refused.get(about, "only signatures of the image are checked")
+            found.append(UpstreamFinding(about=about, state="unchecked", said=f"{carried}; {why}"))
+    return tuple(found)
 
 
 class _Repository:

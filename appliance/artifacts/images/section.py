@@ -13,7 +13,7 @@ from appliance.model.base import Strict
 from appliance.model.documents.archive import Architecture, PackageName
 from appliance.model.documents.package_set import PackageSet
 from appliance.model.documents.wheel_set import WheelSet
-from appliance.model.names import LocalPath
+from appliance.model.names import LocalPath, Sha256
 
 # https://pkg.go.dev/github.com/distribution/reference has the grammar; a registry has to be named.
 _REGISTRY = r"(?:localhost|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+)(?::[0-9]{1,5})?|[a-zA-Z0-9-]+:[0-9]{1,5}"
@@ -22,6 +22,7 @@ _REFERENCE = re.compile(
     rf"(?P<repository>(?:{_REGISTRY})(?:/{_COMPONENT})+)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>.+))?"
 )
+_WORD = r"^[!-~]+$"  # printable and without spaces: it ends in a lock, where people read it
 _ATTACHED = "attached"
 _ATTACHED_NAME = re.compile(r"(?:sha256|referrer|attestation)-[0-9a-f]{64}(?:\.[a-z]+)?")
 
@@ -82,11 +83,43 @@ Digest = Annotated[str, AfterValidator(check_digest)]
 AttachedName = Annotated[str, AfterValidator(_check_attached_name)]
 
 
+class ImageSigner(Strict):
+    """The one who has to have signed an image: a key, or a person or workflow that Sigstore has certified.
+
+    ``key`` is a file with a public key, relative to the definition; ``keyid`` is the SHA-256 of its SPKI DER, so
+    whoever can exchange the file has gained nothing.  ``identity`` is what the certificate has to name, and
+    ``issuer`` who has logged that identity in.
+    """
+
+    key: LocalPath | None = None
+    keyid: Sha256 | None = None
+    identity: Annotated[str, Field(max_length=1024, pattern=_WORD)] | None = None
+    issuer: Annotated[str, Field(max_length=1024, pattern=_WORD)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "ImageSigner":
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        if given not in ({"key", "keyid"}, {"identity", "issuer"}):
+            raise ValueError(
+                "name the signer by 'key' and 'keyid', or by 'identity' and 'issuer'; "
+                f"found {' and '.join(sorted(given)) or 'none of them'}"
+            )
+        return self
+
+    def __str__(self) -> str:
+        return f"the key {self.keyid}" if self.key else f"{self.identity} ({self.issuer})"
+
+
 class RegistrySource(Strict):
-    """An image of a registry.  Of an index, the manifest for ``platform`` is taken."""
+    """An image of a registry.  Of an index, the manifest for ``platform`` is taken.
+
+    With ``signed_by``, it is locked only if that signer has signed it.
+    """
 
     image: Reference
     platform: LinuxPlatform = "linux/amd64"
+    # Not written where it is not given, so that locks from before stay as they are
+    signed_by: ImageSigner | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ContainerfileSource(Strict):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from appliance.formats.dsse import pae
 from appliance.model.documents.override import OVERRIDE_PAYLOAD_TYPE
-from appliance.trust.dsse import pae
 from tests.support.bundles import FIRST, NOW, RETIRED, SECOND, STRANGER, Recipe, Written, key, keyid, payload_of
 from tests.support.people import Desk
 

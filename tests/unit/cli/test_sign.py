@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, pae
+from appliance.formats.dsse import pae
+from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE
 from tests.support.bundles import (
     FIRST,
     FIRST_PQ,

@@ -119,3 +119,37 @@ def test_without_the_library_nothing_passes(monkeypatch: pytest.MonkeyPatch) -> 
         sigstore.verify(parse_provenance(PROVENANCE)[0], WHERE)
     assert caught.value.reference == "tool-missing"
     assert "appliance[attestations]" in caught.value.hint
+
+
+WORKFLOW = f"{REPOSITORY}/.github/workflows/release.yml@refs/tags/v0.0.19"
+GITHUB = "https://token.actions.githubusercontent.com"
+
+
+def signed_by(identity: str, issuer: str) -> bytes:
+    pytest.importorskip("sigstore", reason="needs the extra attestations")
+    return sigstore.verify_identity(parse_provenance(PROVENANCE)[0].bundle, identity, issuer)
+
+
+def test_what_an_identity_has_signed_holds() -> None:
+    check_statement(signed_by(WORKFLOW, GITHUB), NAME, SHA256)
+
+
+@pytest.mark.parametrize(
+    ("identity", "issuer"),
+    [
+        (WORKFLOW, "https://gitlab.com"),
+        (WORKFLOW[:-1], GITHUB),
+        (f"{WORKFLOW}1", GITHUB),
+        (".*", GITHUB),
+        (REPOSITORY, GITHUB),
+    ],
+)
+def test_another_identity_or_issuer_than_the_certificates_is_refused(identity: str, issuer: str) -> None:
+    with pytest.raises(ValueError, match="match"):
+        signed_by(identity, issuer)
+
+
+def test_a_bundle_that_is_none_is_refused() -> None:
+    pytest.importorskip("sigstore", reason="needs the extra attestations")
+    with pytest.raises(ValueError, match=r"\S"):
+        sigstore.verify_identity(b"{}", WORKFLOW, GITHUB)

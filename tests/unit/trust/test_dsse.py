@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from appliance.formats.dsse import pae
 from appliance.model.jsonform import canonical_json
 from appliance.model.limits import MAX_SIGNATURES
 from appliance.trust.dsse import (
@@ -13,7 +14,6 @@ from appliance.trust.dsse import (
     decode_signature_file,
     encode_envelope,
     encode_signature_file,
-    pae,
 )
 from tests.support.forging import delete, put
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import NotTrusted
+from appliance.formats.dsse import pae
 from appliance.model.documents.root import Role
-from appliance.trust.dsse import Envelope, pae
+from appliance.trust.dsse import Envelope
 from appliance.trust.threshold import Quorum, count, require, tally
 from tests.support.bundles import key, keyid
 

@@ -59,6 +59,24 @@ def test_a_section_names_its_source() -> None:
     assert section().registry is not None
 
 
+def signed_by(**signer: str) -> dict[str, Any]:
+    return {"registry": {"image": "docker.io/a/b:1", "signed_by": signer}}
+
+
+def test_a_signer_is_named_by_a_key_or_an_identity() -> None:
+    key = section(**signed_by(key="keys/a.pub", keyid="a" * 64)).registry
+    person = section(**signed_by(identity="a@example.org", issuer="https://example.org")).registry
+
+    assert key
+    assert str(key.signed_by) == "the key " + "a" * 64
+    assert person
+    assert str(person.signed_by) == "a@example.org (https://example.org)"
+
+
+def test_a_section_without_a_signer_is_written_as_before() -> None:
+    assert "signed_by" not in str(section().model_dump())
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -68,6 +86,16 @@ def test_a_section_names_its_source() -> None:
         ({"registy": {}}, "registy"),
         ({"registry": {"image": "docker.io/a:1", "platform": "windows/amd64"}}, "hosts run Linux"),
         ({"registry": {"image": "docker.io/a:1", "insecure": True}}, "insecure"),
+        (signed_by(), "found none of them"),
+        (signed_by(key="a.pub"), "'key' and 'keyid', or .*; found key "),
+        (signed_by(keyid="a" * 64), "found keyid"),
+        (signed_by(identity="a@example.org"), "found identity"),
+        (signed_by(key="a.pub", keyid="a" * 64, issuer="https://example.org"), "found issuer and key and keyid"),
+        (signed_by(key="../a.pub/", keyid="a" * 64), "key"),
+        (signed_by(key="a.pub", keyid="A" * 64), "keyid"),
+        (signed_by(identity="a b", issuer="https://example.org"), "identity"),
+        (signed_by(identity="a@example.org", issuer="https://example.org\n"), "issuer"),
+        (signed_by(key="a.pub", keyid="a" * 64, identity_regexp=".*"), "identity_regexp"),
     ],
 )
 def test_a_section_that_is_wrong_says_where(changes: dict[str, Any], reason: str) -> None:
