@@ -137,8 +137,8 @@ class Profile(Strict):
             )
         if self.speculative_config.method == "ngram" and self.options.get("async-scheduling"):
             raise ValueError("vLLM does not start with async-scheduling and ngram: leave async-scheduling out")
-        # vLLM's own table of features that work together says no (docs/features/README.md, LoRA and SD), although it
-        # starts with both since https://github.com/vllm-project/vllm/pull/21068; and no plan here counts both.
+        # vLLM's table of features says that they do not work together (docs/features/README.md: LoRA, SD), although
+        # https://github.com/vllm-project/vllm/pull/21068 is meant to make them.
         if self.adapters:
             raise ValueError(
                 "speculative_config and adapters exclude each other, because vLLM does not promise that both work "
