@@ -204,7 +204,7 @@ def serving: some(["enable_chunked_prefill", "enable_prefix_caching", "gpus", "i
         "max_num_queued_reqs", "max_num_seqs", "task", "weights"];
         ["dtype", "engine", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "max_num_batched_tokens", "memory",
         "objectives", "options", "pipeline_parallel_size", "quantization", "tensor_parallel_size"])
-    and all(.image, .weights; name) and (.task | IN("chat", "embedding")) and (.gpus | number(0; 64))
+    and all(.image, .weights; name) and (.task | IN("chat", "embedding", "rerank")) and (.gpus | number(0; 64))
     and optional("engine"; IN("vllm"))
     and optional("gpu"; . == null or (type == "string" and length >= 1 and length <= 200))
     and optional("tensor_parallel_size"; number(1; 64)) and optional("pipeline_parallel_size"; number(1; 16))
