@@ -190,9 +190,20 @@ def layers: some(["head_dim", "kv_heads", "layers"]; ["value_head_dim", "window"
     and all(.layers, .kv_heads; number(1; 1024)) and (.head_dim | number(1; 65536))
     and optional("value_head_dim"; . == null or number(0; 65536))
     and optional("window"; . == null or number(1; 16777216));
-def memory: fields("attention gpu_gib overhead_gib weights_bytes") and (.gpu_gib | float(0; 4096) and . > 0)
-    and (.overhead_gib | float(0; 512) and . > 0) and (.weights_bytes | number(1; 9007199254740991))
-    and (.attention | list(64) and all(.[]; layers));
+def attention: type == "array" and length <= 64 and all(.[]; layers); # none in an encoder
+def guesses: some(["vocabulary"]; ["attention", "weights_bytes"]) and (.vocabulary | number(1; 16777216))
+    and optional("weights_bytes"; number(0; 9007199254740991)) and optional("attention"; attention);
+def memory: some(["attention", "gpu_gib", "overhead_gib", "weights_bytes"]; ["adapter_bytes", "guesses"])
+    and (.gpu_gib | float(0; 4096) and . > 0) and (.overhead_gib | float(0; 512) and . > 0)
+    and (.weights_bytes | number(1; 9007199254740991)) and (.attention | attention)
+    and optional("adapter_bytes"; number(0; 9007199254740991)) and optional("guesses"; . == null or guesses);
+def speculation: some(["method", "num_speculative_tokens"]; ["prompt_lookup_max", "prompt_lookup_min", "weights"])
+    and (.num_speculative_tokens | number(1; 32))
+    and all(.prompt_lookup_max, .prompt_lookup_min; . == null or number(1; 64))
+    and if .method == "ngram" then .weights == null and .prompt_lookup_max != null
+            and (.prompt_lookup_min // 1) <= .prompt_lookup_max
+        else (.method | IN("draft_model", "eagle", "eagle3")) and (.weights | name)
+            and .prompt_lookup_max == null and .prompt_lookup_min == null end;
 def objectives: some([]; ["error_ratio", "inter_token_p95_seconds", "kv_cache_ratio", "queue_depth",
         "requests_per_second", "ttft_p50_seconds", "ttft_p99_seconds"])
     and all(.ttft_p50_seconds, .ttft_p99_seconds, .inter_token_p95_seconds; . == null or (float(0; 86400) and . > 0))
@@ -202,9 +213,10 @@ def objectives: some([]; ["error_ratio", "inter_token_p95_seconds", "kv_cache_ra
 # The form of a serving profile; appliance verify also knows which profiles a GPU could hold.
 def serving: some(["enable_chunked_prefill", "enable_prefix_caching", "gpus", "image", "max_model_len",
         "max_num_queued_reqs", "max_num_seqs", "task", "weights"];
-        ["dtype", "engine", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "max_num_batched_tokens", "memory",
-        "objectives", "options", "pipeline_parallel_size", "quantization", "tensor_parallel_size"])
-    and all(.image, .weights; name) and (.task | IN("chat", "embedding")) and (.gpus | number(0; 64))
+        ["adapters", "dtype", "engine", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "lora_target_modules",
+        "max_lora_rank", "max_loras", "max_num_batched_tokens", "memory", "objectives", "options",
+        "pipeline_parallel_size", "quantization", "speculative_config", "tensor_parallel_size"])
+    and all(.image, .weights; name) and (.task | IN("chat", "embedding", "rerank")) and (.gpus | number(0; 64))
     and optional("engine"; IN("vllm"))
     and optional("gpu"; . == null or (type == "string" and length >= 1 and length <= 200))
     and optional("tensor_parallel_size"; number(1; 64)) and optional("pipeline_parallel_size"; number(1; 16))
@@ -216,6 +228,13 @@ def serving: some(["enable_chunked_prefill", "enable_prefix_caching", "gpus", "i
     and (.max_num_seqs | number(1; 4096)) and (.max_num_queued_reqs | number(1; 100000))
     and optional("max_num_batched_tokens"; . == null or number(16; 1048576)) and optional("memory"; . == null or memory)
     and optional("objectives"; . == null or objectives)
+    and optional("speculative_config"; . == null or speculation)
+    and optional("adapters"; type == "object" and length <= 64 and all(keys[], .[]; name))
+    and optional("max_loras"; . == null or number(1; 9007199254740991))
+    and optional("max_lora_rank"; IN(null, 1, 8, 16, 32, 64, 128, 256, 320, 512))
+    and optional("lora_target_modules"; type == "array" and length <= 64 and all(.[]; text("[A-Za-z0-9_]{1,64}")))
+    and ([(.adapters | length > 0), .max_loras != null, .max_lora_rank != null, (.lora_target_modules | length > 0)]
+        | unique | length == 1)
     and optional("options"; type == "object" and all(keys[]; text("[a-z][a-z0-9]*(-[a-z0-9]+)*")) and all(.[]; plain));
 def index: some(["artifacts", "description", "name", "schema", "serving", "version"]; ["shared"])
     and .schema == "appliance.bundle/v1" and (.name | name) and (.version | version)

@@ -167,7 +167,11 @@ def _show_memory(console: Console, memory: MemoryPlan) -> None:
     budget, weights, overhead, kv = (
         f"{count / GIB:.1f} GiB" for count in (memory.budget, memory.weights, memory.overhead, memory.kv_available)
     )
-    console.print(f"  of each GPU {budget}: weights {weights}, overhead {overhead}, KV {kv}", soft_wrap=True)
+    left = "KV" if memory.keeps else "left"
+    console.print(f"  of each GPU {budget}: weights {weights}, overhead {overhead}, {left} {kv}", soft_wrap=True)
+    if not memory.keeps:
+        console.print("  an encoder: it reads each text whole, and keeps no keys and values", soft_wrap=True)
+        return
     console.print(
         f"  {memory.kv_per_token / 1024:.0f} KiB of KV a token: {memory.tokens} tokens fit, "
         f"{memory.sequences:.1f} sequences of {memory.max_model_len}",
@@ -253,6 +257,6 @@ def _memory_as_json(memory: MemoryPlan | None) -> dict[str, object] | None:
         "kv_available": memory.kv_available,
         "kv_per_token": memory.kv_per_token,
         "kv_per_sequence": memory.kv_per_sequence,
-        "tokens": memory.tokens,
-        "sequences": round(memory.sequences, 2),
+        "tokens": memory.tokens if memory.keeps else None,
+        "sequences": round(memory.sequences, 2) if memory.keeps else None,
     }

@@ -1,5 +1,7 @@
 """Answers of the OpenAI API: lists of models, embeddings, and chat completions that come as server-sent events.
 
+Those of a reranker, which that API does not have, count tokens as embeddings do.
+
 https://platform.openai.com/docs/api-reference; the events as vLLM 0.32.0 sends them
 (``entrypoints/openai/chat_completion/serving.py``): one that only names the role, one for each
 step of the engine, one with the usage because ``stream_options`` asks for it, ``[DONE]``.

@@ -32,6 +32,12 @@ _STATE_KEYS = (
     *("attn_layer_period", "full_attention_interval", "hybrid_override_pattern", "layers_block_type", "mamba_d_state"),
     *("linear_attn_config", "ssm_cfg", "state_size"),
 )
+# They keep nothing of a text (``model_executor/models/bert.py``, ``roberta.py``).  What others do is not known here.
+_PLANNED_ENCODERS = {
+    "BertForSequenceClassification",
+    "RobertaForSequenceClassification",
+    "XLMRobertaForSequenceClassification",
+}
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta", "ModernBert", "DistilBert", "NomicBert")
 _INPUT_EMBEDDINGS = ("embed_tokens.weight", "word_embeddings.weight", "wte.weight", "tok_embeddings.weight")
 _SAME_LENGTH = {"default", "llama3", "longrope", "mrope", "su"}
@@ -115,6 +121,9 @@ def _optional(fields: Mapping[str, Any], name: str) -> int | None:
 def _context(text: dict[str, Any]) -> int:
     """As vLLM derives it: what scales positions makes the context longer, unless it is counted already."""
     tokens = _field(text, "max_position_embeddings", int)
+    if _planned_encoder(text) and "roberta" in str(text.get("model_type", "")):
+        # Their positions begin behind that of padding (``model_executor/models/roberta.py``).
+        return tokens - _field(text, "pad_token_id", int) - 1
     rope = _first(text, "rope_scaling", "rope_parameters")
     if not isinstance(rope, dict) or str(text.get("model_type", "")) in _GEMMA3:
         return tokens
@@ -138,7 +147,11 @@ def _answer(generation: bytes | None) -> int | None:
 
 
 def _attention(text: dict[str, Any]) -> tuple[AttentionLayers, ...]:
+    if _planned_encoder(text):
+        return ()
     layers = _field(text, "num_hidden_layers", int)
+    if layers < 1:
+        raise ValueError(f"the model's files say what cannot be: num_hidden_layers is {layers}")
     _refuse_others(text)
     if _first(text, "kv_lora_rank") is not None:
         return (_latent(text, layers),)
@@ -154,10 +167,15 @@ def _attention(text: dict[str, Any]) -> tuple[AttentionLayers, ...]:
     )
 
 
+def _planned_encoder(text: dict[str, Any]) -> bool:
+    names = text.get("architectures") or [""]
+    return names[0] in _PLANNED_ENCODERS and text.get("position_embedding_type", "absolute") == "absolute"
+
+
 def _refuse_others(text: dict[str, Any]) -> None:
     architectures = [str(name) for name in text.get("architectures") or []]
     if any(name.startswith(_ENCODERS) for name in architectures):
-        raise ValueError(f"{architectures[0]} is an encoder: it keeps no keys and values, and is planned for no GPU")
+        raise ValueError(f"{architectures[0]} is an encoder of a kind that is planned for no GPU")
     kinds = {str(kind) for kind in text.get("layer_types") or []} - {"full_attention", "sliding_attention"}
     states = sorted({*kinds, *(key for key in _STATE_KEYS if text.get(key) is not None)})
     if states:

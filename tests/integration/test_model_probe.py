@@ -20,6 +20,7 @@ HUNG = 3
 ANSWERS = {
     "chat": b'{"choices":[{}],"usage":{"completion_tokens":1}}',
     "embedding": b'{"data":[{"embedding":[0.5,-0.25]}]}',
+    "rerank": b'{"results":[{"index":0,"document":{"text":"I am."},"relevance_score":0.0}]}',
 }
 
 
@@ -79,6 +80,9 @@ def test_nobody_waits_for_a_model_whose_process_has_ended(tmp_path: Path) -> Non
         ("chat", 200, b"[" * 100_000, "200 without a result"),
         ("embedding", 200, b'{"data":[{"embedding":[0.0,0.0]}]}', "200 without a result"),
         ("embedding", 200, b'{"data":[{"embedding":[NaN]}]}', "200 without a result"),
+        ("rerank", 200, b'{"results":[]}', "200 without a result"),
+        ("rerank", 200, b'{"results":[{"relevance_score":NaN}]}', "200 without a result"),
+        ("rerank", 200, b'{"results":[{"relevance_score":"0.5"}]}', "200 without a result"),
         ("chat", 500, b"engine died\x1b[2J", r"answers 500: 'engine died\x1b[2J'"),
         ("chat", 503, b"", "the queue is full"),
     ],

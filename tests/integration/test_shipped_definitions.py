@@ -100,6 +100,11 @@ def test_no_figure_of_a_definition_is_written_by_hand(name: str) -> None:
     assert profile.get("memory", {}).keys() <= {"overhead_gib"}
 
 
+def _kept(answer: Any) -> tuple[object, object]:
+    """Tokens and sequences that have room; an encoder keeps none."""
+    return ("-", "-") if answer["tokens"] is None else (answer["tokens"], f"{answer['sequences']:.1f}")
+
+
 def table(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     rows = []
     for path in PRODUCTION:
@@ -110,11 +115,23 @@ def table(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
         cells = [
             path.stem,
             f"{answer['gpus']} x {answer['gpu']}",
-            *(*one, kib, model["max_model_len"], answer["tokens"], f"{answer['sequences']:.1f}"),
+            *(*one, kib, model["max_model_len"], *_kept(answer)),
             "-" if answer["most_tokens_per_second_one"] is None else f"{answer['most_tokens_per_second_one']:.0f}",
         ]
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return rows
+
+
+def test_people_see_of_an_encoder_what_stays_free(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "bge-reranker-v2-m3.yaml"
+    assert run(["lock", str(path), "--quiet"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "weights 2.1 GiB, overhead 4.0 GiB, left 14.0 GiB" in shown
+    assert "an encoder: it reads each text whole, and keeps no keys and values" in shown
+    assert run(["plan", str(path)]) == 0
+    assert re.search(r"\nL4-24 +1 +yes +14\.0 +8192 +- +- +- ", capsys.readouterr().out)
 
 
 def test_the_table_of_the_manual_is_what_is_planned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from tests.support.bundles import (
     root_document,
     run_script,
 )
+from tests.support.documents import DOCS
 from tests.support.forging import put
 from tests.support.json_values import VALUES
 from tests.support.script_rules import (
@@ -362,3 +364,17 @@ def test_shellcheck_finds_nothing() -> None:
 
 def test_its_lines_are_as_long_as_those_of_the_code() -> None:
     assert [line for line in SCRIPT.read_text().splitlines() if len(line) > 120] == []
+
+
+def _properties(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value.get("properties", {})
+        for inner in value.values():
+            yield from _properties(inner)
+
+
+def test_the_script_knows_every_property_of_the_index() -> None:
+    """What appliance verify takes and verify.sh has never heard of, verify.sh would refuse."""
+    script = SCRIPT.read_text()
+    schema = json.loads((DOCS / "schemas/bundle.schema.json").read_text())
+    assert [name for name in sorted(set(_properties(schema))) if not re.search(rf"\b{name}\b", script)] == []

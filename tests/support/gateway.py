@@ -103,7 +103,10 @@ class Answer:
 
 @dataclass
 class Gateway:
-    """A running gateway, and the certificates to try it with."""
+    """A running gateway, and the certificates to try it with.
+
+    ``roles`` are those of clients that usually have another, or none; they count when it is configured.
+    """
 
     folder: Path
     clients: dict[str, Pair]
@@ -112,6 +115,7 @@ class Gateway:
     root: Pair
     service: Service
     nginx: "subprocess.Popen[bytes]" = field(init=False)
+    roles: dict[str, str] = field(default_factory=dict)
 
     def connect(self, client: str | None) -> http.client.HTTPConnection:
         """A connection with the certificate of ``client``, or with none."""
@@ -230,7 +234,7 @@ class Gateway:
         named = {
             name: "embedding" if name == "bob" else "chat"
             for name in ("alice", "bob", "mallory", "dave", "server", *NAMED)
-        }
+        } | self.roles
         listed = [
             {"name": name, "fingerprint": fingerprint(self.clients[name]).replace(":", "").lower(), "roles": [role]}
             | {"models": NAMED.get(name)}

@@ -26,6 +26,16 @@ sys.path.insert(0, str(REPOSITORY / "ansible"))
 
 from appliance_site.certificates import CLIENT, SERVER, Leaf, intermediate_authority, issue, pem, root_authority
 
+_PATHS = {
+    "chat": ("/v1/chat/completions",),
+    "embedding": ("/v1/embeddings",),
+    "rerank": ("/v1/rerank", "/v2/rerank"),
+}
+_RESULTS: dict[str, dict[str, Any]] = {
+    "embedding": {"data": [{"index": 0, "embedding": [0.5] * 8}]},
+    "rerank": {"results": [{"index": 0, "document": {"text": "x"}, "relevance_score": 0.5}]},
+}
+
 
 @dataclass
 class OpenAIModel:
@@ -54,6 +64,8 @@ class OpenAIModel:
 
 
 def _texts(body: Any) -> list[str]:
+    if "documents" in body:
+        return [f"{body['query']} {document}" for document in body["documents"]]
     return body["input"] if "input" in body else [message["content"] for message in body["messages"]]
 
 
@@ -157,15 +169,14 @@ def _handler(model: OpenAIModel, context: ssl.SSLContext | None = None) -> type[
                     model.now -= 1
 
         def _answer(self, body: Any) -> None:
-            right = {"chat": "/v1/chat/completions", "embedding": "/v1/embeddings"}[model.task]
-            if self.path != right:
+            if self.path not in _PATHS[model.task]:
                 self._error(404, "model: not served here, or not on this path")
                 return
             tokens_in = sum(len(text.split()) + 2 for text in _texts(body))
-            if model.task == "embedding":
+            if model.task != "chat":
                 time.sleep(model.seconds)
-                data = [{"index": 0, "embedding": [0.5] * 8}]
-                self._json(200, {"data": data, "usage": {"prompt_tokens": tokens_in, "total_tokens": tokens_in}})
+                usage = {"prompt_tokens": tokens_in, "total_tokens": tokens_in}
+                self._json(200, {**_RESULTS[model.task], "usage": usage})
                 return
             usage = {"prompt_tokens": tokens_in, "completion_tokens": body["max_tokens"]}
             if not body.get("stream"):

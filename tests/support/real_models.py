@@ -16,7 +16,7 @@ from appliance.model.serving.wanted import serving_profile
 from tests.support.hub import Huge
 
 FOLDER = Path(__file__).parents[1] / "models"
-_BYTES = {"BF16": 2, "F16": 2, "F8_E4M3": 1, "I32": 4}
+_BYTES = {"F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "I32": 4}
 _AWQ_GROUP = 128
 _AWQ_PACKED = 8  # weights of 4 bits in each I32
 
@@ -133,6 +133,9 @@ def _file(part: tuple[Tensor, ...]) -> bytes:
 
 
 def _tensors(config: dict[str, Any], *, headless: bool) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    if config["model_type"] == "xlm-roberta":
+        yield from _encoder(config)
+        return
     hidden, vocabulary = config["hidden_size"], config["vocab_size"]
     plain = "F16" if config["torch_dtype"] == "float16" else "BF16"
     yield "model.embed_tokens.weight", plain, (vocabulary, hidden)
@@ -153,6 +156,30 @@ def _tensors(config: dict[str, Any], *, headless: bool) -> Iterator[tuple[str, s
     yield "model.norm.weight", plain, (hidden,)
     if not config["tie_word_embeddings"] and not headless:
         yield "lm_head.weight", plain, (vocabulary, hidden)
+
+
+def _encoder(config: dict[str, Any]) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """As ``XLMRobertaForSequenceClassification`` of transformers has them; all have a bias."""
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    linear = {"classifier.dense": (hidden, hidden), "classifier.out_proj": (len(config["id2label"]), hidden)}
+    norms = ["roberta.embeddings.LayerNorm"]
+    for layer in (f"roberta.encoder.layer.{number}" for number in range(config["num_hidden_layers"])):
+        parts = ("self.query", "self.key", "self.value", "output.dense")
+        linear |= {f"{layer}.attention.{part}": (hidden, hidden) for part in parts}
+        linear |= {f"{layer}.intermediate.dense": (inner, hidden), f"{layer}.output.dense": (hidden, inner)}
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+    for name, key in (
+        ("word", "vocab_size"),
+        ("position", "max_position_embeddings"),
+        ("token_type", "type_vocab_size"),
+    ):
+        yield f"roberta.embeddings.{name}_embeddings.weight", "F32", (config[key], hidden)
+    for name, (rows, columns) in linear.items():
+        yield f"{name}.weight", "F32", (rows, columns)
+        yield f"{name}.bias", "F32", (rows,)
+    for name in norms:
+        yield f"{name}.weight", "F32", (hidden,)
+        yield f"{name}.bias", "F32", (hidden,)
 
 
 def _linear(config: dict[str, Any]) -> Iterator[tuple[str, int, int]]:

@@ -132,13 +132,17 @@ class Server:
         return found
 
     def _ask(self, method: str, path: str, body: str | None) -> Answer:
-        # An address of a socket holds 108 bytes, and a test's folder may be longer.
+        with self.socket() as address, closing(_UnixConnection(address)) as connection:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read())
+
+    @contextmanager
+    def socket(self) -> Iterator[str]:
+        """Its address, for any process: one holds 108 bytes, and a test's folder may be longer."""
         folder = os.open(self._folder / "run", os.O_PATH | os.O_DIRECTORY)
         try:
-            with closing(_UnixConnection(f"/proc/self/fd/{folder}/{Path(SOCKET).name}")) as connection:
-                connection.request(method, path, body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                return Answer(answer.status, answer.read())
+            yield f"/proc/{os.getpid()}/fd/{folder}/{Path(SOCKET).name}"
         finally:
             os.close(folder)
 

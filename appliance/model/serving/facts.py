@@ -23,9 +23,9 @@ class ModelFacts(Strict):
     that ask, ``answer`` the longest answer that ``generation_config.json`` allows.  ``weights_bytes``
     counts all tensors as they are stored, ``step_bytes`` those that a step of generation reads for
     one sequence: no table of input embeddings, and of a mixture of experts only as many as a token
-    asks.  ``vocabulary`` is how many tokens there are, ``hidden`` how many numbers stand for one
-    between layers: of the model that they were trained for, where these are layers that guess its
-    tokens.  Locks from before speculative decoding have neither.
+    asks.  ``attention`` is empty for an encoder.  ``vocabulary`` is how many tokens there are,
+    ``hidden`` how many numbers stand for one between layers: of the model that they were trained for,
+    where these are layers that guess its tokens.  Locks from before speculative decoding have neither.
     """
 
     architecture: str = Field(min_length=1, max_length=200)
@@ -36,7 +36,7 @@ class ModelFacts(Strict):
     answer: int | None = Field(default=None, ge=1, le=_TOKENS)
     weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
     step_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
-    attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
+    attention: tuple[AttentionLayers, ...] = Field(max_length=64)
     vocabulary: int | None = Field(default=None, ge=1, le=_TOKENS, exclude_if=lambda value: value is None)
     hidden: int | None = Field(default=None, ge=1, le=_TOKENS, exclude_if=lambda value: value is None)
 

@@ -54,13 +54,14 @@ class MemoryFacts(Strict):
     activations, CUDA graphs, NCCL and the CUDA context take on each; both in GiB.
     ``weights_bytes`` is the size of all tensors (``total_size`` of the safetensors index),
     ``adapter_bytes`` the room for LoRA adapters on each GPU.
+    ``attention`` is empty for an encoder, which reads a text whole and keeps nothing of it.
     """
 
     gpu_gib: float = Field(gt=0, le=4096)
     overhead_gib: float = Field(gt=0, le=512)
     weights_bytes: int = Field(ge=1, le=MAX_JSON_INTEGER)
     adapter_bytes: int = Field(default=0, ge=0, le=MAX_JSON_INTEGER, exclude_if=lambda count: not count)
-    attention: tuple[AttentionLayers, ...] = Field(min_length=1, max_length=64)
+    attention: tuple[AttentionLayers, ...] = Field(max_length=64)
     # Written only where there is any: locks and bundles said nothing before there could be.
     guesses: GuessFacts | None = Field(default=None, exclude_if=lambda guesses: guesses is None)
 
@@ -106,7 +107,7 @@ class MemoryPlan:
     ``budget`` is what vLLM may use at all, ``weights`` counts the room for adapters too, and
     ``kv_available`` is what is left for keys and values, negative when nothing is.
     ``kv_per_token`` is what one more token of a short sequence takes, ``kv_per_sequence`` a
-    sequence of ``max_model_len`` tokens.
+    sequence of ``max_model_len`` tokens; both are 0 for an encoder.
     """
 
     budget: int
@@ -123,14 +124,19 @@ class MemoryPlan:
         return self.kv_available >= self.kv_per_sequence
 
     @property
+    def keeps(self) -> bool:
+        """Whether anything is kept of a token: an encoder has no cache that could be full."""
+        return self.kv_per_sequence > 0
+
+    @property
     def tokens(self) -> int:
-        """Tokens of KV that fit, in sequences of full length."""
-        return max(0, self.kv_available) * self.max_model_len // self.kv_per_sequence
+        """Tokens of KV that fit, in sequences of full length; 0 where none are kept."""
+        return max(0, self.kv_available) * self.max_model_len // self.kv_per_sequence if self.keeps else 0
 
     @property
     def sequences(self) -> float:
-        """Sequences of full length that fit; vLLM logs it as maximum concurrency."""
-        return max(0, self.kv_available) / self.kv_per_sequence
+        """Sequences of full length that fit; vLLM logs it as maximum concurrency.  0 where none are kept."""
+        return max(0, self.kv_available) / self.kv_per_sequence if self.keeps else 0.0
 
 
 def plan_memory(facts: MemoryFacts, split: Split, limits: Limits) -> MemoryPlan:

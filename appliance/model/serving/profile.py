@@ -297,9 +297,12 @@ def _words(option: str, value: OptionValue | tuple[str, ...]) -> tuple[str, ...]
 
 
 def _figures(plan: MemoryPlan) -> str:
+    taken = f"{_gib(plan.weights)} of weights and {_gib(plan.overhead)} of overhead"
+    if not plan.keeps:
+        return f"vLLM gets {_gib(plan.budget)} of each GPU; {taken} are more: take more or larger GPUs"
     return (
-        f"vLLM gets {_gib(plan.budget)} of each GPU; {_gib(plan.weights)} of weights and {_gib(plan.overhead)} of "
-        f"overhead leave {_gib(plan.kv_available)} for KV, and one sequence of {plan.max_model_len} tokens takes "
+        f"vLLM gets {_gib(plan.budget)} of each GPU; {taken} leave "
+        f"{_gib(plan.kv_available)} for KV, and one sequence of {plan.max_model_len} tokens takes "
         f"{_gib(plan.kv_per_sequence)} ({plan.kv_per_token / 1024:.0f} KiB a token); "
         + (f"lower max_model_len (about {plan.tokens} tokens fit), " if plan.tokens else "")
         + "take more or larger GPUs, or smaller weights"

@@ -11,6 +11,7 @@ from appliance.model.serving.host_memory import host_memory
 from appliance.model.serving.kv_cache import check_kv_on_gpu
 from appliance.model.serving.memory import Limits, MemoryFacts, MemoryPlan, Split, plan_memory
 from appliance.model.serving.profile import Profile, limits_of
+from appliance.model.serving.tasks import ENGINES
 from appliance.model.serving.wanted import WantedProfile, memory_facts, room_for
 
 COUNTS = (1, 2, 4, 8)  # GPUs of one host
@@ -111,7 +112,7 @@ def _answer(
         plan = plan_memory(memory, split, limits)
     except ValueError as error:
         problem = str(error)
-    known = GPUS.get(gpu) if wanted.task == "chat" else None
+    known = GPUS.get(gpu) if ENGINES[wanted.engine][wanted.task].generates else None
     read, tokens = _step(wanted, facts, draft)
     steps = known.gigabytes_per_second * 10**9 * gpus * tokens / read if known else None
     return Answer(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Task = Literal["chat", "embedding"]
+Task = Literal["chat", "embedding", "rerank"]
 Engine = Literal["vllm"]
 
 
@@ -12,10 +12,10 @@ Engine = Literal["vllm"]
 class TaskForm:
     """How an engine does a task, and how it is asked.
 
-    ``runner`` is vLLM's own word (https://docs.vllm.ai: --runner), ``paths`` are those of the OpenAI
-    API that clients may use.  ``question`` is what the first of them gets, beside the model's name,
-    from whoever only wants to know that a model answers.  ``generates`` tells whether an answer comes
-    token by token.
+    ``runner`` is vLLM's own word (https://docs.vllm.ai: --runner), ``paths`` are those that clients may
+    use: of the OpenAI API, and for ``rerank``, which it does not have, those of Jina's and Cohere's
+    clients.  ``question`` is what the first of them gets, beside the model's name, from whoever only
+    wants to know that a model answers.  ``generates`` tells whether an answer comes token by token.
     """
 
     runner: str
@@ -34,6 +34,13 @@ ENGINES: Mapping[Engine, Mapping[Task, TaskForm]] = {
         ),
         "embedding": TaskForm(
             runner="pooling", paths=("/v1/embeddings",), question={"input": "Are you there?"}, generates=False
+        ),
+        # One body and one answer on both paths (entrypoints/pooling/scoring/api_router.py, 0.32.0).
+        "rerank": TaskForm(
+            runner="pooling",
+            paths=("/v1/rerank", "/v2/rerank"),
+            question={"query": "Are you there?", "documents": ["I am."]},
+            generates=False,
         ),
     }
 }

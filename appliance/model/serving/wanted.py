@@ -18,6 +18,7 @@ from appliance.model.serving.guesses import guess_facts
 from appliance.model.serving.kv_cache import check_kv_of_weights, check_kv_on_gpu
 from appliance.model.serving.memory import MemoryFacts, WantedMemory
 from appliance.model.serving.profile import Profile, ServingProfile
+from appliance.model.serving.tasks import ENGINES
 from appliance.model.serving.vllm_options import PARSERS, VLLM_VERSION
 from appliance.model.value_problem import problem_of
 
@@ -166,10 +167,25 @@ def check_wanted(wanted: Profile, facts: ModelFacts) -> None:
     if wanted.max_model_len > facts.context:
         raise ValueError(f"max_model_len is {wanted.max_model_len}, but the model's context is {facts.context} tokens")
     facts.check_heads(wanted.tensor_parallel_size)
+    if not facts.attention:
+        _check_encoder(wanted, facts)
     check_kv_of_weights(wanted.kv_cache_dtype, {facts.quantization, wanted.quantization})
     if wanted.quantization and wanted.quantization not in _METHODS.get(facts.quantization, {facts.quantization}):
         form = f"quantised as {facts.quantization}" if facts.quantization else "not quantised"
         raise ValueError(f"quantization is {wanted.quantization}, but the weights are {form}")
+
+
+def _check_encoder(wanted: Profile, facts: ModelFacts) -> None:
+    form = f"{facts.architecture} is an encoder, which reads a text whole and keeps nothing of it"
+    if ENGINES[wanted.engine][wanted.task].generates:
+        raise ValueError(f"{form}: it cannot do the task {wanted.task}")
+    # vLLM 0.32.0 warns that it may then crash or answer wrongly (engine/arg_utils.py).
+    for field in ("enable_prefix_caching", "enable_chunked_prefill"):
+        if getattr(wanted, field):
+            raise ValueError(f"{form}: write {field}: false")
+    # Nor has any of its layers a stage of its own: https://docs.vllm.ai/en/v0.32.0/models/pooling_models/scoring/
+    if wanted.pipeline_parallel_size > 1:
+        raise ValueError(f"{form}: vLLM lays encoders over no stages, write pipeline_parallel_size: 1")
 
 
 def _agreed(field: str, said: T | None, told: T | None, source: str) -> T:

@@ -148,7 +148,12 @@ def _kv_cache(model: AuditedModel, own: Verified | None, where: str) -> Iterator
     told = {"max_model_len": found.max_model_len}
     part = {"gpu_memory_utilization": float(found.utilization)} if found.utilization else {}
     plan = memory_plan(profile.model_copy(update={**told, **part}))
-    if plan is None or profile.memory is None or abs(found.tokens - plan.tokens) * _NOTED_FROM <= plan.tokens:
+    if (
+        plan is None
+        or not plan.keeps
+        or profile.memory is None
+        or abs(found.tokens - plan.tokens) * _NOTED_FROM <= plan.tokens
+    ):
         return
     missing = plan.kv_available - found.tokens * plan.kv_per_sequence // plan.max_model_len
     overhead = profile.memory.overhead_gib + missing / GIB

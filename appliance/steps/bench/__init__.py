@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from appliance.errors import BadInput
 from appliance.model.documents.bench import Bench, Load, Settings, Step, compare, step_of
@@ -159,7 +160,7 @@ def _status_page(options: Options) -> StatusPage | None:
 
 def _gauge(gateway: Gateway, options: Options, known: Served | None) -> tuple[Questions, Gauge]:
     """What the model is for, which the gateway tells by its paths, and how it counts."""
-    tasks: Sequence[Task] = [known.profile.task] if known else ["chat", "embedding"]
+    tasks: Sequence[Task] = [known.profile.task] if known else get_args(Task)
     salt = secrets.token_urlsafe(32)
     for task in tasks:
         questions = Questions(options.model, task, options.seed, salt)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from appliance.model.documents.bench import Bench, Load, Regression, Spread, Step
-from appliance.model.serving.tasks import Task
+from appliance.model.serving.tasks import ENGINES
 
 _NONE = "-"
 _PERCENTILES = ("p50", "p95", "p99")
@@ -18,14 +18,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-# What only one task has is shown for it alone: name of the column, its cell, the task.
-Column = tuple[str, Callable[[Step], str], Task | None]
+# Name of the column, its cell, and of which models it is shown: those that generate (True), the others, or all (None).
+Column = tuple[str, Callable[[Step], str], bool | None]
 
 _LOAD: tuple[Column, ...] = (
     ("tokens in", lambda step: f"{step.load.prompt_tokens:,}", None),
-    ("out", lambda step: f"{step.load.output_tokens:,}", "chat"),
-    ("prefix", lambda step: "shared" if step.load.shared_prefix else "apart", "chat"),
-    ("inputs", lambda step: f"{step.load.inputs}", "embedding"),
+    ("out", lambda step: f"{step.load.output_tokens:,}", True),
+    ("prefix", lambda step: "shared" if step.load.shared_prefix else "apart", True),
+    ("inputs", lambda step: f"{step.load.inputs}", False),
     ("at once", lambda step: f"{step.load.concurrency}", None),
 )
 _CARRIED: tuple[Column, ...] = (
@@ -34,9 +34,9 @@ _CARRIED: tuple[Column, ...] = (
     ("failed", lambda step: f"{step.failed:,}", None),
     ("unfinished", lambda step: f"{step.unfinished:,}", None),
     ("requests/s", lambda step: f"{step.requests_per_second:,.1f}", None),
-    ("inputs/s", lambda step: f"{step.inputs_per_second:,.1f}", "embedding"),
+    ("inputs/s", lambda step: f"{step.inputs_per_second:,.1f}", False),
     ("tokens/s in", lambda step: f"{step.tokens_in_per_second:,.1f}", None),
-    ("out", lambda step: f"{step.tokens_out_per_second:,.1f}", "chat"),
+    ("out", lambda step: f"{step.tokens_out_per_second:,.1f}", True),
     ("goodput", lambda step: _NONE if step.goodput is None else f"{100 * step.goodput:.0f} %", None),
 )
 # Only where the status page was asked.
@@ -51,17 +51,18 @@ def carried(bench: Bench) -> Table:
 
 def lasted(bench: Bench) -> Table:
     """How long it took, in milliseconds: to the first token, between tokens, to the end of the answer."""
-    kinds: tuple[tuple[str, Callable[[Step], Spread | None], Task | None], ...] = (
-        ("ttft", lambda step: step.ttft, "chat"),
-        ("between", lambda step: step.inter_token, "chat"),
+    kinds: tuple[tuple[str, Callable[[Step], Spread | None], bool | None], ...] = (
+        ("ttft", lambda step: step.ttft, True),
+        ("between", lambda step: step.inter_token, True),
         ("end", lambda step: step.end_to_end, None),
     )
-    times = [(f"{kind} {name}", _time(of, name), task) for kind, of, task in kinds for name in _PERCENTILES]
+    times = [(f"{kind} {name}", _time(of, name), generates) for kind, of, generates in kinds for name in _PERCENTILES]
     return _table(bench, (*_LOAD, *times))
 
 
 def _table(bench: Bench, columns: Sequence[Column]) -> Table:
-    shown = [(name, cell) for name, cell, task in columns if task in (None, bench.settings.task)]
+    generates = ENGINES["vllm"][bench.settings.task].generates
+    shown = [(name, cell) for name, cell, only in columns if only in (None, generates)]
     rows = tuple(tuple(cell(step) for _, cell in shown) for step in bench.steps)
     return Table(tuple(name for name, _ in shown), rows)
 

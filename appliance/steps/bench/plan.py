@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from appliance.errors import BadInput
 from appliance.model.documents.bench import Load
 from appliance.model.serving.profile import ServingProfile
-from appliance.model.serving.tasks import Task
+from appliance.model.serving.tasks import ENGINES, Task
 
 Climb = tuple[Load, ...]
 
@@ -57,7 +57,8 @@ def climbs(wanted: Wanted, task: Task, profile: ServingProfile | None) -> tuple[
     Raises BadInput (``prompt-too-long``).
     """
     most = wanted.most or (profile.max_model_len if profile else _UNKNOWN_LENGTH)
-    output = 0 if task == "embedding" else wanted.output_tokens or min(_OUTPUT, max(1, most // 4))
+    generates = ENGINES["vllm"][task].generates
+    output = 0 if not generates else wanted.output_tokens or min(_OUTPUT, max(1, most // 4))
     sizes = wanted.prompt_tokens or _sizes(most, output, quick=wanted.quick)
     for size in sizes:
         if size + output > most:
@@ -67,14 +68,14 @@ def climbs(wanted: Wanted, task: Task, profile: ServingProfile | None) -> tuple[
                 expected=f"at most {most} together",
                 hint="lower --prompt-tokens or --output-tokens, or say what it takes: --max-model-len",
             )
-    forms = _embedding_forms(sizes) if task == "embedding" else _chat_forms(sizes, output)
+    forms = _chat_forms(sizes, output) if generates else _input_forms(sizes)
     steps = wanted.concurrency or _concurrency(profile, quick=wanted.quick)
     if not wanted.quick or wanted.concurrency:
         return tuple(_climb(form, steps) for form in forms)
     middle = steps[len(steps) // 2]
     first = _climb(forms[0], (steps[0], middle, steps[-1]))
     # Long prompts, apart and with a common beginning; or many inputs, and long ones.
-    others = [forms[1], forms[-2]] if task == "embedding" else forms[-2:]
+    others = forms[-2:] if generates else [forms[1], forms[-2]]
     rest = (_climb(form, (middle,)) for form in others)
     return (first, *(climb for climb in rest if not set(climb) & set(first)))
 
@@ -89,7 +90,7 @@ def _chat_forms(sizes: Sequence[int], output: int) -> list[Load]:
     return [_form(size, output, shared=shared) for size in sizes for shared in (False, True)]
 
 
-def _embedding_forms(sizes: Sequence[int]) -> list[Load]:
+def _input_forms(sizes: Sequence[int]) -> list[Load]:
     return [_form(size, 0, inputs=inputs) for size in sizes for inputs in (1, _MANY_INPUTS)]
 
 

@@ -1,4 +1,4 @@
-"""What a bench asks: prompts of common words by a seed, in the bodies of the OpenAI API.
+"""What a bench asks: prompts of common words by a seed, in the bodies of the API.
 
 The same seed gives the same prompts on every machine: SHAKE-256 chooses the words, and no
 library's random numbers.  They are nobody's content.  A salt of the run keeps an engine from
@@ -24,6 +24,7 @@ _FIRST, _SECOND = (
         "river stone garden market letter window harbour engine winter meadow bridge copper signal valley lantern road",
     )
 )
+_QUERY = f"{_FIRST[0]} {_SECOND[0]}"  # read again with each document, and so a part of each prompt
 _FEW, _MORE = 8, 40  # words of the two prompts whose tokens are compared
 
 
@@ -70,7 +71,7 @@ class Questions:
         def question(number: int) -> Question:
             first = number * load.inputs
             texts = [self._text(label, first + each, shared, words, load.inputs) for each in range(load.inputs)]
-            return self._question(texts, load.output_tokens, streams=self.task == "chat")
+            return self._question(texts, load.output_tokens, streams=ENGINES["vllm"][self.task].generates)
 
         return question
 
@@ -90,8 +91,11 @@ class Questions:
         return Question(path, json.dumps(body).encode(), streams)
 
     def _asked(self, texts: list[str], output_tokens: int) -> Mapping[str, Any]:
-        if self.task == "embedding":
-            return {"input": texts}
+        match self.task:
+            case "embedding":
+                return {"input": texts}
+            case "rerank":
+                return {"query": _QUERY, "documents": texts}
         return {
             "messages": [{"role": "user", "content": text} for text in texts],
             "max_tokens": output_tokens,

@@ -114,10 +114,11 @@ def test_goodput_is_told_under_objectives(words: list[str], model: OpenAIModel) 
     assert (late["goodput"], late["missed"]) == (0.0, ["ttft_p99_seconds"])
 
 
-def test_an_embedding_model_is_known_by_its_path(words: list[str], model: OpenAIModel) -> None:
-    model.task = "embedding"
+@pytest.mark.parametrize("task", ["embedding", "rerank"])
+def test_a_model_that_writes_nothing_is_known_by_its_path(words: list[str], model: OpenAIModel, task: str) -> None:
+    model.task = task
     done = bench(words, "--concurrency", 2)
-    assert (done.code, done.value["settings"]["task"]) == (0, "embedding")
+    assert (done.code, done.value["settings"]["task"]) == (0, task)
     one, many = done.value["steps"]
     assert (one["load"]["inputs"], many["load"]["inputs"]) == (1, 16)
     assert many["inputs_per_second"] == pytest.approx(16 * many["requests_per_second"], rel=1e-3)

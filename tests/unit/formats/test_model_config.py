@@ -149,6 +149,15 @@ def test_the_longest_answer_is_what_the_publisher_allows() -> None:
         ({"kv_lora_rank": 256, "qk_rope_head_dim": 32, "model_type": "minicpm3"}, "latent attention"),
         ({"index_topk": 2048}, "sparse attention"),
         ({"architectures": ["BertModel"]}, "is an encoder"),
+        ({"architectures": ["ModernBertForSequenceClassification"]}, "is an encoder"),
+        (
+            {"architectures": ["XLMRobertaForSequenceClassification"], "position_embedding_type": "rotary"},
+            "is an encoder of a kind",
+        ),
+        (
+            {"architectures": ["XLMRobertaForSequenceClassification"], "model_type": "xlm-roberta"},
+            "no pad_token_id that is a number",
+        ),
         ({"rope_scaling": {"rope_type": "new", "factor": 2}}, "in a way that is not known here: 'new'"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": "2"}}, "no factor between"),
         ({"layer_types": ["full_attention"]}, "6 layers and the types of 1"),
@@ -163,3 +172,15 @@ def test_what_is_no_configuration_is_refused() -> None:
     for data in (b"[]", b"{", b'{"a":' * 5000):
         with pytest.raises(ValueError, match="is not"):
             read_model(data, None, TENSORS)
+
+
+def test_an_encoder_that_classifies_keeps_nothing() -> None:
+    bert = read(architectures=["BertForSequenceClassification"], model_type="bert")
+    assert (bert.attention, bert.context) == ((), 4096)
+
+
+def test_positions_of_roberta_begin_behind_its_padding() -> None:
+    """The publisher says 8,192 tokens (github.com/FlagOpen/FlagEmbedding, issue 920), the repository 2.27 GB."""
+    facts = real_model("bge-reranker-v2-m3").facts
+    assert (facts.attention, facts.context) == ((), 8192)
+    assert round(facts.weights_bytes / 10**9, 2) == 2.27

@@ -93,3 +93,9 @@ def test_less_than_nothing_left_is_no_token() -> None:
     made = plan(LLAMA_8B, gpu_gib=8.0, weights_bytes=15 * GIB)
     assert made.kv_available < 0
     assert (made.tokens, made.sequences, made.fits) == (0, 0.0, False)
+
+
+def test_an_encoder_needs_room_for_its_weights_alone() -> None:
+    made = plan(weights_bytes=38 * GIB, gpu_gib=80)
+    assert (made.fits, made.keeps, made.kv_available, made.tokens, made.sequences) == (True, False, GIB, 0, 0.0)
+    assert not plan(weights_bytes=40 * GIB, gpu_gib=80).fits

@@ -83,7 +83,8 @@ def test_mistakes_are_told(speculation: dict[str, Any], message: str) -> None:
 
 
 def test_what_vllm_would_not_start_with_is_refused() -> None:
-    assert "the task embedding generates none" in refused(NGRAM, task="embedding")
+    for task in ("embedding", "rerank"):
+        assert f"the task {task} generates none" in refused(NGRAM, task=task)
     assert "leave async-scheduling out" in refused(NGRAM, options={"async-scheduling": True})
     staged = {"tensor_parallel_size": 1, "pipeline_parallel_size": 2}
     assert "needs pipeline_parallel_size 1" in refused(EAGLE, **staged)

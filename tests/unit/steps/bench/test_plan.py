@@ -1,5 +1,7 @@
 """Which loads are asked for which model."""
 
+from typing import get_args
+
 import pytest
 
 from appliance.errors import BadInput
@@ -38,8 +40,9 @@ def test_a_chat_model_climbs_beyond_what_runs_and_waits_with_short_and_long_prom
     assert {tuple(steps(climb)) for climb in found} == {(1, 2, 4, 8, 16, 32, 64, 80, 90)}
 
 
-def test_an_embedding_model_is_asked_for_one_input_and_for_many() -> None:
-    found = climbs(Wanted(), "embedding", profile("embedding", most=256))
+@pytest.mark.parametrize("task", ["embedding", "rerank"])
+def test_a_model_that_writes_nothing_is_asked_for_one_input_and_for_many(task: Task) -> None:
+    found = climbs(Wanted(), task, profile(task, most=256))
     assert forms(found) == [(64, 0, False, 1), (64, 0, False, 16), (230, 0, False, 1), (230, 0, False, 16)]
 
 
@@ -86,7 +89,7 @@ def test_what_was_asked_for_by_hand_is_taken() -> None:
 
 def test_no_load_is_asked_twice() -> None:
     for wanted in (Wanted(), Wanted(quick=True), Wanted(quick=True, prompt_tokens=(100,))):
-        for task in ("chat", "embedding"):
+        for task in get_args(Task):
             loads: list[Load] = [load for climb in climbs(wanted, task, profile(runs=1)) for load in climb]
             assert len(loads) == len(set(loads))
 

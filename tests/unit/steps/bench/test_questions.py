@@ -69,6 +69,16 @@ def test_an_embedding_asks_for_many_inputs_none_twice() -> None:
     assert (question.path, question.streams) == ("/v1/embeddings", False)
 
 
+def test_a_reranker_is_asked_for_documents_none_twice() -> None:
+    rerank = Questions("m", "rerank", 1, "salt")
+    load = changed(inputs=16, output_tokens=0)
+    bodies = [body(load, number, rerank) for number in range(4)]
+    assert len({text for asked in bodies for text in asked["documents"]}) == 64
+    assert {asked["query"] for asked in bodies} == {"quiet river"}
+    question = rerank.of(load, GAUGE)(1)
+    assert (question.path, question.streams) == ("/v1/rerank", False)
+
+
 @pytest.mark.parametrize(("few", "more", "base", "word"), [(18, 66, 6.0, 1.5), (8, 40, 0.0, 1.0)])
 def test_two_prompts_tell_how_a_server_counts(few: int, more: int, base: float, word: float) -> None:
     found = Gauge.of(Asked(0, 0, 1, tokens_in=few), Asked(0, 0, 1, tokens_in=more))

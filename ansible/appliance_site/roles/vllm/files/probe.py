@@ -3,7 +3,7 @@
     probe.py wait SOCKET MODEL TASK --seconds 1800 --process PID
     probe.py watch SOCKET MODEL TASK --stall 30
 
-TASK is chat or embedding.  ``/health`` of vLLM is no sign: it answers 200 while the engine
+TASK is chat, embedding or rerank.  ``/health`` of vLLM is no sign: it answers 200 while the engine
 hangs, and the socket is there before the model is loaded.
 
 ``wait`` asks until there is an answer, then once more for longer work, so that the first
@@ -42,6 +42,7 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"messages": [{"role": "user", "content": "Are you there?"}], "max_tokens": 1},
     ),
     "embedding": ("/v1/embeddings", {"input": "Are you there?"}),
+    "rerank": ("/v1/rerank", {"query": "Are you there?", "documents": ["I am."]}),
 }
 # Set by what the engine sends back, and by nothing that a client alone can cause (vllm/v1/metrics/loggers.py, 0.32.0).
 # A long prompt moves the use of the KV cache with each of its pieces, long before its first token.
@@ -135,6 +136,8 @@ def _is_answer(task: str, text: bytes) -> bool:
         answer = json.loads(text)
         if task == "chat":
             return bool(answer["choices"]) and int(answer["usage"]["completion_tokens"]) >= 1
+        if task == "rerank":
+            return math.isfinite(answer["results"][0]["relevance_score"])
         vector = answer["data"][0]["embedding"]
         return bool(vector) and all(math.isfinite(value) for value in vector) and any(vector)
     except (ValueError, LookupError, TypeError, RecursionError):
