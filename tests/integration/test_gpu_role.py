@@ -14,9 +14,7 @@ from tests.support.role_files import SITE
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        os.geteuid() != 0, reason="needs root: it mounts over /etc in a namespace of its own"
-    ),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it mounts over /etc in a namespace of its own"),
 ]
 PLAY = [
     {
