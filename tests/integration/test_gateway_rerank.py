@@ -29,7 +29,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("gateway")
     gateway = make_gateway(folder)
     gateway.roles["carol"] = "rerank"
-    gateway.configure(__gateway_models=[*MODELS, {"name": "ranker", "task": "rerank"}])
+    gateway.configure(
+        __gateway_models=[*MODELS, {"name": "ranker", "task": "rerank", "weight_sets": [{"adapter": None}]}]
+    )
     sockets = folder / "run/appliance/vllm"
     with (
         fake_model(sockets / "ranker") as ranker,
