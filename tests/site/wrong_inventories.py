@@ -100,7 +100,7 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
         {"gateway_clients": [{"name": "operator", "roles": ["chat"], "finger_print": "AB"}]},
         Refusal(
             "variables in the inventory are not valid: gateway_clients.finger_print. Supported parameters "
-            "include: fingerprint, name, roles.",
+            "include: fingerprint, models, name, roles.",
             DESCRIBED,
             FORM,
             ALL,
