@@ -1,6 +1,16 @@
 """The base of all types: frozen, strict, unknown keys refused."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, FailFast
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+# What may be long in a document that nobody has verified yet: each error takes some hundred times the memory of the
+# value that it is about, so the first one is enough.
+Many = Annotated[tuple[T, ...], FailFast()]
+ManyByName = Annotated[dict[K, T], FailFast()]
 
 
 class Strict(BaseModel):

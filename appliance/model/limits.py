@@ -165,5 +165,6 @@ MAX_KEV = 64 * MIB
 # Of a document of VEX statements, and characters of a text in it: people write them one by one.
 MAX_VEX = 8 * MIB
 MAX_VEX_TEXT = 4000
-# Of a text of which a comparison shows what differs: the SBOM of the whole demo has 3 MB.
-MAX_COMPARED_TEXT = 16 * MIB
+# Of a text of which a comparison shows what differs: the SBOM of the whole demo has 3 MB.  The worst two of this size,
+# each one line of deep JSON that is written in many, take half a gigabyte of memory.
+MAX_COMPARED_TEXT = 4 * MIB

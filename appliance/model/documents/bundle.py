@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from appliance.model.base import Strict
+from appliance.model.base import Many, ManyByName, Strict
 from appliance.model.files import BundleFile
 from appliance.model.jsonform import plain_json
 from appliance.model.limits import MAX_FILES, MAX_INDEX, MAX_JSON_INTEGER, MAX_ROOT_VERSION
@@ -21,7 +21,8 @@ from appliance.model.times import Lasting
 from appliance.model.value_problem import first_problem
 
 BUNDLE_SCHEMA: Literal["appliance.bundle/v1"] = "appliance.bundle/v1"
-STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
+StatementType = Literal["https://in-toto.io/Statement/v1"]
+STATEMENT_TYPE: StatementType = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Literal["urn:appliance:bundle:v1"] = "urn:appliance:bundle:v1"
 
 SUMS = "SHA256SUMS"
@@ -57,9 +58,9 @@ class BundleArtifact(Strict):
     kind: Name
     name: Name
     licence: str
-    source: dict[str, str]
-    details: dict[str, str] = {}
-    files: tuple[BundleFile, ...]
+    source: ManyByName[str, str]
+    details: ManyByName[str, str] = {}
+    files: Many[BundleFile]
 
     @model_validator(mode="after")
     def _directories(self) -> "BundleArtifact":
@@ -80,9 +81,9 @@ class BundleIndex(Strict):
     name: Name
     version: Version
     description: str
-    serving: dict[Name, ServingProfile]
-    artifacts: tuple[BundleArtifact, ...]
-    shared: tuple[BundleFile, ...] = ()
+    serving: ManyByName[Name, ServingProfile]
+    artifacts: Many[BundleArtifact]
+    shared: Many[BundleFile] = ()
 
     @model_validator(mode="after")
     def _told_apart(self) -> "BundleIndex":
@@ -161,7 +162,7 @@ class Predicate(Lasting):
 class Statement(Strict):
     """An in-toto Statement v1 (https://github.com/in-toto/attestation) over SHA256SUMS."""
 
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    type_: StatementType = Field(alias="_type")
     subject: tuple[Subject] = Field()
     predicate_type: Literal["urn:appliance:bundle:v1"] = Field(alias="predicateType")
     predicate: Predicate

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from appliance.model.documents.bundle import BundleIndex, parse_index
+from appliance.model.documents.vulnerabilities import VulnerabilityReport
 from tests.support.bundles import Recipe
 
 DOCUMENT = Recipe().documents()["bundle.json"]
@@ -84,3 +86,23 @@ def test_a_key_twice_is_refused_in_a_listed_file_too() -> None:
     line = DOCUMENT.index(b'"path":')
     with pytest.raises(ValueError, match="duplicate key 'path'"):
         parse_index(DOCUMENT[:line] + b'"path": "x",' + DOCUMENT[line:], listed())
+
+
+@pytest.mark.parametrize(
+    ("form", "wrong"),
+    [
+        (BundleIndex, {"artifacts": [{}] * 1000}),
+        (BundleIndex, {"shared": [{}] * 1000}),
+        (BundleIndex, {"artifacts": [{"files": [{}] * 1000}]}),
+        (BundleIndex, {"artifacts": [{"details": dict.fromkeys(map(str, range(1000)), 1)}]}),
+        (BundleIndex, {"serving": {f"a{number}": {} for number in range(1000)}}),
+        (BundleIndex, {"serving": {"a": {"options": {f"a{number}": [] for number in range(1000)}}}}),
+        (VulnerabilityReport, {"vulnerabilities": [{}] * 1000}),
+        (VulnerabilityReport, {"unmatched": [{}] * 1000, "waived": [{}] * 1000}),
+    ],
+)
+def test_what_is_wrong_a_thousand_times_is_told_a_few_times(form: type[BundleIndex], wrong: dict[str, Any]) -> None:
+    """Each error takes a kilobyte of memory, and a bundle that nobody has verified may have millions."""
+    with pytest.raises(ValidationError) as caught:
+        form.model_validate_json(json.dumps(wrong))
+    assert caught.value.error_count() < 50
