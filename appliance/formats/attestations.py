@@ -11,15 +11,16 @@ from typing import Any
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from appliance.formats.dsse import SIGSTORE_MEDIA_TYPE, STATEMENT_PAYLOAD_TYPE
+from appliance.formats.json_fields import as_object, object_at, objects_at, text_at
+from appliance.formats.slsa import PREDICATE_TYPE
+from appliance.model.documents.bundle import STATEMENT_TYPE
 from appliance.model.jsonform import sorted_json, strict_json
 from appliance.model.limits import MAX_PROVENANCE
 
-STATEMENT = "https://in-toto.io/Statement/v1"
-PAYLOAD = "application/vnd.in-toto+json"
-_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _WORD = re.compile(r"[A-Za-z0-9_./ +@-]{1,256}")
 # What PEP 740 calls attestation types, as far as PyPI takes them.
-_TYPES = ("https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1")
+_TYPES = ("https://docs.pypi.org/attestations/publish/v1", PREDICATE_TYPE)
 
 
 @dataclass(frozen=True)
@@ -44,27 +45,27 @@ class Attestation:
 
 def parse_provenance(data: bytes) -> tuple[Attestation, ...]:
     """The attestations of a provenance object.  Raises ValueError; one without any is not in its form."""
-    provenance = _object(strict_json(data, limit=MAX_PROVENANCE))
+    provenance = as_object(strict_json(data, limit=MAX_PROVENANCE), "it")
     if provenance.get("version") != 1:
         raise ValueError(f"it has the version {provenance.get('version')!r}, not 1")
     found = []
-    for group in map(_object, _list(provenance, "attestation_bundles")):
-        publisher = _publisher(_object(group.get("publisher")))
-        found += [Attestation(publisher, _bundle(_object(one))) for one in _list(group, "attestations")]
+    for group in objects_at(provenance, "attestation_bundles"):
+        publisher = _publisher(object_at(group, "publisher"))
+        found += [Attestation(publisher, _bundle(one)) for one in objects_at(group, "attestations")]
     return tuple(found)
 
 
 def check_statement(payload: bytes, filename: str, sha256: str) -> None:
     """Raise ValueError unless a statement that was verified is about this file, and of a type that PyPI takes."""
-    statement = _object(strict_json(payload, limit=MAX_PROVENANCE))
-    if statement.get("_type") != STATEMENT:
+    statement = as_object(strict_json(payload, limit=MAX_PROVENANCE), "it")
+    if statement.get("_type") != STATEMENT_TYPE:
         raise ValueError(f"it is no in-toto statement: {statement.get('_type')!r}")
     if statement.get("predicateType") not in _TYPES:
         raise ValueError(f"it states something else: {statement.get('predicateType')!r}")
-    subjects = [_object(subject) for subject in _list(statement, "subject")]
+    subjects = objects_at(statement, "subject")
     if len(subjects) != 1:
         raise ValueError(f"it is about {len(subjects)} files, not one")
-    name, digest = _text(subjects[0], "name"), _object(subjects[0].get("digest")).get("sha256")
+    name, digest = text_at(subjects[0], "name"), object_at(subjects[0], "digest").get("sha256")
     if not _same_name(name, filename) or digest != sha256:
         raise ValueError(f"it is about {name} with the SHA-256 {digest}")
 
@@ -89,7 +90,7 @@ def _publisher(fields: dict[str, Any]) -> Publisher:
 
 def _word(fields: dict[str, Any], key: str) -> str:
     """Text that ends in a lock, where people read it."""
-    value = _text(fields, key)
+    value = text_at(fields, key)
     if not _WORD.fullmatch(value):
         raise ValueError(f"{key} of the publisher is longer than a name, or has characters that no name has")
     return value
@@ -98,38 +99,18 @@ def _word(fields: dict[str, Any], key: str) -> str:
 def _bundle(attestation: dict[str, Any]) -> bytes:
     if attestation.get("version") != 1:
         raise ValueError(f"an attestation has the version {attestation.get('version')!r}, not 1")
-    material, envelope = (_object(attestation.get(key)) for key in ("verification_material", "envelope"))
+    material, envelope = (object_at(attestation, key) for key in ("verification_material", "envelope"))
     return sorted_json(
         {
-            "mediaType": _BUNDLE,
+            "mediaType": SIGSTORE_MEDIA_TYPE,
             "verificationMaterial": {
-                "certificate": {"rawBytes": _text(material, "certificate")},
-                "tlogEntries": [_object(entry) for entry in _list(material, "transparency_entries")],
+                "certificate": {"rawBytes": text_at(material, "certificate")},
+                "tlogEntries": objects_at(material, "transparency_entries"),
             },
             "dsseEnvelope": {
-                "payload": _text(envelope, "statement"),
-                "payloadType": PAYLOAD,
-                "signatures": [{"sig": _text(envelope, "signature")}],
+                "payload": text_at(envelope, "statement"),
+                "payloadType": STATEMENT_PAYLOAD_TYPE,
+                "signatures": [{"sig": text_at(envelope, "signature")}],
             },
         }
     )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("it lacks an object where there has to be one")
-    return value
-
-
-def _list(fields: dict[str, Any], key: str) -> list[Any]:
-    value = fields.get(key)
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"{key} is no list, or an empty one")
-    return value
-
-
-def _text(fields: dict[str, Any], key: str) -> str:
-    value = fields.get(key)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{key} is no text, or an empty one")
-    return value

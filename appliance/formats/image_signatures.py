@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.formats.attestations import PAYLOAD, STATEMENT
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
+from appliance.formats.json_fields import as_object, object_at
 from appliance.formats.oci import Descriptor, Manifest, check_digest
+from appliance.model.documents.bundle import STATEMENT_TYPE
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_IMAGE_SIGNATURE
 
@@ -62,7 +63,7 @@ def key_signature(layer: Descriptor, data: bytes) -> KeySignature:
 def statement_digest(payload: bytes) -> str:
     """The manifest that an in-toto statement of cosign's signs.  Raises ValueError."""
     statement = _json(payload, "the statement")
-    if statement.get("_type") != STATEMENT:
+    if statement.get("_type") != STATEMENT_TYPE:
         raise ValueError(
             f"it is no in-toto statement of the version that cosign signs: {_told(statement.get('_type'))}"
         )
@@ -71,30 +72,30 @@ def statement_digest(payload: bytes) -> str:
     subjects = statement.get("subject")
     if not isinstance(subjects, list) or len(subjects) != 1:
         raise ValueError("its statement is not about one image")
-    digest = _object(_object(subjects[0], "its subject").get("digest"), "the subject's digest").get("sha256")
+    digest = object_at(as_object(subjects[0], "its subject"), "digest").get("sha256")
     return check_digest(f"sha256:{digest}")
 
 
 def _payload_digest(data: bytes) -> str:
     value = _json(data, "the payload")
-    critical = _object(value.get("critical"), "'critical' of the payload")
+    critical = object_at(value, "critical")
     if critical.get("type") != _PAYLOAD_TYPE:
         raise ValueError(f"its payload is no signature of an image, but {_told(critical.get('type'))}")
-    image = _object(critical.get("image"), "'critical.image' of the payload")
+    image = object_at(critical, "image")
     return check_digest(str(image.get("docker-manifest-digest"))[:100])
 
 
 def _enveloped(data: bytes) -> KeySignature:
     bundle = _json(data, "the bundle")
-    envelope = _object(bundle.get("dsseEnvelope"), "the bundle's envelope")
+    envelope = object_at(bundle, "dsseEnvelope")
     signatures = envelope.get("signatures")
     if not isinstance(signatures, list) or len(signatures) != 1:
         raise ValueError("its envelope has not one signature")
-    if envelope.get("payloadType") != PAYLOAD:
+    if envelope.get("payloadType") != STATEMENT_PAYLOAD_TYPE:
         raise ValueError(f"its payload has the type {_told(envelope.get('payloadType'))}")
     payload = _decoded(envelope.get("payload"), "its payload")
-    signature = _decoded(_object(signatures[0], "its signature").get("sig"), "its signature")
-    return KeySignature(signature, pae(PAYLOAD, payload), payload, statement_digest)
+    signature = _decoded(as_object(signatures[0], "its signature").get("sig"), "its signature")
+    return KeySignature(signature, pae(STATEMENT_PAYLOAD_TYPE, payload), payload, statement_digest)
 
 
 def _decoded(text: Any, what: str) -> bytes:
@@ -111,13 +112,7 @@ def _json(data: bytes, what: str) -> dict[str, Any]:
         value = strict_json(data, limit=MAX_IMAGE_SIGNATURE)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{what} is not JSON that can be read: {error}") from None
-    return _object(value, what)
-
-
-def _object(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is missing, or is no JSON object")
-    return value
+    return as_object(value, what)
 
 
 def _told(value: Any) -> str:

@@ -143,7 +143,7 @@ def _fetch_all(definition: Definition, locked: Lock, context: Context, *, renew:
     take_evidence(evidence, locked.artifacts, context.sink)
     for artifact in locked.artifacts:
         try:
-            check_evidence(evidence, artifact, context.sink)
+            check_evidence(evidence, artifact)
             _fetch(artifact, context)
         except Stale as stale:
             if not renew:

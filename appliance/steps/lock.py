@@ -66,7 +66,9 @@ def resolve(definition: Definition, context: Context, *, only: Iterable[str] = (
             written = _lock(definition, entries, old)
             keep_evidence(evidence, written, context.sink)
             write_lock(path, written)
-    if (new := _lock(definition, entries, old)) != written:
+    new = _lock(definition, entries, old)
+    keep_evidence(evidence, new, context.sink)
+    if new != written:
         write_lock(path, new)
     drop_evidence(evidence, new)
     check_serving(definition, new)

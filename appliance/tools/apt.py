@@ -27,6 +27,7 @@ from appliance.tools.run import run
 _NO_HOST_CONFIGURATION = 'Dir::Etc::main "/dev/null";\nDir::Etc::parts "/dev/null";\n'
 _FOLDERS = (
     "made",
+    "tmp",
     "etc/apt/preferences.d",
     "etc/apt/sources.list.d",
     "etc/apt/trusted.gpg.d",
@@ -79,6 +80,7 @@ class PrivateApt:
         self._lists = root / "var/lib/apt/lists"
         self._made = root / "made" / "Packages"
         self._configuration = root / "apt.conf"
+        self._temporary = root / "tmp"
         for folder in _FOLDERS:
             (root / folder).mkdir(parents=True)
         self._configuration.write_text(_NO_HOST_CONFIGURATION)
@@ -206,7 +208,9 @@ class PrivateApt:
         )
 
     def _run(self, program: str, *arguments: str, network: bool = False) -> str:
-        return run([program, *self._options, *arguments], env={"APT_CONFIG": str(self._configuration)}, network=network)
+        # Where it stops in the middle, apt leaves a copy of a key where temporary files lie.
+        env = {"APT_CONFIG": str(self._configuration), "TMPDIR": str(self._temporary)}
+        return run([program, *self._options, *arguments], env=env, network=network)
 
 
 def _one_form(url: str) -> str:

@@ -13,7 +13,8 @@ from importlib import resources
 from typing import Any
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.formats.attestations import PAYLOAD, Attestation, Publisher
+from appliance.formats.attestations import Attestation, Publisher
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE
 
 # sigstore/_store: a directory for each instance of Sigstore, by its quoted address; this is the public one
 _KEYS = ("https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "trusted_root.json")
@@ -62,7 +63,7 @@ def _statement(data: bytes, policy: Callable[[Any], Any]) -> bytes:
     # Whatever it is, the bundle does not hold: for what is malformed come pydantic's and cryptography's errors too
     except Exception as error:
         raise ValueError(str(error) or type(error).__name__) from None
-    if kind != PAYLOAD:
+    if kind != STATEMENT_PAYLOAD_TYPE:
         raise ValueError(f"it has a payload of the type {kind!r}")
     return bytes(payload)
 

@@ -10,13 +10,10 @@ import binascii
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import SIGSTORE_MEDIA_TYPE, STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_ENVELOPE, MAX_SIGNATURE_FILE, MAX_SIGNATURES
 from appliance.model.names import check_sha256
-
-SIGSTORE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-STATEMENT_PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
 @dataclass(frozen=True)

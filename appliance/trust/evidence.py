@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from appliance.errors import NotTrusted
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.base import Strict
-from appliance.model.documents.bundle import STATEMENT_TYPE, Subject, SumsDigest
+from appliance.model.documents.bundle import STATEMENT_TYPE, StatementType, Subject, SumsDigest
 from appliance.model.documents.events import ExportedHead, Receipt
 from appliance.model.jsonform import canonical_json, parse_canonical
 from appliance.model.limits import MAX_SIGNATURE_FILE
 from appliance.model.names import Sha256
 from appliance.model.value_problem import first_problem
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file
+from appliance.trust.dsse import decode_signature_file, encode_signature_file
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.sums import digest_of
 
@@ -30,7 +30,7 @@ LOG_NAME: Literal["log.jsonl"] = "log.jsonl"
 class ReceiptStatement(Strict):
     """A receipt, whole.  A list that could not be read has the digests of no bytes."""
 
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    type_: StatementType = Field(alias="_type")
     subject: tuple[Subject]
     predicate_type: Literal["urn:appliance:receipt:v1"] = Field(alias="predicateType")
     predicate: Receipt
@@ -52,7 +52,7 @@ class LogSubject(Strict):
 class HeadStatement(Strict):
     """An exported head, whole."""
 
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    type_: StatementType = Field(alias="_type")
     subject: tuple[LogSubject]
     predicate_type: Literal["urn:appliance:log-head:v1"] = Field(alias="predicateType")
     predicate: ExportedHead

@@ -5,8 +5,10 @@ the name of the file that it is about.
 """
 
 import json
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +77,8 @@ def of_google(publisher: dict[str, Any], _: dict[str, Any]) -> None:
 def recorded(index: SimpleIndex, context: Context) -> Attested:
     """The file whose attestation was recorded, as an index has it."""
     pytest.importorskip("sigstore", reason="needs the extra attestations")
-    index.provenance[NAME] = PROVENANCE
     file = LockedFile(path=NAME, sha256=SHA256, size=29882)
-    return attestations_of(file, f"{index.origin}/integrity/{NAME}/provenance", context)
+    return attestations_of(file, f"{index.origin}/integrity/{NAME}/provenance", PROVENANCE, context)
 
 
 def test_an_attestation_that_holds_names_its_repository_and_is_kept(index: SimpleIndex, context: Context) -> None:
@@ -91,10 +92,9 @@ def test_an_attestation_that_holds_names_its_repository_and_is_kept(index: Simpl
 
 def test_an_attestation_of_other_bytes_is_refused(index: SimpleIndex, context: Context) -> None:
     pytest.importorskip("sigstore", reason="needs the extra attestations")
-    index.provenance[NAME] = PROVENANCE
     file = LockedFile(path=NAME, sha256=64 * "0", size=29882)
     with pytest.raises(NotTrusted, match="an attestation of something else: it is about pypi_attestations") as caught:
-        attestations_of(file, f"{index.origin}/integrity/{NAME}/provenance", context)
+        attestations_of(file, f"{index.origin}/integrity/{NAME}/provenance", PROVENANCE, context)
     assert caught.value.reference == "attestation-invalid"
 
 
@@ -105,6 +105,35 @@ def test_a_wheel_that_nobody_has_attested_is_locked_and_told(index: SimpleIndex,
     assert artifact.evidence == ()
 
 
+class Together(SimpleIndex):
+    """It tells of no wheel's attestations before it is asked for those of two."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.met = threading.Barrier(2, timeout=10)
+
+    def answer(self, path: str) -> tuple[str, bytes] | None:
+        if "/integrity/" in path:
+            with suppress(threading.BrokenBarrierError):
+                self.met.wait()
+            if self.met.broken:
+                return None
+            time.sleep(0.2 * (WHEEL in path))
+        return super().answer(path)
+
+
+def test_an_index_is_asked_for_several_wheels_at_once_and_findings_keep_their_order(
+    tmp_path: Path, context: Context
+) -> None:
+    with serving(Together(tmp_path / "together")) as index:
+        for name in ("tiny-model", "tiny-other"):
+            write_wheel(index.folder, name, "1.0")
+        index.provenance = {file.name: changed(of_google) for file in index.folder.iterdir()}
+        artifact = locked(index, context, requirements=("tiny-model", "tiny-other"))
+    found = [(finding.about, finding.state) for finding in artifact.upstream]
+    assert found == [(WHEEL, "unchecked"), (WHEEL.replace("model", "other"), "unchecked")]
+
+
 def test_an_attestation_of_another_file_keeps_a_wheel_from_being_locked(index: SimpleIndex, context: Context) -> None:
     pytest.importorskip("sigstore", reason="needs the extra attestations")
     index.provenance[WHEEL] = PROVENANCE
@@ -113,8 +142,11 @@ def test_an_attestation_of_another_file_keeps_a_wheel_from_being_locked(index: S
     assert error.where == f"{index.origin}/integrity/{WHEEL}/provenance"
 
 
-def test_what_is_no_provenance_keeps_a_wheel_from_being_locked(index: SimpleIndex, context: Context) -> None:
-    index.provenance[WHEEL] = b"<html>log in</html>"
+@pytest.mark.parametrize("answer", [b"<html>log in</html>", b""], ids=["a page", "nothing"])
+def test_what_is_no_provenance_keeps_a_wheel_from_being_locked(
+    index: SimpleIndex, context: Context, answer: bytes
+) -> None:
+    index.provenance[WHEEL] = answer
     error = refused(index, context)
     assert (error.reference, error.exit_code) == ("attestation-invalid", 3)
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,29 +22,16 @@ from tests.support.documents import commands
 from tests.support.image_kind import KIND, machine, section, write_bundle
 from tests.support.image_signatures import RSA, SIGNATURE, Signer, payload, referrer, statement
 from tests.support.locking import lock_one
-from tests.support.registry import NEEDS, Registry, installed, running
+from tests.support.registry import NEEDS, Registry, installed
 
-pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed, reason=NEEDS)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.usefixtures("no_login"),
+    pytest.mark.skipif(not installed, reason=NEEDS),
+]
 
 IMAGE = tiny.image(tiny.layer("x"))
 OTHER = tiny.image(tiny.layer("another"))
-
-
-@pytest.fixture(autouse=True)
-def no_login_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    with running(tmp_path / "a registry") as started:
-        monkeypatch.setenv("SSL_CERT_FILE", str(started.identity.authority))
-        yield started
 
 
 @pytest.fixture

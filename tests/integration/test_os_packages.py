@@ -40,15 +40,6 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SigningKey]]:
-    folder = tmp_path_factory.mktemp("keys")
-    made = {name: SigningKey(folder / name, f"{name} <{name}@example.org>") for name in ("archive", "other")}
-    yield made
-    for key in made.values():
-        key.close()
-
-
-@pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, SigningKey]) -> Archive:
     """What a tiny release consists of; tests work on copies.
 

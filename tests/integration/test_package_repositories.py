@@ -32,16 +32,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SigningKey]]:
-    folder = tmp_path_factory.mktemp("keys")
-    made = {name: SigningKey(folder / name, f"{name} <{name}@example.org>") for name in ("archive", "vendor", "other")}
-    made["expired"] = SigningKey(folder / "expired", "expired <expired@example.org>", expired=True)
-    yield made
-    for key in made.values():
-        key.close()
-
-
 @dataclass
 class Place(World):
     """A host whose definition names a vendor's flat repository beside the archive."""

@@ -26,6 +26,7 @@ pytestmark = [
         reason="needs apt-get, dpkg-deb, gpg, gpg-agent and gpgv",
     ),
 ]
+SUITES = ("trixie", "trixie-security")
 ALL_SIGNED = "an archive has signed every package that was taken\n"
 ARCHIVES = "evidence/upstream/archives"
 
@@ -93,15 +94,6 @@ class Host(Project):
 
 def said(signer: str, packages: int) -> str:
     return f"apt has accepted its signature, which names {signer}; it lists {packages} of the packages"
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SigningKey]]:
-    folder = tmp_path_factory.mktemp("keys")
-    made = {name: SigningKey(folder / name, f"{name} <{name}@example.org>") for name in ("archive", "vendor")}
-    yield made
-    for key in made.values():
-        key.close()
 
 
 @pytest.fixture
@@ -202,22 +194,40 @@ def test_a_second_builder_gets_the_same_when_the_archives_have_moved_on(host: Ho
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_build_without_what_lies_beside_the_lock_says_so(host: Host) -> None:
+def test_archives_are_not_searched_when_those_before_list_all(host: Host) -> None:
+    path = host.folder / "hosts.yaml"
+    definition = yaml.safe_load(path.read_text())
+    section = definition["os-packages"]["hosts"]
+    del section["repositories"]
+    path.write_text(yaml.safe_dump(definition | {"os-packages": {"hosts": section | {"packages": ["dpkg"]}}}))
+    findings = host.lock()["upstream"]
+    assert isinstance(findings, list)
+    ends = [finding["said"].partition("; ")[2] for finding in findings]
+    assert ends == ["it lists 1 of the packages", *["archives before it list all of the packages"] * 2]
+    indexes = {suite: host.archive.root / "dists" / suite / "main/binary-amd64/Packages.xz" for suite in SUITES}
+    held = {suite: any(host.folder.glob(f"**/blobs/**/{sha256(path.read_bytes())}")) for suite, path in indexes.items()}
+    assert held == {"trixie": True, "trixie-security": False}
+
+
+@pytest.mark.parametrize("cache", ["cache", "another cache"])
+def test_a_build_without_what_lies_beside_the_lock_says_so(host: Host, cache: str) -> None:
+    """Where the lock was made as elsewhere: whoever commits it without that learns it at once."""
     host.lock()
     shutil.rmtree(host.folder / "hosts.upstream")
-    done = host.built("another cache")
+    done = host.built(cache)
     assert done.returncode == 2
     assert "what upstream has signed is not beside the lock: archives/" in done.stderr
     assert "appliance lock hosts.yaml --only os-packages/hosts" in done.stderr
-    host.lock("--only", "os-packages/hosts")
+    host.lock()  # it is in the cache of this host
     assert host.built("another cache").returncode == 0
 
 
-def test_other_bytes_beside_the_lock_are_refused(host: Host) -> None:
+@pytest.mark.parametrize("cache", ["cache", "another cache"])
+def test_other_bytes_beside_the_lock_are_refused(host: Host, cache: str) -> None:
     host.lock()
     victim = min((host.folder / "hosts.upstream").iterdir())
     victim.write_bytes(b"something else")
-    done = host.built("another cache")
+    done = host.built(cache)
     assert done.returncode == 3
     assert "what upstream has signed is other bytes than the lock names" in done.stderr
 

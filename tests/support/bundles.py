@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
 from appliance.errors import ApplianceError
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.documents.bundle import BUNDLE_SCHEMA, INDEX, PREDICATE_TYPE, STATEMENT_TYPE, VERIFY_SCRIPT
 from appliance.model.documents.policy import DEFAULT_POLICY, Profile
 from appliance.model.documents.root import ROOT_PAYLOAD_TYPE, ROOT_SCHEMA
@@ -32,7 +32,7 @@ from appliance.model.jsonform import canonical_json
 from appliance.model.progress import Silent
 from appliance.model.times import format_time
 from appliance.store.tree import Tree
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, Envelope, encode_envelope, encode_signature_file
+from appliance.trust.dsse import Envelope, encode_envelope, encode_signature_file
 from appliance.trust.keys import PrivateKey
 from appliance.trust.policy import Policy
 from appliance.trust.sums import digest_of

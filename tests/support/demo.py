@@ -72,12 +72,21 @@ def make_demo(folder: Path) -> Demo:
 @contextmanager
 def kept_lock() -> Iterator[None]:
     """Put back a lock that a build renews, because the code or a mirror has changed: tests leave the tree alone."""
-    locked = _LOCK.read_bytes()
+    before = _locked()
     try:
         yield
     finally:
-        if _LOCK.read_bytes() != locked:
-            _LOCK.write_bytes(locked)
+        after = _locked()
+        for path in after.keys() - before.keys():
+            path.unlink()
+        for path, data in before.items():
+            if after.get(path) != data:
+                path.write_bytes(data)
+
+
+def _locked() -> dict[Path, bytes]:
+    """The lock, and what lies beside it of upstream's signatures."""
+    return {path: path.read_bytes() for path in (_LOCK, *_LOCK.with_name("demo.upstream").iterdir())}
 
 
 def check_needs() -> None:

@@ -5,8 +5,8 @@ Whole bad bundles are data: tests/corpus.
 
 from typing import Any
 
-from appliance.formats.dsse import pae
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
+from appliance.trust.dsse import encode_signature_file
 from tests.support.bundles import Change, Written, key, keyid
 
 

@@ -6,6 +6,7 @@ its own.  apt has gone this way already; from InRelease on it is gone here once 
     archives/<SHA-256 of InRelease>/InRelease
     archives/<SHA-256 of InRelease>/keys.gpg                 the keys that the definition trusts for it
     archives/<SHA-256 of InRelease>/main/binary-amd64/Packages.xz      where InRelease says, each that lists a package
+                                                              which no archive before it has
 
 InRelease is replaced at its address with each update of an archive, so it lies beside the lock.  An index that the
 archive keeps under its digest too is fetched again from there.
@@ -43,10 +44,11 @@ def vouched(
     findings: list[UpstreamFinding] = []
     evidence: dict[str, LockedFile] = {}
     for release in archives.releases:
-        indexes = _indexes_with(left, release, archives, context)
+        indexes = _indexes_with(left, release, archives, context) if left else []
         listed = {digest for _, digests in indexes for digest in digests & left.keys()}
+        told = f"it lists {len(listed)} of the packages" if left else "archives before it list all of the packages"
         kept = {file.path: file for file in (*_heads(release, archives, context), *(index for index, _ in indexes))}
-        findings.append(_finding(release, len(listed), sorted(kept)))
+        findings.append(_finding(release, told, sorted(kept)))
         evidence |= kept
         left = {digest: file for digest, file in left.items() if digest not in listed}
     for file in left.values():
@@ -55,13 +57,13 @@ def vouched(
     return tuple(findings), tuple(evidence[path] for path in sorted(evidence))
 
 
-def _finding(release: SuiteRelease, listed: int, evidence: Iterable[str]) -> UpstreamFinding:
+def _finding(release: SuiteRelease, told: str, evidence: Iterable[str]) -> UpstreamFinding:
     # apt takes a release with one good signature, and does not say whose
     named = f", which names {' '.join(release.issuers)}" if release.issuers else ""
     return UpstreamFinding(
         about=f"{release.source.url} {release.source.suite}",
         state="verified",
-        said=f"apt has accepted its signature{named}; it lists {listed} of the packages",
+        said=f"apt has accepted its signature{named}; {told}",
         evidence=tuple(evidence),
     )
 

@@ -8,7 +8,7 @@ repository.  The index says which repository that is, and the certificate has to
 An index may add attestations later, so its answer lies beside the lock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -49,38 +49,37 @@ def attested(files: Sequence[LockedFile], wheels: WheelSet, artifact: str, conte
     Raises NotTrusted (``attestation-invalid``, ``attestation-missing``, ``attestation-publisher``) and BadInput as
     ``provenances_of`` does, and (``tool-missing``) where there are attestations and nothing that verifies them.
     """
-    addresses = _addresses(files, wheels, context)
-    found = [
-        attestations_of(file, addresses[file.path], context)
-        if file.path in addresses
-        else _found(file, "nothing", "the index has no attestation of it")
-        for file in files
-    ]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        addresses = list(pool.map(lambda file: _address(file, wheels, context), files))
+        answers = pool.map(lambda address: _answer(address, context) if address else None, addresses)
+        # Indexes are what is waited for: what they answer is verified in this one thread, in the order of the files.
+        found = [
+            attestations_of(file, address, answer, context)
+            if address and answer is not None
+            else _found(file, "nothing", "the index has no attestation of it")
+            for file, address, answer in zip(files, addresses, answers, strict=True)
+        ]
     check_publishers(found, wheels, artifact)
     verified = sum(one.finding.state == "verified" for one in found)
     context.progress.step(f"{artifact}: {verified} of {len(found)} wheels have attestations that hold")
     return found
 
 
-def _addresses(files: Sequence[LockedFile], wheels: WheelSet, context: Context) -> Mapping[str, str]:
-    """Where the indexes have the attestations of wheels, by file name."""
-    bound = wheels.bindings()
-
-    def address(file: LockedFile) -> str | None:
-        package = _package(file.path)
-        index = bound[package].url if package in bound else wheels.index
-        return provenances_of(index, package, context.progress.step).get(file.path)
-
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        found = zip(files, pool.map(address, files), strict=True)
-        return {file.path: told for file, told in found if told}
+def _address(file: LockedFile, wheels: WheelSet, context: Context) -> str | None:
+    """Where its index has the attestations of a wheel, if it has any."""
+    bound, package = wheels.bindings(), _package(file.path)
+    index = bound[package].url if package in bound else wheels.index
+    return provenances_of(index, package, context.progress.step).get(file.path)
 
 
-def attestations_of(file: LockedFile, address: str, context: Context) -> Attested:
-    """What the index has at ``address`` for ``file``.  Raises as ``attested``."""
+def _answer(address: str, context: Context) -> bytes:
     if not is_fetchable(address):
         raise BadInput("wheel-address", "the index names an address that is not https", where=address)
-    data = get(address, context.progress.step, limit=MAX_PROVENANCE, headers={"Accept": _ACCEPT})
+    return get(address, context.progress.step, limit=MAX_PROVENANCE, headers={"Accept": _ACCEPT})
+
+
+def attestations_of(file: LockedFile, address: str, data: bytes, context: Context) -> Attested:
+    """What the index has answered for ``file`` at ``address``.  Raises as ``attested``."""
     try:
         attestations = parse_provenance(data)
     except (ValueError, RecursionError) as error:

@@ -13,6 +13,7 @@ from appliance.errors import BadInput, NotTrusted, Stale
 from appliance.model.documents.lock import Lock, LockedArtifact, LockedFile
 from appliance.model.sink import Sink
 from appliance.steps.documents.lock import lock_path
+from appliance.store.disk import read_bounded
 from appliance.store.whole import write_whole
 
 _OURS = re.compile(r"[0-9a-f]{64}")
@@ -60,15 +61,14 @@ def drop_evidence(folder: Path, lock: Lock) -> None:
 def take_evidence(folder: Path, artifacts: Iterable[LockedArtifact], sink: Sink) -> None:
     """Bring what lies in ``folder`` for ``artifacts`` into the sink.
 
-    Raises NotTrusted (``content-mismatch``) for a file that is another one than the lock names.
+    Raises NotTrusted (``content-mismatch``) for a file that is another one than the lock names, whatever the sink
+    holds: it is the same on every host.
     """
-    for content in sink.missing(file for artifact in artifacts for file in _beside(artifact)):
+    for content in {file.sha256: file for artifact in artifacts for file in _beside(artifact)}.values():
         path = folder / content.sha256
-        try:
-            with path.open("rb") as stream:
-                data = stream.read(content.size + 1)
-        except FileNotFoundError:
+        if not path.exists():
             continue
+        data = read_bounded(path, content.size, "content-mismatch")
         found = hashlib.sha256(data).hexdigest()
         if found != content.sha256:
             raise NotTrusted(
@@ -82,11 +82,10 @@ def take_evidence(folder: Path, artifacts: Iterable[LockedArtifact], sink: Sink)
         sink.put(data)
 
 
-def check_evidence(folder: Path, artifact: LockedArtifact, sink: Sink) -> None:
-    """Raise Stale where something is missing that lies beside the lock and nowhere else."""
-    missing = {content.sha256 for content in sink.missing(_beside(artifact))}
+def check_evidence(folder: Path, artifact: LockedArtifact) -> None:
+    """Raise Stale where something is missing that lies beside the lock and nowhere else, but in this host's sink."""
     for file in _beside(artifact):
-        if file.sha256 in missing:
+        if not (folder / file.sha256).exists():
             what = f"what upstream has signed is not beside the lock: {file.path}"
             raise Stale(what, artifact=artifact.id, where=str(folder / file.sha256))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.jsonform import canonical_json
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, encode_signature_file
+from appliance.trust.dsse import encode_signature_file
 from tests.corpus.builder.words import number_of
 from tests.support.bundles import encoded, key, keyid
 

@@ -65,7 +65,7 @@ def test_a_statement_is_about_one_file_and_its_bytes() -> None:
     [
         ({"predicateType": "https://example.org/other"}, "it states something else"),
         ({"_type": "https://in-toto.io/Statement/v0.1"}, "it is no in-toto statement"),
-        ({"subject": []}, "subject is no list"),
+        ({"subject": []}, "subject is missing, empty or no list"),
         ({"subject": [{"name": "a", "digest": {}}, {"name": "b", "digest": {}}]}, "it is about 2 files"),
         ({"subject": [{"name": NAME, "digest": {"sha256": SHA256}}]}, "it is about pypi_attestations"),
         ({"subject": [{"name": "tiny_model-1.0-py3-none-any.whl", "digest": {"sha256": 64 * "0"}}]}, "000"),

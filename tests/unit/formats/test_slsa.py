@@ -29,10 +29,10 @@ def test_what_is_none_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("path", "what"),
     [
-        ("predicate", "predicate is not an object"),
+        ("predicate", "predicate is missing, or is no JSON object"),
         ("predicate/buildDefinition/resolvedDependencies", "resolvedDependencies is not a list"),
-        ("predicate/buildDefinition/externalParameters/digest/sha256", "sha256 is not a text"),
-        ("predicate/runDetails/builder/id", "id is not a text"),
+        ("predicate/buildDefinition/externalParameters/digest/sha256", "sha256 is missing, empty or no text"),
+        ("predicate/runDetails/builder/id", "id is missing, empty or no text"),
     ],
 )
 def test_what_has_another_form_is_refused_with_its_place(path: str, what: str) -> None:

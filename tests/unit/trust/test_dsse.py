@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.jsonform import canonical_json
 from appliance.model.limits import MAX_SIGNATURES
 from appliance.trust.dsse import (
-    STATEMENT_PAYLOAD_TYPE,
     Envelope,
     decode_envelope,
     decode_signature_file,

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from appliance.errors import NotTrusted
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.documents.events import ExportedHead, Receipt
 from appliance.model.documents.log import Head
 from appliance.model.jsonform import canonical_json
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file
+from appliance.trust.dsse import decode_signature_file, encode_signature_file
 from appliance.trust.evidence import HeadStatement, open_evidence, open_receipt, sign_head, sign_receipt
 from tests.support.bundles import FIRST, STRANGER, Change, key, keyid
 from tests.support.forging import put
