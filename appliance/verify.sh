@@ -210,7 +210,7 @@ def objectives: some([]; ["error_ratio", "inter_token_p95_seconds", "kv_cache_ra
     and all(.error_ratio, .kv_cache_ratio; . == null or (float(0; 1) and . > 0 and . < 1))
     and (.queue_depth | . == null or number(1; 100000))
     and (.requests_per_second | . == null or (float(0; 1000000) and . > 0));
-# The form of a serving profile; appliance verify also knows which profiles a GPU could hold.
+# The form of a serving profile; appliance verify also knows which of them nobody could serve.
 def serving: some(["enable_chunked_prefill", "enable_prefix_caching", "gpus", "image", "max_model_len",
         "max_num_queued_reqs", "max_num_seqs", "task", "weights"];
         ["adapters", "dtype", "engine", "gpu", "gpu_memory_utilization", "kv_cache_dtype", "lora_target_modules",

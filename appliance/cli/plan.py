@@ -83,13 +83,13 @@ def _row(answer: Answer, model: PlannedModel, read_rate: float) -> Sequence[str]
         f"{memory.sequences:.1f}" if memory and memory.keeps else "-",
         "-" if answer.most_one is None else f"{answer.most_one:.0f}",
         "-" if answer.most_all is None else f"{answer.most_all:.0f}",
-        f"{answer.ram / GIB:.0f}",
+        f"{model.ram(answer) / GIB:.0f}",
         f"{_load_seconds(model, read_rate):.0f}",
     )
 
 
 def _load_seconds(model: PlannedModel, read_rate: float) -> float:
-    return model.facts.weights_bytes / (read_rate * 10**9)
+    return model.loaded_size / (read_rate * 10**9)
 
 
 def _show_table(rows: Sequence[Sequence[str]]) -> None:
@@ -113,7 +113,7 @@ def _as_json(answers: DefinitionAnswers, read_rate: float) -> dict[str, object]:
                 "weights_size": model.weights_size,
                 "image_size": model.image_size,
                 "load_seconds": round(_load_seconds(model, read_rate), 1),
-                "answers": [_answer_as_json(answer) for answer in model.answers],
+                "answers": [{**_answer_as_json(answer), "ram": model.ram(answer)} for answer in model.answers],
             }
             for model in answers.models
         ],
@@ -139,5 +139,4 @@ def _answer_as_json(answer: Answer) -> dict[str, object]:
         "longest": answer.longest,
         "most_tokens_per_second_one": answer.most_one and round(answer.most_one, 1),
         "most_tokens_per_second_all": answer.most_all and round(answer.most_all, 1),
-        "ram": answer.ram,
     }

@@ -21,6 +21,9 @@ WEIGHTS = "adapter_model.safetensors"
 
 _DEPTH = 4
 _HIGHEST_RANK = 512  # of those that vLLM makes room for
+_HIGHEST_ALPHA = 65_536
+_RANK = f"a whole number between 1 and {_HIGHEST_RANK}"
+_ALPHA = f"a number between 0 and {_HIGHEST_ALPHA}"
 _READ = {"alpha_pattern", "base_model_name_or_path", "lora_alpha", "r", "rank_pattern", "target_modules", "use_rslora"}
 # What tells how it was trained, or how PEFT loads it: it changes nothing of what is served.
 _TRAINING = {
@@ -30,7 +33,8 @@ _TRAINING = {
 }
 _FIXED = {"peft_type": ("LORA",), "bias": ("none", None)}
 # Other beginnings change the model's own weights, which then are not those that are carried.
-_BEGINNINGS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+# LoRA-GA subtracts what it begins with from the base weights, as PiSSA does (PEFT, tuners/lora/layer.py: lora_ga_init).
+_BEGINNINGS = ("gaussian", "eva", "orthogonal", "mica")
 _OWN_MODELS = "transformers.models."
 # vLLM takes the keys of patterns for regular expressions: plain names alone, so that none runs for hours.
 _PATTERN = re.compile(r"\^?[A-Za-z0-9_.]{1,200}", re.ASCII)
@@ -151,21 +155,36 @@ def _layer(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Layer:
 
 
 def _check_ranks(fields: Mapping[str, Any], layers: Mapping[str, Layer]) -> None:
-    named = {str(fields.get("r"))}
+    rank = fields.get("r")
+    if not _is_rank(rank):
+        raise ValueError(f"{CONFIG}: r is {_short(rank)}, and has to be {_RANK}")
+    named = {str(rank)}
     for key in ("rank_pattern", "alpha_pattern"):
         pattern = fields.get(key) or {}
         if not isinstance(pattern, dict) or not all(
             _PATTERN.fullmatch(name) and type(number) in (int, float) for name, number in pattern.items()
         ):
             raise ValueError(f"{CONFIG}: {key} has to map plain names to numbers")
+        fits, wanted = (_is_rank, _RANK) if key == "rank_pattern" else (_is_alpha, _ALPHA)
+        for name, number in pattern.items():
+            if not fits(number):
+                raise ValueError(f"{CONFIG}: {key} has {_short(number)} for {name}, and has to have {wanted}")
         if key == "rank_pattern":
-            named |= {str(rank) for rank in pattern.values()}
+            named |= {str(number) for number in pattern.values()}
     # PEFT scales by the rank that is said, and vLLM by none but these.
     if strange := sorted({str(layer.rank) for layer in layers.values()} - named):
         raise ValueError(f"has layers of rank {strange[0]}, which {CONFIG} does not name (r, rank_pattern)")
     alpha = fields.get("lora_alpha")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha <= 65_536:
-        raise ValueError(f"{CONFIG}: lora_alpha is {_short(alpha)}, and has to be a number between 0 and 65536")
+    if not _is_alpha(alpha):
+        raise ValueError(f"{CONFIG}: lora_alpha is {_short(alpha)}, and has to be {_ALPHA}")
+
+
+def _is_rank(value: object) -> bool:
+    return type(value) is int and 1 <= value <= _HIGHEST_RANK
+
+
+def _is_alpha(value: object) -> bool:
+    return type(value) in (int, float) and isinstance(value, int | float) and 0 < value <= _HIGHEST_ALPHA
 
 
 def _check_targets(targets: object, layers: Mapping[str, Layer]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from appliance.formats.licences import licence_name
 from appliance.formats.safetensors import Tensor
 from appliance.model.parts import ModelCard
+from appliance.model.visible import shown
 from appliance.model.yamlform import YamlError, read_yaml
 
 _FENCE = "---"
@@ -90,7 +91,7 @@ def _word(value: Any) -> str:
         case bool() | None:
             return ""
         case str() | int() | float():
-            return " ".join(str(value).split())[:_LONGEST]
+            return shown(" ".join(str(value).split()))[:_LONGEST]
         case list() if all(type(item) is int for item in value):
             return "x".join(map(str, value))[:_LONGEST]
     return ""

@@ -51,12 +51,12 @@ def read_model(config: bytes, generation: bytes | None, tensors: Iterable[Tensor
     whole = _object(config, "config.json")
     text = _text(whole)
     sizes, names = _sizes(tensors)
-    quantization = whole.get("quantization_config", text.get("quantization_config"))
+    quantization = _quantization(whole, text)
     try:
         return ModelFacts(
             architecture=_architecture(whole),
             dtype=str(_first(text, "dtype", "torch_dtype") or _first(whole, "dtype", "torch_dtype") or "float32"),
-            quantization=_field(quantization, "quant_method", str) if isinstance(quantization, dict) else None,
+            quantization=None if quantization is None else _field(quantization, "quant_method", str),
             context=_context(text),
             heads=_field(text, "num_attention_heads", int),
             answer=_answer(generation),
@@ -65,6 +65,7 @@ def read_model(config: bytes, generation: bytes | None, tensors: Iterable[Tensor
             attention=_attention(text),
             vocabulary=_optional(text, "vocab_size"),
             hidden=_optional(text, "target_hidden_size") or _optional(text, "hidden_size"),
+            kv_scales=True if quantization and quantization.get("kv_cache_scheme") is not None else None,
         )
     except ValidationError as error:
         raise ValueError(f"the model's files say what cannot be: {first_problem(error)}") from None
@@ -101,6 +102,13 @@ def _architecture(whole: dict[str, Any]) -> str:
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise ValueError("config.json names no architecture")
     return names[0]
+
+
+def _quantization(*parts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Of the first part that has it, as vLLM takes it; older compressed-tensors have it under another name."""
+    told = [_first(part, "quantization_config", "compression_config") for part in parts]
+    found = next((one for one in told if one is not None), None)
+    return found if isinstance(found, dict) else None
 
 
 def _first(fields: Mapping[str, Any], *names: str) -> Any:

@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from appliance.formats.chat_templates import special_tokens
+from appliance.formats.wording import is_marker
 from appliance.model.visible import is_seen, shown
 
 _WORD = re.compile(r"[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*")
+_SPACED = re.compile(r"[^\W\d_]\W*\s\W*[^\W\d_]")  # letters with a space between them
 _SHOWN = 5  # examples in one sentence
 _LONGEST = 60  # characters of an example
 _DEEPEST = 32
@@ -31,7 +34,7 @@ def surprises(tokenizer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Rule and sentence for each sort of surprise in tokenizer.json or tokenizer_config.json."""
     tokens = added_tokens(tokenizer)
     vocabulary = _vocabulary(tokenizer)
-    words = [token for token in tokens if _WORD.fullmatch(token.text.strip())]
+    words = [token for token in tokens if _WORD.fullmatch(token.text.strip()) or _SPACED.search(token.text)]
     yield from _told(
         "tokenizer-word",
         "ordinary words are special tokens, which a server leaves out of answers: {}",
@@ -41,6 +44,11 @@ def surprises(tokenizer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "tokenizer-word",
         "ordinary words are tokens of their own: {}",
         (token.text for token in words if not token.special),
+    )
+    yield from _told(
+        "tokenizer-word",
+        "templates write texts for special tokens: {}",
+        (f"{role}: {text}" for role, text in special_tokens(tokenizer).items() if text and not is_marker(text)),
     )
     yield from _told(
         "tokenizer-invisible",

@@ -14,6 +14,7 @@ from appliance.model.documents.lock import LockedArtifact, adapters_of
 from appliance.model.progress import Progress
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS
+from appliance.model.serving.host_memory import host_memory
 from appliance.model.serving.sizing import Answer, as_wanted, on
 from appliance.model.serving.wanted import WantedProfile, check_wanted, own_adapters
 from appliance.steps.documents.definition import Definition, Section, read_definition
@@ -27,6 +28,7 @@ class PlannedModel:
     """One model of a definition.
 
     ``weights_size`` and ``image_size`` are bytes on disk, the image as it is carried; None where it is not locked.
+    ``loaded_size`` are bytes of all that its engine reads: its weights, those that guess, and each of its adapters.
     """
 
     name: str
@@ -34,7 +36,12 @@ class PlannedModel:
     facts: ModelFacts
     answers: tuple[Answer, ...]
     weights_size: int
+    loaded_size: int
     image_size: int | None
+
+    def ram(self, answer: Answer) -> int:
+        """Bytes of the host's memory, which a site gives it as its limit."""
+        return host_memory(answer.gpus, self.loaded_size)
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,10 @@ def _planned(
     definition: Definition, name: str, gpus: Sequence[str], entries: Mapping[str, LockedArtifact], context: Context
 ) -> PlannedModel:
     wanted = definition.head.serving[name]
-    named = dict.fromkeys((wanted.weights, *wanted.weights_beside().values()))
-    sets = tuple(_entry(definition, weights, entries, context) for weights in named)
+    named = (wanted.weights, *wanted.weights_beside().values())
+    by_name = {weights: _entry(definition, weights, entries, context) for weights in dict.fromkeys(named)}
+    sizes = {weights: sum(file.size for file in entry.files) for weights, entry in by_name.items()}
+    sets = tuple(by_name.values())
     entry, draft = sets[0], facts_of(wanted, sets)[1]
     image = entries.get(f"images/{wanted.image}")
     where = f"{definition.path}: serving.{name}"
@@ -110,7 +119,8 @@ def _planned(
         wanted=wanted,
         facts=entry.model,
         answers=answers,
-        weights_size=sum(file.size for weights in sets for file in weights.files),
+        weights_size=sum(sizes.values()),
+        loaded_size=sum(sizes[weights] for weights in named),
         image_size=sum(file.size for file in image.files) if image else None,
     )
 

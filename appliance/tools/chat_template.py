@@ -25,13 +25,27 @@ _PROGRAM = Path(__file__).with_name("template_renderer.py")
 _WALL_SECONDS = 60.0  # a busy host gives a process little of its CPU time
 
 
+class LeavesSandbox(ValueError):
+    """The template reaches for what the sandbox does not give; a server ends it there, as we did."""
+
+
 class Rendering(Strict):
-    """``texts`` has what came of each conversation, ``words`` the texts of the template itself."""
+    """``texts`` has what came of each conversation, and ``failed`` beside it why nothing came of one, empty where all
+    is well.  ``words`` are the texts of the template itself; ``clock`` and ``chance`` say what else it asks for.
+    """
 
     texts: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     clock: bool = False
+    chance: bool = False
     unsafe: str = Field(default="", max_length=400)
+    leaves: bool = False
+
+    @property
+    def parts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """``texts`` and ``failed``, each with an entry for every conversation."""
+        return self.texts, self.failed
 
 
 def render(
@@ -39,8 +53,7 @@ def render(
 ) -> Rendering:
     """Render ``conversations``, with ``tokens`` as the special tokens; ``work`` is a scratch directory.
 
-    A conversation of which the template makes nothing has a text in brackets that says why.  Raises ValueError for
-    a template that must not be used: it does not end, takes too much, or tries to leave the sandbox.
+    Raises ValueError for a template that must not be used: it does not end or takes too much; and LeavesSandbox.
     """
     request = work / "request.json"
     limits = {"cpu": CPU_SECONDS, "memory": MEMORY, "characters": MAX_RENDERED}
@@ -58,7 +71,7 @@ def render(
     except ValidationError:
         raise ValueError("makes its renderer say something that is no answer") from None
     if rendering.unsafe:
-        raise ValueError(rendering.unsafe)
-    if len(rendering.texts) != len(conversations):
+        raise (LeavesSandbox if rendering.leaves else ValueError)(rendering.unsafe)
+    if not len(rendering.texts) == len(rendering.failed) == len(conversations):
         raise ValueError("makes its renderer leave out conversations")
     return rendering

@@ -6,17 +6,20 @@ It runs in a process of its own and imports nothing of ours.  Before it touches 
 not need: CPU time, memory, files that it could write and, unless it is root, processes that it could start.  The
 environment is that of transformers (``ImmutableSandboxedEnvironment``, blocks trimmed, ``loopcontrols``,
 ``generation``, ``tojson``, ``raise_exception``, ``strftime_now``:
-https://huggingface.co/docs/transformers/chat_templating_writing), which vLLM uses too.  The clock stands still, so that
-the same template always gives the same text.
+https://huggingface.co/docs/transformers/chat_templating_writing), which vLLM uses too.  The clock stands still and dice
+fall alike, so that the same template gives the same text.
 
 REQUEST.json: ``template``; ``tokens``, the special tokens by their role; ``conversations``, a list of what a template
 is given; ``limits`` (``cpu`` in seconds, ``memory`` in bytes, ``characters`` of all texts).
-Standard output: ``texts``, what came of each conversation; ``words``, texts that stand in the template and are no
-error messages; ``clock``, whether it asks what day it is; or ``unsafe``, why it must not be used.
+Standard output: ``texts``, what came of each conversation; ``failed``, why nothing came of it, or empty, which no text
+can say; ``words``, texts that stand in the template and are no error messages; ``clock``, whether it asks what day it
+is; ``chance``, whether it may throw dice; or ``unsafe``, why it must not be used, with
+``leaves`` where it has only tried to leave the sandbox.
 Exit codes: 0 there is an answer, others: there is none.
 """
 
 import json
+import random
 import resource
 import sys
 from collections.abc import Iterable, Mapping
@@ -57,7 +60,7 @@ def main(path: str) -> None:
     try:
         answer = _answer(request, limits["characters"])
     except jinja2.exceptions.SecurityError as error:
-        answer = {"unsafe": f"reaches for what the sandbox does not give: {error}"[:300]}
+        answer = {"unsafe": f"reaches for what the sandbox does not give: {error}"[:300], "leaves": True}
     except _TooMuch:
         answer = {"unsafe": f"writes more than {limits['characters']} characters"}
     except OverflowError:
@@ -82,22 +85,30 @@ def _give_up(cpu: int, memory: int) -> None:
 
 def _answer(request: Mapping[str, Any], characters: int) -> dict[str, Any]:
     environment = _environment()
+    many = len(request["conversations"])
     try:
         tree = environment.parse(request["template"])
         template = environment.from_string(request["template"])
     except jinja2.TemplateError as error:
-        problem = _failed(error)
-        return {"texts": [problem for _ in request["conversations"]], "words": [], "clock": False}
-    texts = []
+        return {"texts": [""] * many, "failed": [_why(error)] * many}
+    texts, failed = [], []
     for conversation in request["conversations"]:
-        text = _rendered(template, {**request["tokens"], **conversation}, characters)
+        random.seed(0)
+        text, problem = _rendered(template, {**request["tokens"], **conversation}, characters)
         characters -= len(text)
         texts.append(text)
-    clock = any(name.name == "strftime_now" for name in tree.find_all(nodes.Name))
-    return {"texts": texts, "words": list(dict.fromkeys(_words(tree))), "clock": clock}
+        failed.append(problem)
+    return {
+        "texts": texts,
+        "failed": failed,
+        "words": list(dict.fromkeys(_words(tree))),
+        "clock": "strftime_now" in _names(tree),
+        "chance": "lipsum" in _names(tree) or any(map(_may_be_random, tree.find_all(nodes.Filter))),
+    }
 
 
-def _rendered(template: jinja2.Template, given: Mapping[str, Any], most: int) -> str:
+def _rendered(template: jinja2.Template, given: Mapping[str, Any], most: int) -> tuple[str, str]:
+    """What the template writes, and why it writes nothing; one of both is empty."""
     pieces = []
     try:
         for piece in template.generate(given):
@@ -108,20 +119,39 @@ def _rendered(template: jinja2.Template, given: Mapping[str, Any], most: int) ->
     except (_TooMuch, jinja2.exceptions.SecurityError, MemoryError, OverflowError, RecursionError):
         raise
     except Exception as error:  # a template may fail in every way that Python can
-        return _failed(error)[: max(0, most)]
-    return "".join(pieces)
+        return "", _why(error)
+    return "".join(pieces), ""
 
 
-def _failed(error: Exception) -> str:
-    return f"[no text: {type(error).__name__}: {' '.join(str(error).split())[:300]}]"
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _names(tree: nodes.Template, *contexts: str) -> set[str]:
+    """Names that the template uses; of the ``contexts`` alone that are given."""
+    return {name.name for name in tree.find_all(nodes.Name) if not contexts or name.ctx in contexts}
+
+
+def _may_be_random(node: nodes.Filter) -> bool:
+    """Whether this is the filter ``random``; ``map`` takes its name, which may be put together."""
+    if node.name != "map":
+        return node.name == "random"
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        return True
+    return any(not isinstance(name, nodes.Const) or name.value == "random" for name in node.args[:1])
 
 
 def _words(tree: nodes.Template) -> Iterable[str]:
-    """Texts of the template, but not those that only an error says: nobody's model reads these."""
+    """Texts of the template, but not those that only an error says: nobody's model reads these.
+
+    A template can have something of its own that is called like what raises errors.
+    """
+    own = _names(tree, "store", "param") | {macro.name for macro in tree.find_all(nodes.Macro)}
+    raising = {"raise_exception"} - own
     errors = {
         id(text)
         for call in tree.find_all(nodes.Call)
-        if isinstance(call.node, nodes.Name) and call.node.name == "raise_exception"
+        if isinstance(call.node, nodes.Name) and call.node.name in raising
         for text in call.find_all(nodes.Const)
     }
     for data in tree.find_all(nodes.TemplateData):

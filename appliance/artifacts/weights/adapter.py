@@ -4,7 +4,8 @@ An adapter is two files, and texts for people.  A tokenizer or a chat template b
 model's, so neither is taken; and no exception can be made, as nothing else of an adapter is ever read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from posixpath import basename
 
 from appliance.artifacts.weights.content_gate import name_refusal
@@ -12,6 +13,7 @@ from appliance.artifacts.weights.facts import Headers, model_tensors, read_tenso
 from appliance.artifacts.weights.section import AdapterSection, HuggingFaceOrigin, read_source
 from appliance.errors import BadInput, NotTrusted
 from appliance.formats.lora_adapter import CONFIG, WEIGHTS, Adapter, check_fits, read_adapter
+from appliance.formats.safetensors import Tensor
 from appliance.model.documents.lock import LockedArtifact, LockedFile
 from appliance.model.limits import MAX_ADAPTER_CONFIG
 from appliance.model.serving.adapters import AdapterFacts
@@ -69,15 +71,21 @@ def check_adapters(artifacts: Sequence[LockedArtifact], sink: Sink) -> None:
     Raises BadInput (``adapter-refused``).
     """
     by_name = {artifact.name: artifact for artifact in artifacts}
+
+    @cache
+    def tensors(name: str) -> tuple[Tensor, ...]:
+        return tuple(model_tensors(by_name[name].files, {}, sink))
+
     for artifact in artifacts:
         if artifact.adapter is not None:
-            _check_base(artifact, artifact.adapter, by_name, sink)
+            _check_base(artifact, artifact.adapter, by_name.get(artifact.adapter.of))
+            try:
+                check_fits(_read(artifact.files, {}, sink), tensors(artifact.adapter.of))
+            except ValueError as error:
+                raise _refused(artifact.id, f"it does not belong to weights/{artifact.adapter.of}: {error}") from None
 
 
-def _check_base(
-    artifact: LockedArtifact, facts: AdapterFacts, by_name: Mapping[str, LockedArtifact], sink: Sink
-) -> None:
-    model = by_name.get(facts.of)
+def _check_base(artifact: LockedArtifact, facts: AdapterFacts, model: LockedArtifact | None) -> None:
     if model is None or model.adapter is not None:
         raise _refused(artifact.id, f"it belongs to weights/{facts.of}, which are no model of this definition")
     origin, _ = read_source(model.source)
@@ -89,10 +97,6 @@ def _check_base(
             f"it says that it was trained on {facts.base!r}, and is to change weights/{facts.of}, {said}",
             hint="if these are the same weights, say so: adapter: {of: ..., trained_on: THAT NAME}",
         )
-    try:
-        check_fits(_read(artifact.files, {}, sink), model_tensors(model.files, {}, sink))
-    except ValueError as error:
-        raise _refused(artifact.id, f"it does not belong to weights/{facts.of}: {error}") from None
 
 
 def _read(files: Sequence[LockedFile], headers: Headers, sink: Sink) -> Adapter:

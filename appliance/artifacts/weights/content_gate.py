@@ -14,9 +14,10 @@ from enum import Enum
 from posixpath import basename, dirname
 from typing import Any
 
-from appliance.formats.pickle_imports import strange_imports
+from appliance.formats.pickle_imports import ZIP_TAIL, ends_as_archive, strange_imports
 from appliance.formats.safetensors import LENGTH_BYTES, header_length, parse_header
 from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_MODEL_JSON, MAX_MODEL_TEXT, MAX_PICKLE
+from appliance.model.visible import shown
 
 Read = Callable[[int, int], bytes]
 """Returns ``length`` bytes from ``offset``; fewer only at the end of the file."""
@@ -33,6 +34,7 @@ class _Form(Enum):
     TOKENIZER = "tokenizer"
 
 
+_TEXTS = (_Form.JSON, _Form.TEMPLATE, _Form.TEXT)
 _SUFFIXES = {
     ".safetensors": _Form.SAFETENSORS,
     ".json": _Form.JSON,
@@ -100,6 +102,7 @@ _MAGIC = (
 _BEGINNINGS = tuple(magic for magic, _ in _MAGIC)
 # What may hold a pickle by its first bytes: a zip archive is what torch.save writes.
 _PICKLED = (*(magic for magic, reason in _MAGIC if reason == _PICKLE), b"PK\x03\x04", b"PK\x05\x06")
+TEMPLATE_THAT = "is a chat template that "
 # A template that asks for these leaves the sandbox it is run in (CVE-2024-34359).
 _INTERNALS = re.compile(r"__[a-z]+__|\|\s*attr\b")
 
@@ -135,15 +138,26 @@ def refusal(path: str, size: int, read: Read, siblings: Collection[str]) -> str:
     return ""
 
 
+def template_refusal(template: str) -> str:
+    """Why a chat template is refused by its text; empty when it is not."""
+    found = _INTERNALS.search(template)
+    return f"{TEMPLATE_THAT}reaches for the internals of Python ({found.group()})" if found else ""
+
+
 def danger(path: str, size: int, read: Read) -> str:
     """Why a file is refused although a definition allows it; empty when it is not.
 
-    A pickle is a program that nobody can read in a review.  So it may import only what weights are made of.
+    A pickle is a program that nobody can read in a review.  So it may import only what weights are made of.  Loaders
+    look at a file's bytes and not at its name: so every file is read as a pickle whose name is not that of a text.
     """
-    if _REFUSED.get(_suffix(basename(path).casefold())) != _PICKLE and not read(0, 8).startswith(_PICKLED):
+    by_name = _REFUSED.get(_suffix(basename(path).casefold())) == _PICKLE
+    sure = by_name or read(0, 8).startswith(_PICKLED)
+    if not sure and _form(path) in _TEXTS:
         return ""
     try:
-        strange = strange_imports(read(0, min(size, MAX_PICKLE + 1)))
+        if size > MAX_PICKLE and ends_as_archive(read(max(0, size - ZIP_TAIL), ZIP_TAIL)):
+            raise ValueError(f"is an archive of more than the {MAX_PICKLE} bytes that are looked into")
+        strange = strange_imports(read(0, min(size, MAX_PICKLE + 1)), sure=sure)
     except ValueError as error:
         return str(error)
     if strange:
@@ -201,8 +215,8 @@ def _check_text(data: bytes) -> None:
 
 
 def _check_template(template: str) -> None:
-    if found := _INTERNALS.search(template):
-        raise ValueError(f"is a chat template that reaches for the internals of Python ({found.group()})")
+    if reason := template_refusal(template):
+        raise ValueError(reason)
 
 
 def _check_tokenizer(data: bytes) -> None:
@@ -232,7 +246,7 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError("has auto_map, which makes loaders import code from a model repository")
         # transformers takes code from the repository that it names, without being told to (CVE-2026-4372).
         if key.endswith(_KERNEL_KEYS) and _names_a_place(value):
-            raise ValueError(f"has {key[:80]}, which makes loaders import kernels from another place")
+            raise ValueError(f"has {shown(key[:80])}, which makes loaders import kernels from another place")
         if key in ("chat_template", "template") and isinstance(value, str):
             _check_template(value)
         fields[key] = value

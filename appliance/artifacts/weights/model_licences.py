@@ -4,6 +4,7 @@ Licences of models often forbid uses, which no list of software licences says.  
 each with the address of its text.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
@@ -20,7 +21,9 @@ from appliance.model.findings import Finding
 from appliance.model.yamlform import read_yaml
 
 CARD = "README.md"
-_BEGINNING = 4096  # characters of a licence file in which its title stands
+_BEGINNING = 4096  # characters of a licence file in which a licence is looked for
+# Signs of markup, and lines of copyright, stand in front of a licence's title.
+_FRONT = re.compile(r"(?:[\W_]*copyright\b[^\n]*\n)*[\W_]*", re.IGNORECASE)
 
 
 class KnownLicence(Strict):
@@ -28,7 +31,7 @@ class KnownLicence(Strict):
 
     names: tuple[str, ...] = Field(min_length=1)
     title: str
-    text: str = ""
+    text: tuple[str, ...] = ()
     restricts: str
     source: str = Field(pattern=r"^https://\S+$")
 
@@ -41,7 +44,8 @@ def known_licences() -> tuple[KnownLicence, ...]:
 
 
 def _entry(fields: Mapping[str, Any]) -> KnownLicence:
-    return KnownLicence.model_validate({**fields, "names": tuple(fields["names"])})
+    lists = {"names": tuple(fields["names"]), "text": tuple(fields.get("text", ()))}
+    return KnownLicence.model_validate({**fields, **lists})
 
 
 def review_licences(defined: str, card: Mapping[str, Any], texts: Mapping[str, str]) -> Iterator[Finding]:
@@ -57,10 +61,11 @@ def review_licences(defined: str, card: Mapping[str, Any], texts: Mapping[str, s
             what = f"the licence {name!r} is not known here: read what it restricts{_link(card)}"
             yield finding("licence-unknown", path, what)
     for path, text in sorted(texts.items()):
-        for known in _by_text(text):
+        for known, verb in _by_text(text):
             if known.title not in told:
                 told.add(known.title)
-                what = f"this is the {known.title}, which neither definition nor model card names: {known.restricts}"
+                neither = "which neither definition nor model card names"
+                what = f"this {verb} the {known.title}, {neither}: {known.restricts}"
                 yield finding("licence-restricts", path, what, known.source)
     if declared and not _same(licence_name(defined), declared):
         what = f"the model card says {', '.join(map(repr, declared))} and the definition {defined!r}"
@@ -81,9 +86,18 @@ def _by_name(name: str) -> list[KnownLicence]:
     ]
 
 
-def _by_text(text: str) -> list[KnownLicence]:
-    beginning = " ".join(text[:_BEGINNING].casefold().split())
-    return [known for known in known_licences() if known.text and known.text in beginning]
+def _by_text(text: str) -> Iterator[tuple[KnownLicence, str]]:
+    """Each licence that the text ``is`` or ``mentions``."""
+    beginning = text[:_BEGINNING]
+    front = _FRONT.match(beginning)
+    title, everything = (
+        " ".join(part.casefold().split()) for part in (beginning[front.end() if front else 0 :], beginning)
+    )
+    for known in known_licences():
+        if title.startswith(known.text):
+            yield known, "is"
+        elif any(words in everything for words in known.text):
+            yield known, "mentions"
 
 
 def _link(card: Mapping[str, Any]) -> str:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from itertools import islice
 from posixpath import basename, dirname
 
+from appliance.artifacts.weights.content_gate import TEMPLATE_THAT, refusal, template_refusal
 from appliance.artifacts.weights.gate import Gate
 from appliance.artifacts.weights.model_licences import CARD, review_licences
 from appliance.artifacts.weights.rules import finding
 from appliance.artifacts.weights.template_review import review_template
 from appliance.errors import BadInput
 from appliance.formats.chat_templates import (
+    TEMPLATE_SUFFIX,
     ChatTemplate,
     find_templates,
     holds_templates,
@@ -29,8 +31,10 @@ from appliance.formats.tokenizer import surprises
 from appliance.formats.web_addresses import addresses_in
 from appliance.model.documents.lock import LockedFile
 from appliance.model.findings import Finding, RenderedTemplate, Review
-from appliance.model.limits import MAX_MODEL_JSON, MAX_MODEL_TEXT, MAX_TEMPLATES
+from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_MODEL_JSON, MAX_MODEL_TEXT, MAX_TEMPLATES
 from appliance.model.sink import Sink
+from appliance.model.visible import shown
+from appliance.tools.chat_template import LeavesSandbox
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _LICENCE_NAMES = ("license", "licence", "copying", "notice", "use_policy")
@@ -40,6 +44,7 @@ _NOT_READ_BY_LOADERS = {
     "vocab", "merges", "chat_template", "$schema", "license", "license_link", "homepage", "repository", "documentation",
 }  # fmt: skip
 _SHOWN = 5
+_LONGEST_NAME = 200  # characters of a template's name
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,7 @@ def review(model: Reviewed) -> Review:
     templates, of_templates = _templates(model)
     findings = {
         *of_templates,
-        *_of_tokenizers(model),
-        *_of_configs(model),
+        *_of_json(model),
         *_of_allowed(model),
         *_of_licences(model),
     }
@@ -92,10 +96,10 @@ def _templates(model: Reviewed) -> tuple[list[RenderedTemplate], list[Finding]]:
     with model.sink.work("templates") as work:
         for template in found_templates:
             try:
+                _check_text(model, template)
                 text, found = review_template(template, _tokens(model, template.path), work)
             except ValueError as error:
-                # The gate refuses what reaches for Python's internals by its text, and a person has allowed that.
-                if template.path in model.gate.allow:
+                if isinstance(error, LeavesSandbox) and _is_allowed(model, template):
                     findings.append(
                         finding("template-allowed", template.path, f"is allowed, and as a template {error}")
                     )
@@ -106,7 +110,7 @@ def _templates(model: Reviewed) -> tuple[list[RenderedTemplate], list[Finding]]:
             rendered.append(
                 RenderedTemplate(
                     path=template.path,
-                    name=template.name[:200],
+                    name=shown(template.name)[:_LONGEST_NAME],
                     template=hashlib.sha256(template.text.encode("utf-8", "backslashreplace")).hexdigest(),
                     rendered=content.sha256,
                     size=content.size,
@@ -118,9 +122,40 @@ def _templates(model: Reviewed) -> tuple[list[RenderedTemplate], list[Finding]]:
 
 
 def _found_templates(model: Reviewed) -> Iterator[ChatTemplate]:
-    for path, file in model.texts(MAX_MODEL_JSON):
-        if holds_templates(path):
-            yield from find_templates(path, model.sink.path(file).read_bytes())
+    for file in sorted(model.files, key=lambda file: file.path):
+        if not holds_templates(file.path):
+            continue
+        # The gate has refused these, and no reason lets them pass: nobody has tried what is not read.
+        if file.path.endswith(TEMPLATE_SUFFIX) and file.size > MAX_CHAT_TEMPLATE:
+            model.gate.refuse({file.path: f"{TEMPLATE_THAT}{_too_large(file.size)}"})
+        if file.size > MAX_MODEL_JSON:
+            model.gate.refuse({file.path: f"has {file.size} bytes, too large to look for chat templates in it"})
+        if model.sink.holds(file):
+            yield from find_templates(file.path, model.sink.path(file).read_bytes())
+
+
+def _check_text(model: Reviewed, template: ChatTemplate) -> None:
+    size = len(template.text.encode("utf-8", "backslashreplace"))
+    if size > MAX_CHAT_TEMPLATE:
+        raise ValueError(_too_large(size))
+    # The gate tells one reason of a file, and a person has allowed no other.
+    if (reason := template_refusal(template.text)) and not _is_allowed(model, template):
+        raise ValueError(reason.removeprefix(TEMPLATE_THAT))
+
+
+def _too_large(size: int) -> str:
+    return f"has {size} bytes, more than {MAX_CHAT_TEMPLATE}"
+
+
+def _is_allowed(model: Reviewed, template: ChatTemplate) -> bool:
+    """Whether a person has allowed the file for what this template's text says, and not for something else in it."""
+    if template.path not in model.gate.allow or not template_refusal(template.text):
+        return False
+    data = model.read(template.path)
+    paths = {file.path for file in model.files}
+    reason = refusal(template.path, len(data), lambda offset, length: data[offset : offset + length], paths)
+    texts = (one.text for one in find_templates(template.path, data))
+    return reason in filter(None, map(template_refusal, texts))
 
 
 def _tokens(model: Reviewed, path: str) -> dict[str, str]:
@@ -130,20 +165,16 @@ def _tokens(model: Reviewed, path: str) -> dict[str, str]:
     return special_tokens(read_object(model.read(beside) or model.read(TOKENIZER_CONFIG)))
 
 
-def _of_tokenizers(model: Reviewed) -> Iterator[Finding]:
-    for path, file in model.texts(MAX_MODEL_JSON):
-        if basename(path) in (TOKENIZER, TOKENIZER_CONFIG):
-            value = read_object(model.sink.path(file).read_bytes())
-            for rule, what in surprises(value):
-                yield finding(rule, path, what)
-
-
-def _of_configs(model: Reviewed) -> Iterator[Finding]:
+def _of_json(model: Reviewed) -> Iterator[Finding]:
+    """What is surprising in tokenizers, and the web addresses that configurations name."""
     for path, file in model.texts(MAX_MODEL_JSON):
         if not path.endswith(".json") or basename(path) in _WORD_LISTS:
             continue
-        found = list(dict.fromkeys(addresses_in(read_object(model.sink.path(file).read_bytes()), _NOT_READ_BY_LOADERS)))
-        if found:
+        value = read_object(model.sink.path(file).read_bytes())
+        if basename(path) in (TOKENIZER, TOKENIZER_CONFIG):
+            for rule, what in surprises(value):
+                yield finding(rule, path, what)
+        if found := list(dict.fromkeys(addresses_in(value, _NOT_READ_BY_LOADERS))):
             more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             named = ", ".join(address[:200] for address in found[:_SHOWN])
             yield finding("config-address", path, f"names web addresses: {named}{more}")

@@ -1,14 +1,15 @@
 """How a review is shown to who locks: what is new and what is gone; all of it the first time."""
 
-import difflib
 from collections.abc import Iterator
 
+from appliance.formats.text_diff import diff
 from appliance.model.findings import Finding, RenderedTemplate, Review
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink
 from appliance.model.visible import shown
 
 _LINES = 200  # of one diff; who wants more compares the files
+_BESIDE = 3  # lines beside a change
 _LONGEST = 500  # characters of a line
 _LICENCE = "licence-"
 
@@ -50,8 +51,9 @@ def _template(new: RenderedTemplate, old: RenderedTemplate | None, sink: Sink) -
 
 def _diff(old: RenderedTemplate, new: RenderedTemplate, sink: Sink) -> Iterator[str]:
     before, after = (sink.path(one.content).read_text("utf-8").split("\n") for one in (old, new))
-    lines = list(difflib.unified_diff(before, after, "before", "now", lineterm=""))
-    for line in lines[:_LINES]:
+    found = diff(before, after, context=_BESIDE)
+    for line in ("--- before", "+++ now", *found.lines[:_LINES]):
         yield shown(line[:_LONGEST])
-    if len(lines) > _LINES:
-        yield f"and {len(lines) - _LINES} lines more: diff {sink.path(old.content)} {sink.path(new.content)}"
+    if (more := len(found.lines) - _LINES) > 0 or found.cut:
+        count = "more lines" if found.cut else f"{more} more lines"
+        yield f"and {count}: diff {sink.path(old.content)} {sink.path(new.content)}"

@@ -18,6 +18,7 @@ SEE: Mapping[str, str] = {
     "template-alters-text": "https://cwe.mitre.org/data/definitions/1336.html",
     "template-invisible": _UNSEEN,
     "template-clock": "https://cwe.mitre.org/data/definitions/511.html",
+    "template-chance": "https://cwe.mitre.org/data/definitions/511.html",
     "template-fails": "https://huggingface.co/docs/transformers/chat_templating_writing",
     "template-allowed": "https://nvd.nist.gov/vuln/detail/CVE-2024-34359",
     "tokenizer-word": _TOKENIZERS,

@@ -71,8 +71,13 @@ def target_modules(adapters: Iterable[AdapterFacts]) -> tuple[str, ...]:
     return tuple(sorted({module for adapter in adapters for module in adapter.modules}))
 
 
+def served_names(model: str, adapters: Iterable[str]) -> tuple[str, ...]:
+    """All that clients may ask the engine of ``model`` for: the model itself, then its ``adapters``."""
+    return (model, *adapters)
+
+
 def check_served_names(serving: Mapping[str, Serving]) -> None:
     """Raise ValueError unless models and adapters all have names of their own: clients ask for both in one way."""
-    served = Counter([*serving, *(name for profile in serving.values() for name in profile.adapters)])
+    served = Counter(name for model, profile in serving.items() for name in served_names(model, profile.adapters))
     if twice := sorted(name for name, count in served.items() if count > 1):
         raise ValueError(f"the name {twice[0]!r} is served twice: give each model and each adapter a name of its own")

@@ -4,6 +4,8 @@ It is read while locking and stands in the lock; when a bundle is built, it is r
 were verified and has to be the same.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from appliance.model.base import Strict
@@ -12,7 +14,7 @@ from appliance.model.serving.memory import AttentionLayers
 
 _TOKENS = 16_777_216
 # What locks did not have from the beginning.
-_LATER = ("vocabulary", "hidden")
+_LATER = ("vocabulary", "hidden", "kv_scales")
 
 
 class ModelFacts(Strict):
@@ -25,7 +27,8 @@ class ModelFacts(Strict):
     one sequence: no table of input embeddings, and of a mixture of experts only as many as a token
     asks.  ``attention`` is empty for an encoder.  ``vocabulary`` is how many tokens there are,
     ``hidden`` how many numbers stand for one between layers: of the model that they were trained for,
-    where these are layers that guess its tokens.  Locks from before speculative decoding have neither.
+    where these are layers that guess its tokens.  ``kv_scales`` is true where they bring scales for keys and
+    values (``kv_cache_scheme``), else None.  Locks from before they were read have none of the three.
     """
 
     architecture: str = Field(min_length=1, max_length=200)
@@ -39,6 +42,7 @@ class ModelFacts(Strict):
     attention: tuple[AttentionLayers, ...] = Field(max_length=64)
     vocabulary: int | None = Field(default=None, ge=1, le=_TOKENS, exclude_if=lambda value: value is None)
     hidden: int | None = Field(default=None, ge=1, le=_TOKENS, exclude_if=lambda value: value is None)
+    kv_scales: Literal[True] | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def as_told_by(self, locked: "ModelFacts") -> "ModelFacts":
         """Without what a lock from before did not have, so that both can be compared."""

@@ -38,6 +38,14 @@ def guess_facts(speculation: Speculation, model: ModelFacts | None, draft: Model
     return GuessFacts(vocabulary=model.vocabulary, weights_bytes=draft.weights_bytes, attention=draft.attention)
 
 
+def check_guessing_heads(speculation: Speculation, draft: ModelFacts, tensor_parallel: int) -> None:
+    """Raise ValueError where vLLM cannot lay the weights that guess over the GPUs of the model."""
+    try:
+        draft.check_heads(tensor_parallel)
+    except ValueError as error:
+        raise ValueError(f"weights/{speculation.weights}, which guess: {error}") from None
+
+
 def _check_form(speculation: Speculation, draft: ModelFacts) -> None:
     """By the name of the architecture, where that tells."""
     name = draft.architecture.lower()

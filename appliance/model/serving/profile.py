@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from appliance.model.base import Strict
+from appliance.model.base import ManyByName, Strict
 from appliance.model.names import Name
 from appliance.model.serving.adapters import LoraRank, Module
 from appliance.model.serving.memory import (
@@ -93,7 +93,7 @@ class Profile(Strict):
     adapters: dict[Name, Name] = Field(default={}, max_length=64, exclude_if=lambda adapters: not adapters)
     max_loras: int | None = Field(default=None, ge=1, exclude_if=lambda count: count is None)
     max_lora_rank: LoraRank | None = Field(default=None, exclude_if=lambda rank: rank is None)
-    options: dict[Option, OptionValue] = {}
+    options: ManyByName[Option, OptionValue] = {}
 
     @model_validator(mode="after")
     def _gpus_match(self) -> "Profile":

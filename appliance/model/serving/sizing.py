@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from appliance.model.serving.adapters import AdapterFacts
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, Gpu, overhead_gib
-from appliance.model.serving.guesses import guess_facts
-from appliance.model.serving.host_memory import host_memory
+from appliance.model.serving.guesses import check_guessing_heads, guess_facts
 from appliance.model.serving.kv_cache import check_kv_on_gpu
 from appliance.model.serving.memory import Limits, MemoryFacts, MemoryPlan, Split, plan_memory
 from appliance.model.serving.profile import Profile, limits_of
@@ -25,7 +24,7 @@ class Answer:
     ``longest`` is the longest sequence in tokens that fits alone, 0 where none does.  ``most_one`` and
     ``most_all`` are tokens a second that memory bandwidth allows at most, for one sequence and for all
     that run at once: upper bounds and no forecast, None where the bandwidth is not known or nothing is
-    generated.  ``ram`` is bytes of the host's memory.
+    generated.
     """
 
     gpu: str
@@ -35,7 +34,6 @@ class Answer:
     longest: int
     most_one: float | None
     most_all: float | None
-    ram: int
 
     @property
     def gpus(self) -> int:
@@ -107,8 +105,8 @@ def _answer(
     try:
         check_kv_on_gpu(wanted.kv_cache_dtype, gpu)
         facts.check_heads(split.tensor_parallel)
-        if draft:
-            draft.check_heads(split.tensor_parallel)
+        if wanted.speculative_config and draft:
+            check_guessing_heads(wanted.speculative_config, draft, split.tensor_parallel)
         plan = plan_memory(memory, split, limits)
     except ValueError as error:
         problem = str(error)
@@ -123,7 +121,6 @@ def _answer(
         longest=_longest(memory, split, limits, facts.context) if plan else 0,
         most_one=steps,
         most_all=steps * wanted.max_num_seqs if steps else None,
-        ram=host_memory(gpus, facts.weights_bytes + (draft.weights_bytes if draft else 0)),
     )
 
 

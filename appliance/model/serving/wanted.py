@@ -14,7 +14,7 @@ from pydantic import ValidationError, model_validator
 from appliance.model.serving.adapters import DEFAULT_RANK, AdapterFacts, adapter_bytes, target_modules
 from appliance.model.serving.facts import ModelFacts
 from appliance.model.serving.gpus import GPUS, overhead_gib
-from appliance.model.serving.guesses import guess_facts
+from appliance.model.serving.guesses import check_guessing_heads, guess_facts
 from appliance.model.serving.kv_cache import check_kv_of_weights, check_kv_on_gpu
 from appliance.model.serving.memory import MemoryFacts, WantedMemory
 from appliance.model.serving.profile import Profile, ServingProfile
@@ -139,6 +139,8 @@ def memory_facts(
     gpu = GPUS.get(wanted.gpu or "")
     if facts:
         check_wanted(wanted, facts)
+    if wanted.speculative_config and draft:
+        check_guessing_heads(wanted.speculative_config, draft, wanted.tensor_parallel_size)
     return MemoryFacts(
         gpu_gib=_agreed("gpu_gib", said.gpu_gib, gpu.gib if gpu else None, f"the table of GPUs has for {wanted.gpu}"),
         overhead_gib=said.overhead_gib or overhead_gib(wanted.gpus),
@@ -169,7 +171,7 @@ def check_wanted(wanted: Profile, facts: ModelFacts) -> None:
     facts.check_heads(wanted.tensor_parallel_size)
     if not facts.attention:
         _check_encoder(wanted, facts)
-    check_kv_of_weights(wanted.kv_cache_dtype, {facts.quantization, wanted.quantization})
+    check_kv_of_weights(wanted.kv_cache_dtype, facts)
     if wanted.quantization and wanted.quantization not in _METHODS.get(facts.quantization, {facts.quantization}):
         form = f"quantised as {facts.quantization}" if facts.quantization else "not quantised"
         raise ValueError(f"quantization is {wanted.quantization}, but the weights are {form}")

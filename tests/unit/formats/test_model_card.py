@@ -59,6 +59,12 @@ def test_what_cannot_be_read_is_told() -> None:
     assert "config.json" in read_config(b"[]")[1]
 
 
+def test_what_nobody_sees_is_written_as_an_escape() -> None:
+    """JSON can write half of a character; an SBOM could not be written with it."""
+    told = model_card({"datasets": ["\x1b[2K"]}, {"model_type": "\ud800"}, {})
+    assert (told.family, told.datasets) == ("\\ud800", ("\\x1b[2K",))
+
+
 def test_values_of_another_form_are_passed_over() -> None:
     strange = {"model_type": ["a"], "architectures": {"a": 1}, "quantization_config": "awq", "vocab_size": True}
     told = model_card({"datasets": [{"name": "x"}, None, 7]}, strange, {})

@@ -60,6 +60,26 @@ def test_a_real_model_is_read(name: str, layers: int, context: int, quantization
     assert (facts.context, facts.quantization) == (context, quantization)
 
 
+def test_scales_for_keys_and_values_are_told_of_weights_that_name_their_scheme() -> None:
+    form = {"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"}}
+    plain = {**form, "kv_cache_scheme": None}
+    found = [
+        (facts.quantization, facts.kv_scales)
+        for facts in (
+            read(quantization_config=form),
+            read(compression_config=form),
+            read(quantization_config=plain),
+            read(quantization_config=None, text_config={**GQA, "quantization_config": form}),
+            read(),
+        )
+    ]
+    scaled = ("compressed-tensors", True)
+    assert found == [scaled, scaled, ("compressed-tensors", None), scaled, (None, None)]
+    assert "kv_scales" not in read(quantization_config=plain).model_dump()
+    with pytest.raises(ValueError, match="no quant_method"):
+        read(quantization_config={})
+
+
 def test_every_head_has_keys_of_its_own_where_nothing_else_is_said() -> None:
     assert read(num_key_value_heads=...).attention == (AttentionLayers(layers=6, kv_heads=8, head_dim=8),)
     assert read(num_key_value_heads=..., multi_query=True).attention[0].kv_heads == 1

@@ -25,19 +25,42 @@ def rendered(template: str, folder: Path, given: Any = ASKED) -> Rendering:
         ("{{ messages | tojson }}", '[{"role": "user", "content": "Hello."}]'),
         ("{{ '<&>' | tojson(indent=2) }}", '"<&>"'),
         ("{{ strftime_now('%Y-%m-%d') }}", "2000-01-02"),
-        ("{{ raise_exception('roles must alternate') }}", "[no text: TemplateError: roles must alternate]"),
-        ("{{ nothing.at.all }}", "[no text: UndefinedError: 'nothing' is undefined]"),
-        ("{% include '/etc/passwd' %}", "[no text: TypeError: no loader for this environment specified]"),
     ],
 )
 def test_a_template_renders_as_a_server_renders_it(template: str, text: str, tmp_path: Path) -> None:
-    assert rendered(template, tmp_path).texts == (text,)
+    found = rendered(template, tmp_path)
+    assert (found.texts, found.failed) == ((text,), ("",))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_template_that_is_none_makes_nothing_of_anything(tmp_path: Path) -> None:
-    (text,) = rendered("{% if %}", tmp_path).texts
-    assert text.startswith("[no text: TemplateSyntaxError")
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "TemplateError: roles must alternate"),
+        ("written{{ nothing.at.all }}", "UndefinedError: 'nothing' is undefined"),
+        ("{% include '/etc/passwd' %}", "TypeError: no loader for this environment specified"),
+        ("{% if %}", "TemplateSyntaxError: Expected an expression, got 'end of statement block'"),
+    ],
+)
+def test_a_template_that_makes_nothing_of_a_conversation_says_why_beside_it(
+    template: str, why: str, tmp_path: Path
+) -> None:
+    found = rendered(template, tmp_path)
+    assert (found.texts, found.failed) == (("",), (why,))
+
+
+def test_what_a_template_writes_is_never_taken_for_a_failure(tmp_path: Path) -> None:
+    found = rendered("[no text: x]", tmp_path)
+    assert (found.texts, found.failed) == (("[no text: x]",), ("",))
+
+
+@pytest.mark.parametrize("template", ["{{ range(10 ** 4) | random }}", "{{ lipsum() }}"])
+def test_chance_gives_the_same_each_time(template: str, tmp_path: Path) -> None:
+    found = rendered(template, tmp_path, ASKED * 2)
+    assert found.chance
+    assert found.texts[0] == found.texts[1] != ""
+    assert found == rendered(template, tmp_path, ASKED * 2)
+    assert not rendered("{{ 'random' }}", tmp_path).chance
 
 
 def test_its_own_texts_are_told_and_what_only_an_error_says_is_not(tmp_path: Path) -> None:

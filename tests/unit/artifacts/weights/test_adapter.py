@@ -1,7 +1,9 @@
 """Which adapters are taken, what is said of them, and that each belongs to its model."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from appliance.artifacts.weights.kind import Weights
 from appliance.artifacts.weights.section import WeightsSection
 from appliance.errors import ApplianceError, BadInput, NotTrusted
 from appliance.model.documents.lock import LockedArtifact
+from appliance.model.files import Content
 from appliance.model.progress import Silent
 from appliance.store.cache import Cache
 from tests.support.adapters import BASE, HIDDEN, KEYS, adapter_files, adapter_tensors, base_files
@@ -110,6 +113,8 @@ def test_both_files_have_to_be_there(context: Context, missing: str) -> None:
         ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens"),
         ({"something_new": 1}, "something_new is 1, which vLLM does not serve or is not known here"),
         ({"init_lora_weights": "pissa"}, "changes the model's own weights"),
+        ({"init_lora_weights": "lora_ga"}, "changes the model's own weights"),
+        ({"init_lora_weights": "corda"}, "changes the model's own weights"),
         ({"auto_mapping": {"parent_library": "transformers_modules.evil"}}, "auto_mapping names code"),
         ({"auto_mapping": ["x"]}, "auto_mapping names code"),
         ({"rank_pattern": {"(a+)+": 8}}, "rank_pattern has to map plain names to numbers"),
@@ -117,6 +122,14 @@ def test_both_files_have_to_be_there(context: Context, missing: str) -> None:
         ({"r": 16}, "has layers of rank 8, which adapter_config.json does not name"),
         ({"lora_alpha": True}, "lora_alpha is True"),
         ({"lora_alpha": 0}, "lora_alpha is 0"),
+        ({"alpha_pattern": {"q_proj": 10**9}}, "alpha_pattern has 1000000000 for q_proj, and has to have a number"),
+        ({"alpha_pattern": {"q_proj": 0}}, "alpha_pattern has 0 for q_proj"),
+        ({"alpha_pattern": {"q_proj": -1.5}}, "alpha_pattern has -1.5 for q_proj"),
+        ({"rank_pattern": {"q_proj": 8, "v_proj": 0}}, "rank_pattern has 0 for v_proj, and has to have a whole number"),
+        ({"rank_pattern": {"q_proj": 8.5}}, "rank_pattern has 8.5 for q_proj"),
+        ({"rank_pattern": {"q_proj": 513}}, "rank_pattern has 513 for q_proj"),
+        ({"rank_pattern": {"q_proj": 8}, "r": 1e-9}, "r is 1e-09, and has to be a whole number between 1 and 512"),
+        ({"rank_pattern": {"q_proj": 8}, "r": True}, "r is True"),
         ({"target_modules": ["k_proj"]}, "is not among target_modules"),
         ({"target_modules": None}, "has no target_modules"),
     ],
@@ -208,6 +221,31 @@ def test_an_adapter_belongs_to_a_model_and_not_to_an_adapter(context: Context) -
         KIND.lay_out([own], context)
     with pytest.raises(BadInput, match="which are no model of this definition"):
         KIND.lay_out([own, own.model_copy(update={"name": "tiny"})], context)
+
+
+class Counting(Cache):
+    """A cache that counts how often each file is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked: Counter[str] = Counter()
+
+    def path(self, content: Content) -> Path:
+        self.asked[content.sha256] += 1
+        return super().path(content)
+
+
+def test_a_model_is_read_once_for_all_of_its_adapters(context: Context) -> None:
+    base, own = lock(context, "tiny", base_files()), adapter(context)
+    shards = [file.sha256 for file in base.files if file.path.endswith(".safetensors")]
+
+    def asked(adapters: int) -> list[int]:
+        sink = Counting(context.base.parent / "cache")
+        more = [own.model_copy(update={"name": f"legal{number}"}) for number in range(adapters)]
+        KIND.lay_out([base, *more], replace(context, sink=sink))
+        return [sink.asked[shard] for shard in shards]
+
+    assert asked(1) == asked(5)
 
 
 def test_a_lock_that_was_changed_is_found_out(context: Context) -> None:

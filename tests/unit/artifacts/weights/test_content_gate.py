@@ -1,10 +1,12 @@
+import io
 import json
+import zipfile
 from collections.abc import Collection
 
 import pytest
 
 from appliance.artifacts.weights.content_gate import danger, name_refusal, refusal
-from appliance.model.limits import MAX_CHAT_TEMPLATE
+from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_PICKLE
 from tests.support.weights import model_files, pack, shard
 
 
@@ -108,7 +110,21 @@ def test_bytes_are_believed_of_what_is_allowed_too(name: str) -> None:
     assert "is an archive that cannot be read" in endangers(name, b"PK\x03\x04 and no more")
 
 
+@pytest.mark.parametrize("name", ["a.dat", "weights", "model.onnx", "a.py", "model.safetensors", "tokenizer.model"])
+def test_a_pickle_is_one_under_every_name_that_is_not_of_a_text(name: str) -> None:
+    for start in (b"", b"\x80\x01", b"(l0"):
+        assert "os.system" in endangers(name, start + RUNS)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("data", RUNS)
+    assert "os.system" in endangers(name, archive.getvalue())
+    assert "bytes in front" in endangers(name, b"front" + archive.getvalue())
+    assert "more than" in endangers(name, b"\xff" * MAX_PICKLE + archive.getvalue())
+
+
 def test_what_is_no_pickle_is_for_people_to_review() -> None:
+    assert endangers("merges.txt", b"cos\nsystem\n") == ""
+    assert endangers("tokenizer_config.json", b'{"auto_map": {}}') == ""
     assert endangers("modeling.py", b"import os") == ""
     assert endangers("model.gguf", b"GGUF") == ""
 

@@ -62,6 +62,34 @@ def test_a_licence_file_tells_what_nobody_named() -> None:
     assert what.startswith("this is the Llama 3.1 Community License, which neither definition nor model card names")
 
 
+def test_a_file_that_only_names_a_licence_is_not_told_as_being_it() -> None:
+    notice = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
+    ((rule, path, what),) = told("Apache-2.0", NOTICE=notice)
+    assert (rule, path) == ("licence-restricts", "NOTICE")
+    assert what.startswith("this mentions the Gemma Terms of Use, which neither definition nor model card names: ")
+    apache = "Apache License\nVersion 2.0, January 2004\n\nNot under the Qwen Research License Agreement."
+    assert [what.partition(",")[0] for _, _, what in told("MIT", LICENSE=apache)] == [
+        "this mentions the Qwen Research License Agreement"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Gemma Terms of Use\n\nLast modified",
+        "\ufeffGemma  Terms\nof Use",
+        "**Gemma Terms of Use**",
+        "Creative Commons Attribution-NonCommercial 4.0 International Public License",
+        "Attribution-NonCommercial-ShareAlike 4.0 International\n\n======",
+        # https://huggingface.co/roshikhan301/NEWONE1/blob/main/LICENSE-SD1%2BSD2.txt
+        "Copyright (c) 2022 Robin Rombach and Patrick Esser and contributors\n\nCreativeML Open RAIL-M\ndated",
+    ],
+)
+def test_a_licence_begins_with_its_title(text: str) -> None:
+    ((_, _, what),) = told("Apache-2.0", LICENSE=text)
+    assert what.startswith("this is the ")
+
+
 def test_a_licence_is_told_once() -> None:
     card = {"license": "llama3.1"}
     assert len(told("llama3.1", card, LICENSE="LLAMA 3.1 COMMUNITY LICENSE AGREEMENT")) == 1
@@ -71,4 +99,4 @@ def test_every_known_licence_has_the_address_of_its_text() -> None:
     assert len({known.title for known in known_licences()}) == len(known_licences()) > 10
     for known in known_licences():
         assert all(name == name.casefold() for name in known.names)
-        assert known.text == known.text.casefold()
+        assert all(text == text.casefold() for text in known.text)

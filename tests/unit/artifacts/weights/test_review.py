@@ -1,6 +1,7 @@
 """What a person sees who locks a model: everything the first time, and then what has changed."""
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from appliance.artifacts.weights.rules import SEE
 from appliance.artifacts.weights.section import WeightsSection
 from appliance.errors import ApplianceError
 from appliance.model.documents.lock import LockedArtifact
-from appliance.model.limits import MAX_TEMPLATES
+from appliance.model.limits import MAX_CHAT_TEMPLATE, MAX_MODEL_JSON, MAX_TEMPLATES
 from appliance.model.progress import Silent, Task
 from appliance.store.cache import Cache
 from tests.support.locking import lock_one
@@ -133,6 +134,19 @@ def test_what_a_template_makes_of_a_conversation_is_shown_as_a_diff(context: Con
     assert before.review != after.review
 
 
+def test_a_template_that_writes_much_else_is_shown_in_time(context: Context) -> None:
+    """Every second line differs: what that takes grows with the square of the lines."""
+    old, new = ("{% for a in range(9000) %}{{ a }}\n{{ a }}WHICH\n{% endfor %}".replace("WHICH", a) for a in "ab")
+    before, _ = lock(context, {"tokenizer_config.json": json.dumps({"chat_template": old}).encode()})
+    started = time.monotonic()
+    _, lines = lock(context, {"tokenizer_config.json": json.dumps({"chat_template": new}).encode()}, before)
+    assert time.monotonic() - started < 60
+    assert "--- before" in lines
+    assert len(lines) < 250
+    (more,) = [line for line in lines if line.startswith("and more lines: diff ")]
+    assert all(Path(path).is_file() for path in more.split()[-2:])
+
+
 def test_a_template_that_is_written_otherwise_and_does_the_same_is_said_so(context: Context) -> None:
     before, _ = lock(context, {})
     comment = json.dumps({"chat_template": "{# better #}" + TEMPLATE}).encode()
@@ -175,6 +189,104 @@ def test_an_unsafe_template_that_is_allowed_is_told(context: Context) -> None:
     evil = b"{{ messages.__class__.__mro__ }}"
     artifact, _ = lock(context, {"chat_template.jinja": evil}, allow={"chat_template.jinja": "not used: Ada"})
     assert ("chat_template.jinja", "template-allowed") in rules(artifact)
+
+
+BOTH = {"auto_map": {"AutoTokenizer": "x.Y"}, "chat_template": "{{ messages['__cla' ~ 'ss__'].mro() }}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "said"),
+    [
+        # Allowed for another reason than its template's text.
+        ("tokenizer_config.json", json.dumps(BOTH), "reaches for what the sandbox does not give"),
+        (
+            "tokenizer_config.json",
+            json.dumps({**BOTH, "chat_template": "{{ messages.__class__ }}"}),
+            "reaches for the internals of Python (__class__)",
+        ),
+        (
+            "tokenizer_config.json",
+            json.dumps(
+                {
+                    "chat_template": [
+                        {"name": "a", "template": "{{ messages.__class__ }}"},
+                        {"name": "b", "template": "{{ messages['__cla' ~ 'ss__'].mro() }}"},
+                    ]
+                }
+            ),
+            "reaches for what the sandbox does not give",
+        ),
+        # Allowed for its text, and without an end.
+        ("chat_template.jinja", "{# __class__ #}{{ 'a' * 10 ** 11 }}", "needs more than"),
+        (
+            "chat_template.jinja",
+            "{# __class__ #}{% for a in range(99999) %}{{ 'a' * 99 }}{% endfor %}",
+            "writes more than",
+        ),
+        ("chat_template.jinja", "{# __class__ #}{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself"),
+    ],
+)
+def test_what_is_allowed_lets_no_other_template_pass(context: Context, path: str, data: str, said: str) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        lock(context, {path: data.encode()}, allow={path: "reviewed by Ada"})
+    assert caught.value.reference == "weights-refused"
+    assert f"{path} is or has a chat template that {said}" in caught.value.what
+    assert "allow a file" not in caught.value.hint
+
+
+@pytest.mark.parametrize("size", [MAX_CHAT_TEMPLATE + 1, MAX_MODEL_JSON + 1])
+def test_no_reason_lets_a_template_pass_that_is_too_large_to_be_tried(context: Context, size: int) -> None:
+    with pytest.raises(ApplianceError, match=f"chat template that has {size} bytes, more than {MAX_CHAT_TEMPLATE}"):
+        lock(context, {"chat_template.jinja": b" " * size}, allow={"chat_template.jinja": "reviewed by Ada"})
+    config = json.dumps({"chat_template": " " * (MAX_CHAT_TEMPLATE + 1)}).encode()
+    with pytest.raises(ApplianceError, match=f"more than {MAX_CHAT_TEMPLATE}"):
+        lock(context, {"chat_template.jinja": None, "tokenizer_config.json": config})
+    with pytest.raises(ApplianceError, match="too large to look for chat templates in it"):
+        lock(
+            context,
+            {"chat_template.jinja": None, "tokenizer_config.json": b" " * (MAX_MODEL_JSON + 1)},
+            allow={"tokenizer_config.json": "reviewed by Ada"},
+        )
+
+
+def test_a_file_that_is_allowed_for_something_else_keeps_its_safe_template(context: Context) -> None:
+    config = json.dumps({"auto_map": {"AutoTokenizer": "x.Y"}, "chat_template": TEMPLATE}).encode()
+    artifact, _ = lock(context, {"tokenizer_config.json": config}, allow={"tokenizer_config.json": "read by Ada"})
+    assert rules(artifact) == [("tokenizer_config.json", "allowed-file")]
+    assert artifact.review is not None
+    assert len(artifact.review.templates) == 1
+
+
+HALF = "\ud800"  # half of a character: JSON can write it, and nothing else
+
+
+@pytest.mark.parametrize(
+    "templates", [[{"name": HALF, "template": "x"}], {HALF: "x"}, [{"name": "\x1b[2K", "template": "x"}]]
+)
+def test_no_name_of_a_template_breaks_a_lock(context: Context, templates: Any) -> None:
+    artifact, lines = lock(context, {"tokenizer_config.json": json.dumps({"chat_template": templates}).encode()})
+    assert artifact.review is not None
+    (name,) = {template.name for template in artifact.review.templates}
+    assert name in ("\\ud800", "\\x1b[2K")
+    assert artifact.model_dump_json()
+    "\n".join(lines).encode()
+
+
+def test_no_text_of_a_model_breaks_a_lock(context: Context) -> None:
+    config = {"model_type": HALF, "architectures": [HALF], "dtype": HALF, "x": f"https://{HALF}.example/"}
+    tokens = {"pad_token": HALF, "bos_token": f"{HALF} x", "chat_template": TEMPLATE}
+    changes = {"config.json": config, "tokenizer_config.json": tokens, "generation_config.json": {HALF: HALF}}
+    card = {"README.md": b'---\nlicense: "\\ud800"\nlicense_link: "\\ud800"\n---\n'}
+    artifact, lines = lock(context, {**{path: json.dumps(data).encode() for path, data in changes.items()}, **card})
+    assert artifact.model_dump_json()
+    "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("text", ['{"\\ud800_implementation": "a/b"}', '{"\\ud800": 1, "\\ud800": 2}'])
+def test_every_refusal_can_be_written(context: Context, text: str) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        lock(context, {"x.json": text.encode()})
+    assert "\\ud800" in caught.value.what
 
 
 def test_a_model_has_no_end_of_templates(context: Context) -> None:

@@ -1,5 +1,6 @@
 """Profiles that name adapters: what is signed of them, what they take, and what is refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.artifacts.base import Context
+from appliance.cli.main import run
 from appliance.errors import BadInput
 from appliance.model.documents.definition import DefinitionHead
 from appliance.model.documents.lock import Lock
 from appliance.model.progress import Silent
 from appliance.model.serving.adapters import AdapterFacts, adapter_bytes
+from appliance.model.serving.host_memory import host_memory
 from appliance.model.serving.memory import GIB
 from appliance.model.serving.profile import ServingProfile, arguments, memory_plan
 from appliance.model.serving.wanted import WantedProfile, serving_profile
@@ -22,22 +25,12 @@ from appliance.steps.lock import resolve
 from appliance.store.cache import Cache
 from tests.support.adapters import HIDDEN, INNER, adapter_files, base_files
 from tests.support.real_models import real_model
+from tests.unit.model.serving.test_profile import CPU as PLAIN
 
 LEGAL = AdapterFacts(of="tiny", base="lab/tiny", rank=16, modules={"q_proj": 1000, "v_proj": 600})
 MEDICAL = AdapterFacts(of="tiny", base="lab/tiny", rank=8, modules={"down_proj": 4000})
 KNOWN = {"legal": LEGAL, "medical": MEDICAL}
-CPU: dict[str, Any] = {
-    "weights": "tiny",
-    "image": "vllm",
-    "task": "chat",
-    "gpus": 0,
-    "max_model_len": 4096,
-    "enable_prefix_caching": True,
-    "enable_chunked_prefill": True,
-    "max_num_seqs": 16,
-    "max_num_queued_reqs": 64,
-    "adapters": {"tiny-legal": "legal", "tiny-medical": "medical"},
-}
+CPU: dict[str, Any] = PLAIN | {"image": "vllm", "adapters": {"tiny-legal": "legal", "tiny-medical": "medical"}}
 NGRAM = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 4}
 LAYERS = {"layers": 2, "kv_heads": 2, "head_dim": 32}
 GPU = CPU | {"gpus": 1, "gpu": "H100-80", "gpu_memory_utilization": 0.9, "max_num_batched_tokens": 4096}
@@ -188,6 +181,30 @@ def test_a_lock_keeps_what_is_signed_of_an_adapter(tmp_path: Path) -> None:
     assert (profile.max_loras, profile.max_lora_rank, profile.lora_target_modules) == (1, 16, ("q_proj", "v_proj"))
     assert lock.artifacts[1].adapter is not None
     assert lock.artifacts[1].adapter.modules["q_proj"] == 4 * HIDDEN < 4 * INNER
+
+
+ON_GPU = """\
+    gpu: L4-24
+    gpus: 1
+    gpu_memory_utilization: 0.9
+    max_num_batched_tokens: 4096
+    max_model_len: 256
+"""
+
+
+def test_a_plan_has_the_memory_of_the_host_that_a_site_gives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A site counts what it mounts: all files, and those of an adapter under two names twice."""
+    two = DEFINITION.replace("    gpus: 0\n    max_model_len: 4096\n", ON_GPU).replace(
+        "legal}", "legal, law: legal}", 1
+    )
+    (tmp_path / "small.yaml").write_text(two)
+    model, adapter = (sum(file.size for file in artifact.files) for artifact in resolved(tmp_path).artifacts)
+    assert run(["plan", str(tmp_path / "small.yaml"), "--json", "--cache", str(tmp_path / "cache")]) == 0
+    (planned,) = json.loads(capsys.readouterr().out)["models"]
+    assert planned["answers"][0]["ram"] == host_memory(1, model + 2 * adapter)
+    assert planned["weights_size"] == model + adapter
 
 
 def test_a_definition_names_weights_that_are_there_and_are_an_adapter(tmp_path: Path) -> None:

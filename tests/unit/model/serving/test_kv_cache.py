@@ -55,9 +55,23 @@ def test_cpus_and_gpus_of_ones_own_are_not_judged() -> None:
     assert wanted("fp8", gpu="a GPU of ours", memory={"gpu_gib": 139.7})
 
 
-def test_e5m2_does_not_go_with_weights_in_fp8() -> None:
-    in_fp8 = LLAMA_70B.model_copy(update={"quantization": "fp8"})
-    for profile, facts in ((wanted("fp8_e5m2"), in_fp8), (wanted("fp8_e5m2", quantization="fp8"), LLAMA_70B)):
-        with pytest.raises(ValueError, match="fp8_e5m2 does not go with weights in FP8"):
-            serving_profile(profile, facts)
-    assert serving_profile(wanted("fp8"), in_fp8)
+@pytest.mark.parametrize("form", ["fp8", "modelopt", "modelopt_mixed", "quark"])
+def test_e5m2_does_not_go_with_weights_in_a_form_that_may_bring_scales(form: str) -> None:
+    weights = LLAMA_70B.model_copy(update={"quantization": form})
+    with pytest.raises(ValueError, match=f"fp8_e5m2 does not go with weights quantised as {form}"):
+        serving_profile(wanted("fp8_e5m2"), weights)
+    assert serving_profile(wanted("fp8"), weights)
+
+
+def test_e5m2_goes_with_fp8_that_vllm_makes_itself_and_with_other_weights() -> None:
+    assert serving_profile(wanted("fp8_e5m2", quantization="fp8"), LLAMA_70B)
+    assert serving_profile(wanted("fp8_e5m2"), LLAMA_70B.model_copy(update={"quantization": "awq"}))
+
+
+def test_e5m2_goes_with_compressed_tensors_that_bring_no_scales() -> None:
+    plain = LLAMA_70B.model_copy(update={"quantization": "compressed-tensors"})
+    assert serving_profile(wanted("fp8_e5m2"), plain)
+    scaled = plain.model_copy(update={"kv_scales": True})
+    with pytest.raises(ValueError, match=r"quantised as compressed-tensors.*kv_cache_scheme"):
+        serving_profile(wanted("fp8_e5m2"), scaled)
+    assert serving_profile(wanted("fp8"), scaled)

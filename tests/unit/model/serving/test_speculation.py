@@ -130,6 +130,17 @@ def test_weights_that_cannot_guess_for_a_model_are_refused() -> None:
     assert "needs the model's vocab_size" in unmatched(NGRAM, None, of_before)
 
 
+def test_heads_of_the_draft_have_to_be_divided_too() -> None:
+    odd = LLAMA_8B.model_copy(update={"heads": 14, "attention": (AttentionLayers(layers=24, kv_heads=2, head_dim=64),)})
+    split = {"gpus": 4, "tensor_parallel_size": 4}
+    problem = "weights/llama-8b, which guess: 14 attention heads cannot be divided by tensor_parallel_size 4"
+    with pytest.raises(ValueError, match=problem):
+        serving_profile(wanted(SMALL, **split), LLAMA_70B, odd)
+    assert serving_profile(wanted(SMALL), LLAMA_70B, odd)
+    answer = on(wanted(SMALL, gpu_memory_utilization=0.3), LLAMA_70B, "H200-141", odd)
+    assert (answer.gpus, answer.memory, answer.problem) == (8, None, problem.replace("size 4", "size 8"))
+
+
 def test_on_cpus_the_vocabulary_counts_too() -> None:
     on_cpu = WantedProfile(**{**CPU, "speculative_config": SMALL})
     assert serving_profile(on_cpu, LLAMA_70B, LLAMA_8B).memory is None
