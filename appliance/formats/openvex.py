@@ -8,20 +8,18 @@ A product is a package by its package URL with a version, as SBOMs have it; what
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from packaging.utils import canonicalize_name
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from appliance.formats.purl import Purl, parse_purl
 from appliance.model.base import Strict
+from appliance.model.documents.vulnerabilities import VexStatus
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_VEX, MAX_VEX_TEXT
-from appliance.model.times import Time, format_time
 from appliance.model.value_problem import first_problem
 
-CONTEXT: Literal["https://openvex.dev/ns/v0.2.0"] = "https://openvex.dev/ns/v0.2.0"
-VexStatus = Literal["not_affected", "affected", "fixed", "under_investigation"]
 Justification = Literal[
     "component_not_present",
     "vulnerable_code_not_present",
@@ -33,6 +31,19 @@ Justification = Literal[
 _CAUTION: tuple[VexStatus, ...] = ("not_affected", "fixed", "under_investigation", "affected")
 
 _Text = Annotated[str, Field(min_length=1, max_length=MAX_VEX_TEXT)]
+
+
+def _moment(text: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        moment = datetime.min
+    if moment.tzinfo is None or not 2000 <= moment.year < 2100:
+        raise ValueError(f"{str(text)[:40]!r} is no time with its zone, of this century")
+    return moment.astimezone(UTC)
+
+
+_Moment = Annotated[datetime, PlainValidator(_moment)]
 
 
 class _Form(Strict):
@@ -67,8 +78,8 @@ class _Statement(_Form):
     id_: _Text | None = Field(default=None, alias="@id")
     version: int | None = Field(default=None, ge=1)
     vulnerability: _Vulnerability
-    timestamp: _Text | None = None
-    last_updated: _Text | None = None
+    timestamp: _Moment | None = None
+    last_updated: _Moment | None = None
     products: tuple[_Product, ...] = Field(min_length=1)
     status: VexStatus
     supplier: str = ""
@@ -76,7 +87,7 @@ class _Statement(_Form):
     justification: Justification | None = None
     impact_statement: _Text | None = None
     action_statement: _Text | None = None
-    action_statement_timestamp: _Text | None = None
+    action_statement_timestamp: _Moment | None = None
 
     @model_validator(mode="after")
     def _says_why(self) -> "_Statement":
@@ -86,14 +97,20 @@ class _Statement(_Form):
             raise ValueError("is affected without an action_statement")
         return self
 
+    @model_validator(mode="after")
+    def _is_updated_later(self) -> "_Statement":
+        if self.timestamp and self.last_updated and self.last_updated < self.timestamp:
+            raise ValueError("contradicts itself: last_updated is before its timestamp")
+        return self
+
 
 class _Document(_Form):
     context: Literal["https://openvex.dev/ns/v0.2.0"] = Field(alias="@context")
     id_: _Text = Field(alias="@id")
     author: _Text
     role: str = ""
-    timestamp: _Text
-    last_updated: _Text | None = None
+    timestamp: _Moment
+    last_updated: _Moment | None = None
     version: int = Field(ge=1)
     tooling: str = ""
     statements: tuple[_Statement, ...] = Field(min_length=1)
@@ -101,7 +118,10 @@ class _Document(_Form):
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement: ``names`` are the id and aliases of the vulnerability, ``why`` what the team says of it."""
+    """One statement: ``names`` are the id and aliases of the vulnerability, ``why`` what the team says of it.
+
+    ``time`` is when it was last updated or else made, which is the document's moment where it has none of its own.
+    """
 
     names: frozenset[str]
     products: tuple[Purl, ...]
@@ -116,9 +136,8 @@ class Statement:
 
 @dataclass(frozen=True)
 class Vex:
-    """A document: ``dated`` is when it was issued."""
+    """A document."""
 
-    dated: Time
     statements: tuple[Statement, ...]
 
     def about(self, part: Purl, names: Iterable[str]) -> Statement | None:
@@ -135,8 +154,7 @@ def parse_vex(data: bytes) -> Vex:
         document = _Document.model_validate_json(data)
     except ValidationError as error:
         raise ValueError(first_problem(error)) from None
-    issued = _moment(document.timestamp)
-    return Vex(format_time(issued), tuple(_read(one, issued) for one in document.statements))
+    return Vex(tuple(_read(one, document.timestamp) for one in document.statements))
 
 
 def _read(one: _Statement, issued: datetime) -> Statement:
@@ -146,18 +164,8 @@ def _read(one: _Statement, issued: datetime) -> Statement:
         products=tuple(product.purl() for product in one.products),
         status=one.status,
         why="; ".join(filter(None, said)),
-        time=_moment(one.timestamp) if one.timestamp else issued,
+        time=one.last_updated or one.timestamp or issued,
     )
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None or not 2000 <= moment.year < 2100:
-        raise ValueError(f"{text[:40]!r} is no time with its zone, of this century")
-    return moment.astimezone(UTC)
 
 
 def _same(product: Purl, part: Purl) -> bool:

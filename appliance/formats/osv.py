@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from appliance.formats.cvss import base_score, severity_of
+from appliance.formats.json_fields import text_at
 from appliance.model.documents.vulnerabilities import ID_PATTERN, SEVERITIES, Severity, Status
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_OSV_RECORD, MAX_OSV_RECORDS, MAX_OSV_UNPACKED
@@ -92,10 +93,10 @@ def parse_record(data: bytes) -> OsvRecord | None:
     value = strict_json(data, limit=MAX_OSV_RECORD)
     if not isinstance(value, dict):
         raise ValueError("it is not a record")
-    name = _text(value, "id")
+    name = text_at(value, "id")
     if not _ID.fullmatch(name):
         raise ValueError(f"{name[:100]!r} is not an id")
-    modified = _moment(_text(value, "modified"))
+    modified = _moment(text_at(value, "modified"))
     affected = tuple(_affected(item) for item in _items(value, "affected") if _is_ours(item))
     if value.get("withdrawn"):
         return None
@@ -162,7 +163,7 @@ def _is_ours(item: Any) -> bool:
 def _affected(item: dict[str, Any]) -> Affected:
     ranges = [one for one in _items(item, "ranges") if isinstance(one, dict) and one.get("type") == "ECOSYSTEM"]
     return Affected(
-        name=canonicalize_name(_text(item["package"], "name")),
+        name=canonicalize_name(text_at(item["package"], "name")),
         versions=frozenset(_texts(item, "versions")),
         ranges=tuple(tuple(_event(event) for event in _items(one, "events")) for one in ranges),
     )
@@ -216,7 +217,7 @@ def _severity(name: str, value: dict[str, Any]) -> Severity:
     for score in (one for entry in entries for one in _items(entry, "severity")):
         if isinstance(score, dict) and score.get("type") == "CVSS_V3":
             with suppress(ValueError):  # what cannot be computed is unknown, and no reason to lose the record
-                scores.append(base_score(_text(score, "score")))
+                scores.append(base_score(text_at(score, "score")))
     return severity_of(max(scores)) if scores else "unknown"
 
 
@@ -225,13 +226,6 @@ def _moment(text: str) -> Time:
         return format_time(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         raise ValueError(f"{text[:40]!r} is not a time") from None
-
-
-def _text(value: dict[str, Any], key: str) -> str:
-    text = value.get(key)
-    if not isinstance(text, str) or not text:
-        raise ValueError(f"it has no text for {key!r}")
-    return text
 
 
 def _items(value: dict[str, Any], key: str) -> list[Any]:

@@ -104,17 +104,18 @@ def still_open(urgency: str = "not yet assigned") -> Fields:
     return {"status": "open", "repositories": {}, "urgency": urgency, "nodsa": "Minor issue", "nodsa_reason": ""}
 
 
-def _hole(**releases: Fields) -> Fields:
+def hole(**releases: Fields) -> Fields:
+    """One of a source package, by releases of Debian."""
     return {"description": "", "scope": "remote", "debianbug": 1, "releases": releases}
 
 
 DEBIAN: Mapping[str, Fields] = {
-    "glibc": {"CVE-2024-2961": _hole(bookworm=fixed_in("2.36-9+deb12u6"))},
-    "openssh": {"CVE-2024-6387": _hole(bullseye=fixed_in("0"), bookworm=fixed_in("1:9.2p1-2+deb12u3"))},
-    "libwebp": {"CVE-2023-4863": _hole(bookworm=fixed_in("1.2.4-0.2+deb12u1"))},
-    "policykit-1": {"CVE-2021-4034": _hole(bullseye=fixed_in("0.105-31+deb11u1"), bookworm=fixed_in("0.105-31.1"))},
-    "curl": {"CVE-2023-38545": _hole(bookworm=fixed_in("7.88.1-10+deb12u4"))},
-    "openssl": {"CVE-2023-5363": _hole(bullseye=fixed_in("0"), bookworm=fixed_in("3.0.11-1~deb12u2"))},
+    "glibc": {"CVE-2024-2961": hole(bookworm=fixed_in("2.36-9+deb12u6"))},
+    "openssh": {"CVE-2024-6387": hole(bullseye=fixed_in("0"), bookworm=fixed_in("1:9.2p1-2+deb12u3"))},
+    "libwebp": {"CVE-2023-4863": hole(bookworm=fixed_in("1.2.4-0.2+deb12u1"))},
+    "policykit-1": {"CVE-2021-4034": hole(bullseye=fixed_in("0.105-31+deb11u1"), bookworm=fixed_in("0.105-31.1"))},
+    "curl": {"CVE-2023-38545": hole(bookworm=fixed_in("7.88.1-10+deb12u4"))},
+    "openssl": {"CVE-2023-5363": hole(bullseye=fixed_in("0"), bookworm=fixed_in("3.0.11-1~deb12u2"))},
 }
 # Of these, CISA's catalogue has the holes of libwebp and PolicyKit.
 KEV = ("CVE-2023-4863", "CVE-2021-4034")

@@ -7,7 +7,7 @@ from appliance.model.times import Day, Time
 
 
 class AdvisoriesDetails(Details):
-    """``path`` is its directory in the bundle, ``taken`` the newest moment that any of its files tells of.
+    """``path`` is its directory in the bundle, ``taken`` the newest moment that the files of its sources tell of.
 
     ``vex_until`` is the last day of the security team's statements, if there are any.
     """

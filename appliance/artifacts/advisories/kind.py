@@ -37,9 +37,9 @@ from appliance.tools.download import Request, download
 from appliance.tools.http import Gone, get
 
 _MISSING = f"put the files of its sources there, as {', '.join((*REQUIRED, *OPTIONAL))}"
-
-
+_NO_SOURCE = "ask its source; until it publishes in its form again, use files of another day (directory: NAME)"
 _NO_VEX = f"put the statements there, as {VEX}, and nothing else"
+_NO_STATEMENTS = "correct the statements: docs/vulnerabilities.md says what of OpenVEX 0.2.0 is read"
 
 
 class Advisories:
@@ -63,7 +63,7 @@ class Advisories:
             snapshot = read_snapshot(_opened(files, context.sink), Asked(), vex.until if vex else None)
         except UnreadableSnapshot as error:
             what = f"the advisories cannot be read: {error}"
-            raise BadInput("advisories-unreadable", what, where=artifact, hint=_MISSING) from None
+            raise BadInput("advisories-unreadable", what, where=artifact, hint=_hint(error.name, section)) from None
         origin = AdvisoriesOrigin(
             type="directory" if section.directory else "sources",
             taken=snapshot.taken,
@@ -136,6 +136,13 @@ def vex_until(artifact: LockedArtifact) -> Day | None:
 def snapshot_files(artifact: LockedArtifact, sink: Sink) -> Files:
     """What ``read_snapshot`` takes, of fetched advisories."""
     return _opened(artifact.files, sink)
+
+
+def _hint(name: str, section: AdvisoriesSection) -> str:
+    """What to do about the file ``name`` that cannot be read."""
+    if name == VEX:
+        return _NO_STATEMENTS
+    return _MISSING if section.directory else _NO_SOURCE
 
 
 def _opened(files: Sequence[LockedFile], sink: Sink) -> Files:

@@ -27,7 +27,11 @@ Files = Mapping[str, Callable[[], IO[bytes]]]
 
 
 class UnreadableSnapshot(ValueError):
-    """A file of a snapshot is not what its source publishes."""
+    """The file ``name`` of a snapshot is not what its source publishes."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Asked:
 class Snapshot:
     """What was found about them.
 
-    ``taken`` is the newest moment that any file tells of; ``unread`` are records of OSV that cannot be read.
-    ``vex`` are statements of the security team, which hold through ``vex_until``.
+    ``taken`` is the newest moment that the files of its sources tell of; ``unread`` are records of OSV that cannot be
+    read.  ``vex`` are statements of the security team, which hold through ``vex_until`` and count for no moment.
     """
 
     taken: Time
@@ -62,7 +66,7 @@ def read_snapshot(files: Files, asked: Asked, vex_until: Day | None = None) -> S
     Raises UnreadableSnapshot.
     """
     if missing := [name for name in REQUIRED if name not in files]:
-        raise UnreadableSnapshot(f"there is no {missing[0]}")
+        raise UnreadableSnapshot(missing[0], "it is not there")
     records, newest, unread = _read(OSV, files, lambda stream: _osv(stream, asked.distributions))
     tracker = _read(DEBIAN, files, lambda stream: parse_tracker(_bounded(stream, MAX_ADVISORIES), asked.sources))
     wanted = {one for found in records.values() for record in found for one in (record.id, *record.aliases)}
@@ -70,7 +74,7 @@ def read_snapshot(files: Files, asked: Asked, vex_until: Day | None = None) -> S
     epss = _read(EPSS, files, lambda stream: read_epss(stream, wanted)) if EPSS in files else None
     kev = _read(KEV, files, lambda stream: parse_kev(_bounded(stream, MAX_KEV))) if KEV in files else None
     if (VEX in files) != bool(vex_until):
-        raise UnreadableSnapshot(f"there is {VEX} without a last day for it, or a last day without {VEX}")
+        raise UnreadableSnapshot(VEX, "it is there without a last day for it, or that without the file")
     return Snapshot(
         taken=max([newest, *_dates(epss, kev)]),
         records=records,
@@ -95,7 +99,7 @@ def _read(name: str, files: Files, read: Callable[[IO[bytes]], _Found]) -> _Foun
         with files[name]() as stream:
             return read(stream)
     except ValueError as error:
-        raise UnreadableSnapshot(f"{name}: {error}") from None
+        raise UnreadableSnapshot(name, str(error)) from None
 
 
 def _bounded(stream: IO[bytes], limit: int) -> bytes:

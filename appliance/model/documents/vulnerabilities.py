@@ -6,11 +6,14 @@ snapshot; whether a waiver has ended is asked by those who build.
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from appliance.model.base import Strict
+from appliance.model.base import Many, Strict
+from appliance.model.jsonform import strict_json
+from appliance.model.limits import MAX_INDEX
 from appliance.model.names import Name
 from appliance.model.times import Day, Time
+from appliance.model.value_problem import first_problem
 
 VULNERABILITIES_SCHEMA: Literal["appliance.vulnerabilities/v1"] = "appliance.vulnerabilities/v1"
 
@@ -70,13 +73,17 @@ class VulnerabilityPolicy(Strict):
     waived: tuple[Waiver, ...] = ()
 
 
+# OpenVEX's words: https://github.com/openvex/spec/blob/main/OPENVEX-SPEC.md#status-labels
+VexStatus = Literal["not_affected", "affected", "fixed", "under_investigation"]
+
+
 class VexStatement(Strict):
     """What the security team says of a vulnerability of a part, in OpenVEX's words; it holds through ``until``, in UTC.
 
     ``why`` has its justification and what else it says of the status.
     """
 
-    status: Literal["not_affected", "affected", "fixed", "under_investigation"]
+    status: VexStatus
     why: str
     until: Day
 
@@ -101,7 +108,7 @@ class Vulnerability(Strict):
     package: str
     version: str
     id: str
-    aliases: tuple[str, ...] = ()
+    aliases: Many[str] = ()
     summary: str = ""
     status: Status = "affected"
     severity: Severity = "unknown"
@@ -127,8 +134,8 @@ class AppliedWaiver(Waiver):
 class VulnerabilityReport(Strict):
     """The whole of it.
 
-    ``taken`` is the newest moment that the snapshot ``advisories`` tells of, ``matched`` counts the parts that were
-    looked up in it.  ``unread`` counts its records that could not be read.
+    ``taken`` is the newest moment that the sources of the snapshot ``advisories`` tell of, ``matched`` counts the parts
+    that were looked up in it.  ``unread`` counts its records that could not be read.
     """
 
     schema_: Literal["appliance.vulnerabilities/v1"] = Field(default=VULNERABILITIES_SCHEMA, alias="schema")
@@ -136,6 +143,18 @@ class VulnerabilityReport(Strict):
     taken: Time
     matched: int
     unread: int
-    unmatched: tuple[Unmatched, ...] = ()
-    vulnerabilities: tuple[Vulnerability, ...] = ()
-    waived: tuple[AppliedWaiver, ...] = ()
+    unmatched: Many[Unmatched] = ()
+    vulnerabilities: Many[Vulnerability] = ()
+    waived: Many[AppliedWaiver] = ()
+
+
+def parse_report(data: bytes) -> VulnerabilityReport:
+    """Read ``evidence/vulnerabilities.json``, of a bundle that nobody has verified too.
+
+    Raises ValueError saying where it is wrong.
+    """
+    strict_json(data, limit=MAX_INDEX)
+    try:
+        return VulnerabilityReport.model_validate_json(data)
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from None

@@ -4,7 +4,6 @@ The report follows from the lock alone, as SBOMs do.  Whether a waiver has ended
 says that it was made: a build of an older lock, to compare with it, is one of that day (SOURCE_DATE_EPOCH).
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,6 +22,7 @@ from appliance.model.documents.vulnerabilities import (
     VulnerabilityPolicy,
     VulnerabilityReport,
 )
+from appliance.model.jsonform import pretty_json
 from appliance.model.parts import Part
 from appliance.model.progress import Progress
 from appliance.model.sink import Sink
@@ -70,7 +70,7 @@ def known_vulnerabilities(lock: Lock, parts: Sequence[Part], sink: Sink) -> Vuln
 
 def report_text(report: VulnerabilityReport) -> bytes:
     """The report as it stands in a bundle: the same for the same lock."""
-    return (json.dumps(report.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True) + "\n").encode()
+    return pretty_json(report.model_dump(mode="json", by_alias=True))
 
 
 def check_waivers(head: DefinitionHead, created: datetime) -> None:

@@ -36,7 +36,6 @@ def read(*statements: dict[str, Any]) -> Vex:
 
 def test_the_example_of_the_specification_is_read() -> None:
     found = parse_vex(json.dumps(SAMPLE).encode())
-    assert found.dated == "2023-01-09T00:02:03Z"
     told = found.about(parse_purl(f"{GIT}?arch=x86_64&distro=wolfi"), ["CVE-2023-12345"])
     assert told is not None
     assert told.status == "fixed"
@@ -78,6 +77,9 @@ def test_the_newest_statement_holds_and_of_one_moment_the_most_cautious() -> Non
     assert status(passing | older, asking | newer) == "under_investigation"
     assert status(passing | newer, asking | older) == "not_affected"
     assert status(passing, asking) == status(asking, passing) == "under_investigation"
+    updated = {"timestamp": "2026-01-01T00:00:00Z", "last_updated": "2026-11-20T00:00:00Z"}
+    assert status(passing | newer, asking | updated) == "under_investigation"
+    assert status(passing | {"last_updated": "2026-06-01T00:00:00Z"}, asking | older) == "under_investigation"
 
 
 def _set(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -119,6 +121,10 @@ def _set(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ("statements/0/justification", "trust_me"),
         ("statements/0/impact_statement", "x" * 4001),
         ("statements/0/timestamp", "yesterday"),
+        ("statements/0/timestamp", 1795165200),
+        ("statements/0/last_updated", "yesterday"),
+        ("statements/0/action_statement_timestamp", "2026-11-20"),
+        ("last_updated", "2026-11-20"),
         ("statements/0/vulnerability", "CVE-2026-99999"),
     ],
 )
@@ -129,6 +135,12 @@ def test_what_we_cannot_honour_is_refused(key: str, value: Any) -> None:
     _set(key, value)(changed)
     with pytest.raises(ValueError, match=r"."):
         parse_vex(json.dumps(changed).encode())
+
+
+def test_a_statement_was_not_updated_before_it_was_made() -> None:
+    late = {"timestamp": "2026-11-20T09:00:00Z", "last_updated": "2026-11-20T08:00:00Z"}
+    with pytest.raises(ValueError, match="last_updated is before its timestamp"):
+        read(vex_statement("CVE-2026-99999", GIT) | late)
 
 
 def test_who_says_that_nothing_is_affected_says_why() -> None:

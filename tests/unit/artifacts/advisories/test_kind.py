@@ -90,6 +90,7 @@ def test_a_page_in_place_of_a_list_is_refused(server: Index, tmp_path: Path) -> 
     with pytest.raises(BadInput, match=r"debian\.json") as caught:
         lock(sources(server), tmp_path)
     assert caught.value.reference == "advisories-unreadable"
+    assert "directory: NAME" in caught.value.hint
 
 
 def test_a_snapshot_may_do_without_epss_and_kev(server: Index, tmp_path: Path) -> None:
@@ -160,14 +161,20 @@ def test_statements_of_the_security_team_are_locked_and_carried_with_a_snapshot(
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "reference"),
-    [("openvex.json", b"{}", "advisories-unreadable"), ("more.json", b"{}", "advisories-refused")],
+    ("name", "data", "reference", "hint"),
+    [
+        ("openvex.json", b"{}", "advisories-unreadable", "correct the statements: docs/vulnerabilities.md says"),
+        ("more.json", b"{}", "advisories-refused", "move it out of the directory"),
+    ],
 )
-def test_statements_that_are_none_are_refused(name: str, data: bytes, reference: str, tmp_path: Path) -> None:
+def test_statements_that_are_none_are_refused(
+    name: str, data: bytes, reference: str, hint: str, tmp_path: Path
+) -> None:
     section = directory(tmp_path).model_copy(update={"vex": stated(tmp_path, data, name)})
     with pytest.raises(BadInput) as caught:
         lock(section, tmp_path)
     assert caught.value.reference == reference
+    assert hint in caught.value.hint
 
 
 def test_statements_among_published_files_are_refused(tmp_path: Path) -> None:

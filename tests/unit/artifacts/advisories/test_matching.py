@@ -163,5 +163,5 @@ def test_a_damaged_file_is_named(name: str) -> None:
 def test_a_snapshot_has_osv_and_debian(name: str) -> None:
     files = snapshot()
     del files[name]
-    with pytest.raises(UnreadableSnapshot, match=f"there is no {name}"):
+    with pytest.raises(UnreadableSnapshot, match=f"{name}: it is not there"):
         read_snapshot(opened(files), asked_of([]))
