@@ -1,10 +1,8 @@
 """``appliance audit``."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -96,12 +94,12 @@ def _write(report: Report, out_file: Path | None, oscal: Path | None, *, quiet: 
     """Write what was asked for; the names of the files."""
     page = None
     if out_file is not None:
-        page = quote(os.fsencode(out_file.name)), audit_step.page(report).encode("utf-8")
+        page = out_file, audit_step.page(report).encode("utf-8")
         write_whole(out_file, page[1], mode=0o644)
         if not quiet:
             err().print(f"SHA-256 of the report: {hashlib.sha256(page[1]).hexdigest()}", soft_wrap=True)
     if oscal is not None:
-        write_whole(oscal, assessment_results(report, read_controls(), page), mode=0o644)
+        write_whole(oscal, assessment_results(report, read_controls(), oscal.parent, page), mode=0o644)
     return tuple(str(file) for file in (out_file, oscal) if file is not None)
 
 

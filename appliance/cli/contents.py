@@ -9,15 +9,15 @@ from rich.table import Table
 from appliance.cli.output import printable
 from appliance.errors import BadInput
 from appliance.formats.csv_table import csv_table
-from appliance.model.documents.contents import COMPONENT_TYPES, Contents, Provenance, ShownVulnerability
+from appliance.model.documents.contents import PART_TYPES, Contents, Provenance, ShownVulnerability
 from appliance.model.documents.vulnerabilities import SEVERITIES
-from appliance.steps.inspect.bundle import Claim
-from appliance.steps.inspect.contents import (
-    COMPONENT_COLUMNS,
+from appliance.steps.documents.contents import (
+    PART_COLUMNS,
     VULNERABILITY_COLUMNS,
-    component_rows,
+    part_rows,
     vulnerability_rows,
 )
+from appliance.steps.inspect.bundle import Claim
 
 _SHOWN = 12  # licences, and vulnerabilities
 
@@ -25,7 +25,7 @@ _SHOWN = 12  # licences, and vulnerabilities
 class CsvTable(StrEnum):
     """What there is as CSV."""
 
-    COMPONENTS = "components"
+    PARTS = "parts"
     VULNERABILITIES = "vulnerabilities"
 
 
@@ -35,10 +35,10 @@ def csv_of(claim: Claim, table: CsvTable) -> str:
     Raises BadInput (``evidence-missing``): an empty table would say that there is nothing.
     """
     bundle = claim.contents.bundle
-    if table is CsvTable.COMPONENTS:
-        if not claim.components:
-            raise BadInput("evidence-missing", "the bundle has no SBOM, so nothing is known of its components")
-        return csv_table(COMPONENT_COLUMNS, component_rows(bundle, claim.components))
+    if table is CsvTable.PARTS:
+        if not claim.parts:
+            raise BadInput("evidence-missing", "the bundle has no SBOM, so nothing is known of its parts")
+        return csv_table(PART_COLUMNS, part_rows(bundle, claim.parts))
     if claim.known is None:
         raise BadInput(
             "evidence-missing",
@@ -51,7 +51,7 @@ def csv_of(claim: Claim, table: CsvTable) -> str:
 def show_contents(console: Console, claim: Claim) -> None:
     """All of it, the longest lists cut short."""
     told = claim.contents
-    if claim.components:
+    if claim.parts:
         _show_artifacts(console, told)
     _show_vulnerabilities(console, claim)
     _show_waivers(console, told)
@@ -60,14 +60,14 @@ def show_contents(console: Console, claim: Claim) -> None:
 
 
 def _show_artifacts(console: Console, told: Contents) -> None:
-    types = [kind for kind in COMPONENT_TYPES if any(kind in one.components for one in told.artifacts)]
+    types = [kind for kind in PART_TYPES if any(kind in one.parts for one in told.artifacts)]
     severities = [severity for severity in SEVERITIES if severity in told.severities]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("contents", overflow="fold")
     for name in (*(f"{kind}s" for kind in types), *severities):
         table.add_column(name, justify="right")
     for one in told.artifacts:
-        counts = [one.components.get(kind, 0) for kind in types]
+        counts = [one.parts.get(kind, 0) for kind in types]
         holes = [one.vulnerabilities.get(severity, 0) for severity in severities]
         table.add_row(printable(one.artifact), *(str(count or "-") for count in (*counts, *holes)))
     console.print()

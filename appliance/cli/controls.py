@@ -7,7 +7,8 @@ import typer
 
 from appliance.cli.output import err, out
 from appliance.errors import BadInput
-from appliance.steps.controls import component_definition, read_controls
+from appliance.steps.controls import component_definition
+from appliance.steps.documents.controls import read_controls
 from appliance.store.whole import write_whole
 
 

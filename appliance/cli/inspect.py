@@ -42,7 +42,7 @@ def inspect(
     artifact's section is, sources, licences, the state of the lock, and for each model vLLM's arguments and how much
     fits on its GPUs. For a lock: files, sizes and digests.
 
-    Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect dist/demo-1.0.0 --csv components`,
+    Examples: `appliance inspect dist/demo-1.0.0`, `appliance inspect dist/demo-1.0.0 --csv parts`,
     `appliance inspect bundles/llama-3.1-8b.yaml`
     """
     if csv and (as_json or not path.is_dir()):

@@ -156,14 +156,14 @@ def _sign_statement(
             where=str(path),
             hint="appliance sign BUNDLE --add FILE",
         )
-    signed = [sign_statement(path, signer, out_dir, rebuilt) for signer in signers]
-    predicate, sums = signed[0].statement.predicate, signed[0].statement.subject[0].digest.sha256
+    signed = sign_statement(path, signers, out_dir, rebuilt)
+    predicate, sums = signed.statement.predicate, signed.statement.subject[0].digest.sha256
     if as_json:
-        out_json({"ok": True, "target": str(path), **_signatures([one.path for one in signed])})
+        out_json({"ok": True, "target": str(path), **_signatures(signed.paths)})
         return
     err().print(f"signed {predicate.name} {predicate.version}, SHA256SUMS {sums}")
-    for one in signed:
-        out(str(one.path))
+    for one in signed.paths:
+        out(str(one))
 
 
 def _signatures(paths: Sequence[Path]) -> dict[str, object]:

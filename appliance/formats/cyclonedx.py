@@ -9,6 +9,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from appliance.formats.licences import is_expression
@@ -19,7 +20,7 @@ from appliance.model.documents.contents import (
     OS_PACKAGE,
     OTHER,
     SET,
-    Component,
+    ListedPart,
     artifact_of,
 )
 from appliance.model.jsonform import strict_json
@@ -71,19 +72,28 @@ def cyclonedx(root: Part, created: Time, tool: tuple[str, str]) -> bytes:
     return _written(document)
 
 
-def components_in(data: bytes) -> tuple[Component, ...]:
-    """Everything that a document of ours about a bundle lists, but files, in its order.  Raises ValueError."""
-    listed = (component for component in _components(_document(data)) if str(component.get("type")) in _NAMED)
-    return tuple(_listed(component) for component in listed)
+@dataclass(frozen=True)
+class Listed:
+    """What a document of ours about a bundle lists, in its order.
 
-
-def packages_in(data: bytes) -> tuple[Part, ...]:
-    """The OS packages and distributions of a document of ours, each without what is in it: that is listed too.
-
-    They have what advisories are looked up by: name, version, package URL and facts.  Raises ValueError.
+    ``parts`` are all but files, ``packages`` the OS packages and distributions among them, each without what is in it:
+    that is listed too.  Packages have what advisories are looked up by: name, version, package URL and facts.
     """
-    libraries = (component for component in _components(_document(data)) if component.get("type") == "library")
-    return tuple(_package(component) for component in libraries)
+
+    parts: tuple[ListedPart, ...]
+    packages: tuple[Part, ...]
+
+
+NOTHING_LISTED = Listed((), ())
+
+
+def listed_in(data: bytes) -> Listed:
+    """Read a document of ours about a bundle.  Raises ValueError."""
+    found = tuple(_components(_document(data)))
+    return Listed(
+        parts=tuple(_listed(one) for one in found if str(one.get("type")) in _NAMED),
+        packages=tuple(_package(one) for one in found if one.get("type") == "library"),
+    )
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -93,10 +103,10 @@ def _document(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _listed(component: dict[str, Any]) -> Component:
+def _listed(component: dict[str, Any]) -> ListedPart:
     part, name, version, purl = (str(component.get(key, "")) for key in ("bom-ref", "name", "version", "purl"))
     packaged = next((words for start, words in _PACKAGED.items() if purl.startswith(start)), OTHER)
-    return Component(
+    return ListedPart(
         artifact=artifact_of(part),
         part=part,
         type=_NAMED[str(component["type"])] or packaged,

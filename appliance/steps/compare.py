@@ -1,20 +1,19 @@
 """``appliance compare``: whether two builders got the same bundle, and what differs where they did not.
 
 The lists are compared, because they are what signers sign.  Neither directory is verified or trusted: whether files
-are those of their list is for ``appliance verify`` to say.  Bytes are read only where the lists differ, of documents
-that people can read.
+are those of their list is for ``appliance verify`` to say.  Bytes are read only of small files that the lists have
+otherwise, to show what differs in a text.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import unified_diff
 from hashlib import sha256
-from itertools import islice, takewhile
 from pathlib import Path
 from typing import Literal
 
 from appliance.errors import BadInput, NotTrusted
+from appliance.formats.text_diff import diff
 from appliance.model.documents.bundle import INDEX, PROVENANCE, SUMS, BundleIndex, parse_index
 from appliance.model.jsonform import strict_json
 from appliance.model.limits import MAX_COMPARED_TEXT, MAX_INDEX, MAX_SUMS
@@ -25,8 +24,6 @@ from appliance.trust.sums import parse_sums
 Kind = Literal["only-in-first", "only-in-second", "other-size", "other-bytes"]
 
 _EVIDENCE = PROVENANCE.partition("/")[0] + "/"
-# To find what differs in more takes long, and it is not short.
-_COMPARED_LINES = 1000
 _SHOWN_LINES = 12
 _SHOWN_CHARACTERS = 160
 
@@ -173,21 +170,13 @@ def _lines(data: bytes | None) -> list[str] | None:
 def _diff(first: list[str] | None, second: list[str] | None) -> Iterator[str]:
     if first is None or second is None:
         return
-    head = _alike(first, second)
-    first, second = first[head:], second[head:]
-    tail = _alike(first[::-1], second[::-1])
-    first, second = first[: len(first) - tail], second[: len(second) - tail]
-    cut = max(len(first), len(second)) > _COMPARED_LINES
-    compared = islice(unified_diff(first[:_COMPARED_LINES], second[:_COMPARED_LINES], n=0, lineterm=""), 2, None)
-    changed = [line for line in compared if not line.startswith("@@")]
+    compared = diff(first, second, context=0)
+    changed = [line for line in compared.lines if not line.startswith("@@")]
     yield from map(_short, changed[:_SHOWN_LINES])
-    if (more := len(changed) - _SHOWN_LINES) > 0:
-        yield "and more lines" if cut else f"and {more} more lines"
-
-
-def _alike(first: list[str], second: list[str]) -> int:
-    """How many lines both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    if compared.cut:
+        yield "and more lines"
+    elif (more := len(changed) - _SHOWN_LINES) > 0:
+        yield f"and {more} more lines"
 
 
 def _short(line: str) -> str:

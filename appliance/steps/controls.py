@@ -7,16 +7,7 @@ from collections.abc import Iterator
 
 from appliance.formats.oscal import Entry, document, identifier, metadata, prop, resource
 from appliance.model.documents.controls import CATALOGUE, Control, Controls
-from appliance.steps.documents.controls import read_controls
-
-TITLE = "The appliance for language models without a network"
-DESCRIPTION = (
-    "Builds, signs, carries and verifies bundles of models, container images, Python wheels and OS packages, and makes "
-    "bare servers of a site serve these models behind a gateway."
-)
-COMPONENT = identifier("component")
-
-__all__ = ["COMPONENT", "DESCRIPTION", "TITLE", "component_definition", "read_controls"]
+from appliance.steps.documents.controls import COMPONENT, DESCRIPTION, TITLE
 
 
 def component_definition(controls: Controls) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput, NotTrusted
-from appliance.formats.dsse import pae
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from appliance.model.documents.bundle import SIGNATURES, STATEMENT, SUMS, Statement
 from appliance.model.documents.root import RELEASE_ROLES
 from appliance.model.limits import MAX_SIGNATURE_FILE, MAX_STATEMENT, MAX_SUMS
@@ -20,7 +20,7 @@ from appliance.store.disk import make_directory, read_bounded
 from appliance.store.tree import Tree
 from appliance.store.whole import changing, write_whole
 from appliance.trust.collect import find_signer, no_signature
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE, decode_signature_file, encode_signature_file
+from appliance.trust.dsse import decode_signature_file, encode_signature_file
 from appliance.trust.keys import PublicKey, Signer
 from appliance.trust.root import Root, walk_chain
 from appliance.trust.signatures import SIGNATURE_SUFFIX, check_signature
@@ -33,12 +33,11 @@ _GIVE = "give a bundle or its statement.json"
 
 
 @dataclass(frozen=True)
-class Signed:
-    """A signature that was made: what it says, and where its file is."""
+class SignedStatement:
+    """What was signed, and where the signature files are."""
 
     statement: Statement
-    keyid: str
-    path: Path
+    paths: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,10 @@ class SignedBundle:
     labels: Mapping[str, str]
 
 
-def sign_statement(statement_path: Path, key: Signer, out: Path | None = None, rebuilt: Path | None = None) -> Signed:
-    """Sign a statement; the file goes to ``out``, a directory (default: beside it).
+def sign_statement(
+    statement_path: Path, keys: Sequence[Signer], out: Path | None = None, rebuilt: Path | None = None
+) -> SignedStatement:
+    """Sign a statement with each key; the files go to ``out``, a directory (default: beside it).
 
     ``rebuilt`` is the signer's own build, which has to be the same: raises what ``check_rebuilt`` raises.
     """
@@ -60,14 +61,13 @@ def sign_statement(statement_path: Path, key: Signer, out: Path | None = None, r
     statement = _parse(data, statement_path)
     if rebuilt is not None:
         check_rebuilt(statement, statement_path, rebuilt)
-    keyid = key.public.keyid
-    content = encode_signature_file(keyid, data, key.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
     folder = out or statement_path.parent
     if not folder.is_dir():
         raise BadInput("directory-unreadable", "not a directory", where=str(folder))
-    path = signature_path(folder, keyid)
-    write_whole(path, content, mode=0o644)
-    return Signed(statement, keyid, path)
+    contents = {signature_path(folder, key.public.keyid): _signature_file(key, data) for key in keys}
+    for path, content in contents.items():
+        write_whole(path, content, mode=0o644)
+    return SignedStatement(statement, tuple(contents))
 
 
 def sign_bundle(
@@ -97,7 +97,7 @@ def sign_bundle(
             check_may_sign(signer, root)
             keyid = signer.public.keyid
             if not _holds(tree, keyid, data, root):
-                contents[keyid] = encode_signature_file(keyid, data, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, data)))
+                contents[keyid] = _signature_file(signer, data)
                 check_signature(contents[keyid], data, keyid, root)
         folder = bundle / SIGNATURES
         if contents:
@@ -154,6 +154,10 @@ def check_may_sign(signer: Signer, root: Root) -> None:
             expected=f"one of {', '.join(keys)}",
             hint="sign with a key of the root, or build with the root that holds this key",
         )
+
+
+def _signature_file(signer: Signer, statement: bytes) -> bytes:
+    return encode_signature_file(signer.public.keyid, statement, signer.sign(pae(STATEMENT_PAYLOAD_TYPE, statement)))
 
 
 def signature_path(folder: Path, keyid: str) -> Path:

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 
 from appliance.formats.csv_table import csv_table
-from appliance.formats.cyclonedx import components_in
+from appliance.formats.cyclonedx import listed_in
 from appliance.formats.debian_copyright import parse_copyright
 from appliance.formats.debian_tracker import judge as judge_release
 from appliance.formats.debian_tracker import parse_tracker
@@ -114,7 +114,7 @@ def _read_by(read: Callable[[bytes], object]) -> Callable[[bytes], bool]:
 
 def _sbom(data: bytes) -> bool:
     try:
-        found = components_in(data)
+        found = listed_in(data).parts
     except ValueError:
         return False
     table = csv_table(("name", "version"), [(one.name, one.version) for one in found])

@@ -52,7 +52,10 @@ openssl dgst -sha256 -keyform DER -verify $work/key.der -signature $work/sig $wo
 def index(value: dict[str, Any]) -> None:
     value["artifacts"][0]["details"] = {"path": "models/tiny"}
     value["artifacts"].append(image(IMAGE))
-    value["serving"] = {"tiny-chat": _PROFILE}
+    guesses = {"method": "draft_model", "num_speculative_tokens": 2, "weights": "tiny"}
+    room = {"max_loras": 1, "max_lora_rank": 8, "lora_target_modules": ["q_proj"]}
+    adapters = {"adapters": {"tiny-legal": "tiny"}, **room}
+    value["serving"] = {"tiny-chat": {**_PROFILE, "speculative_config": guesses}, "tiny-law": {**_PROFILE, **adapters}}
 
 
 _PROFILE = {
@@ -96,6 +99,7 @@ def installed(site: Site, host: DebianRoot) -> dict[str, Any]:
     """The bare system itself, as the host that is asked."""
     weights = {path.removeprefix("models/tiny/"): data for path, data in FILES.items() if path.startswith("models/")}
     lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(weights.items())]
+    listed = hashlib.sha256("".join(lines).encode()).hexdigest()
     shown = host.run(["dpkg-query", "--show", "--showformat=${binary:Package}|${Version}\n"]).stdout.splitlines()
     version = (host.path / "etc/debian_version").read_bytes()
     return {
@@ -103,7 +107,10 @@ def installed(site: Site, host: DebianRoot) -> dict[str, Any]:
         "bundle": current_bundle(site, "tiny").model_dump(),
         "system": "Debian GNU/Linux 13 (trixie)",
         "kernel": "6.12",
-        "models": {"tiny-chat": {"image": IMAGE, "weights": hashlib.sha256("".join(lines).encode()).hexdigest()}},
+        "models": {
+            "tiny-chat": {"image": IMAGE, "weights": listed, "beside": {"tiny-chat+draft": listed}},
+            "tiny-law": {"image": IMAGE, "weights": listed, "beside": {"tiny-legal": listed}},
+        },
         "files": {"/etc/debian_version": hashlib.sha256(version).hexdigest()},
         "packages": dict(line.split("|") for line in shown),
     }
@@ -145,6 +152,8 @@ def test_the_guide_leads_to_the_end(shell: str, host: DebianRoot, audit: Path) -
         "gpu1: Debian GNU/Linux 13 (trixie)",
         "image tiny\n",
         "weights of tiny-chat\n",
+        "weights of tiny-chat+draft\n",
+        "weights of tiny-legal\n",
         "/etc/debian_version: OK",
         "the override holds",
     ):
@@ -239,6 +248,14 @@ SPOILT: Mapping[str, tuple[str, Wrong]] = {
     "other-weights": (
         "What each host runs",
         in_log("install", lambda told: told["models"]["tiny-chat"].update(weights="x")),
+    ),
+    "other-draft": (
+        "What each host runs",
+        in_log("install", lambda told: told["models"]["tiny-chat"]["beside"].update({"tiny-chat+draft": "x"})),
+    ),
+    "unknown-adapter": (
+        "What each host runs",
+        in_log("install", lambda told: told["models"]["tiny-law"]["beside"].update({"tiny-other": "x"})),
     ),
     "other-bundle": ("What each host runs", in_log("install", lambda told: told["bundle"].update(sha256sums="0" * 64))),
     "other-file": (

@@ -17,14 +17,14 @@ from appliance.formats.csv_table import csv_table
 from appliance.model.documents.audit import AuditedArtifact, AuditedFile, Report
 from appliance.model.progress import Silent
 from appliance.steps.audit import Materials, audit, page
-from appliance.steps.import_bundle import import_bundle
-from appliance.steps.inspect.contents import (
-    COMPONENT_COLUMNS,
+from appliance.steps.documents.contents import (
+    PART_COLUMNS,
     VULNERABILITY_COLUMNS,
-    component_rows,
+    part_rows,
     vulnerability_rows,
     worst_first,
 )
+from appliance.steps.import_bundle import import_bundle
 from appliance.steps.site.evidence import record_install
 from appliance.store.site import Site
 from tests.support.audits import full, install
@@ -203,15 +203,15 @@ def test_a_filter_shows_what_meets_it_and_says_how_much(opened: Page) -> None:
     assert len(opened.asked()) == 1
 
 
-def test_components_are_filtered_by_any_of_their_licences(opened: Page) -> None:
-    form = "document.querySelector('form[data-table=table-components]')"
-    opened.tell("document.querySelector('#all-components').open = true")
+def test_parts_are_filtered_by_any_of_their_licences(opened: Page) -> None:
+    form = "document.querySelector('form[data-table=table-parts]')"
+    opened.tell("document.querySelector('#all-parts').open = true")
     assert opened.tell(f"[...{form}.elements.licences.options].map(one => one.value)") == ["", "BSD-2-Clause", "MIT"]
     opened.tell(f"{form}.elements.licences.value = 'MIT'; {form}.dispatchEvent(new Event('input'))")
-    assert [name.split()[0] for name in shown(opened, "table-components")][:2] == ["nginx", "PyYAML"]
+    assert [name.split()[0] for name in shown(opened, "table-parts")][:2] == ["nginx", "PyYAML"]
 
 
-@pytest.mark.parametrize("table", ["components", "vulnerabilities"])
+@pytest.mark.parametrize("table", ["parts", "vulnerabilities"])
 def test_what_is_saved_is_what_the_command_prints(table: str, opened: Page, known: Report, tmp_path: Path) -> None:
     opened.tell(f"document.querySelector('#all-{table}').open = true")
     opened.tell(f"document.querySelector('[data-save=\"{table}.csv\"]').click()")
@@ -220,17 +220,17 @@ def test_what_is_saved_is_what_the_command_prints(table: str, opened: Page, know
     while not saved.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     text = saved.read_bytes().decode()
-    if table == "components":
-        told = [row for one in known.contents for row in component_rows(one.bundle, one.components)]
+    if table == "parts":
+        told = [row for one in known.contents for row in part_rows(one.bundle, one.parts)]
         assert "\"'=HYPERLINK(" in text
-        assert text == csv_table(COMPONENT_COLUMNS, told)
+        assert text == csv_table(PART_COLUMNS, told)
     else:
         held = known.vulnerabilities[0]
         every = sorted((*held.listed, *held.others), key=worst_first)
         (head, *rows) = list(csv.reader(io.StringIO(text, newline="")))
-        assert head == [*VULNERABILITY_COLUMNS, "refused", "news", "hosts"]
-        assert [tuple(row[:-3]) for row in rows] == vulnerability_rows(held.bundle, every)
-        assert rows[0][-3:] == ["no", "known", ""]
+        assert head == [*VULNERABILITY_COLUMNS, "refused", "news", "hosts", "models"]
+        assert [tuple(row[:-4]) for row in rows] == vulnerability_rows(held.bundle, every)
+        assert rows[0][-4:] == ["no", "known", "", ""]
     assert opened.complaints() == []
 
 

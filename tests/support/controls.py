@@ -38,8 +38,10 @@ appliance audit --site /srv/appliance --root root.json --key site.pub.pem --head
   objective is satisfied. It never says that of the control's own statement.
 - Satisfied means that the audit had everything that the control needs (below), and that no finding speaks against it.
   Bring the site's key, a head of the log and `--base`, or nothing is said of some controls.
+- Where a bundle is refused or the log is damaged, no control that needs it counts as satisfied, because the audit has
+  seen a part of it only. What hosts run is read from the log, so this holds for controls that need hosts too.
 - Evidence is there by digest: each bundle's `SHA256SUMS`, each receipt and head, the log's last line. With `--out`, so
-  is the report for people.
+  is the report for people. Links are relative to the file: carry it together with what they name.
 - A problem that no control names counts against every control that an audit judges.
 - The tests below are ours, and an audit does not run them. `.ci/run` and `make site-test` do, in the repository.
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import SumsDigest
-from appliance.model.documents.contents import Component, Contents, ShownVulnerability
+from appliance.model.documents.contents import Contents, ListedPart, ShownVulnerability
 from appliance.model.documents.events import Install, Model, RootVersion, SignedBy
 from appliance.model.documents.log import Head
 from appliance.model.documents.vulnerabilities import Unmatched
@@ -152,7 +152,7 @@ class AuditedReceipt(Strict):
 
 
 class AuditedModel(Model):
-    """A model of a host; ``bundles`` are the audited ones that hold both its image and its weights."""
+    """A model of a host; ``bundles`` are the audited ones that hold its image and all its weights."""
 
     name: str
     bundles: tuple[str, ...]
@@ -182,12 +182,14 @@ News = Literal["known", "exploited", "fixed"]
 class AuditedVulnerability(ShownVulnerability):
     """One of a bundle, whether it is news since that was built, and whether its own policy refuses it today.
 
-    ``hosts`` have the OS package in this version, or run the image that it is in, as they said of themselves.
+    ``hosts`` have the OS package in this version, or run the image that it is in, as they said of themselves; of an
+    image, ``models`` are those that it serves there.
     """
 
     news: News | None
     refused: bool
     hosts: tuple[str, ...]
+    models: tuple[str, ...]
 
 
 class AuditedVulnerabilities(Strict):
@@ -215,7 +217,7 @@ class AuditedContents(Contents):
     """
 
     taken: Time | None
-    components: tuple[Component, ...]
+    parts: tuple[ListedPart, ...]
 
 
 class Report(Strict):

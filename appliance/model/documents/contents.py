@@ -7,7 +7,7 @@ from appliance.model.base import Strict
 from appliance.model.documents.vulnerabilities import AppliedWaiver, Severity, Vulnerability
 from appliance.model.names import Sha256
 
-# What components are called, in the order in which they are shown.  A set is an artifact that holds others.
+# What parts are called, in the order in which they are shown.  A set is an artifact that holds others.
 OS_PACKAGE, DISTRIBUTION, OTHER, IMAGE, MODEL, SET = (
     "OS package",
     "Python distribution",
@@ -16,10 +16,10 @@ OS_PACKAGE, DISTRIBUTION, OTHER, IMAGE, MODEL, SET = (
     "model",
     "set",
 )
-COMPONENT_TYPES = (OS_PACKAGE, DISTRIBUTION, OTHER, IMAGE, MODEL)
+PART_TYPES = (OS_PACKAGE, DISTRIBUTION, OTHER, IMAGE, MODEL)
 
 
-class Component(Strict):
+class ListedPart(Strict):
     """One part that an SBOM lists, files left out.
 
     ``artifact`` is its artifact, ``part`` its name in the SBOM (``bom-ref``); ``licences`` are what its authors
@@ -36,10 +36,10 @@ class Component(Strict):
 
 
 class ArtifactContents(Strict):
-    """One artifact: ``components`` counts by type, ``vulnerabilities`` by severity, each those of its parts."""
+    """One artifact: ``parts`` counts by type, ``vulnerabilities`` by severity, each of its own."""
 
     artifact: str
-    components: dict[str, int] = {}
+    parts: dict[str, int] = {}
     vulnerabilities: dict[Severity, int] = {}
 
 
@@ -72,7 +72,7 @@ class Provenance(Strict):
 class Contents(Strict):
     """A bundle at a glance.
 
-    ``licences`` are numbers of components by what they declare, ``""`` being nothing, the most frequent first;
+    ``licences`` are numbers of parts by what they declare, ``""`` being nothing, the most frequent first;
     ``severities`` are numbers of vulnerabilities of parts, the worst first.  ``provenance`` is None of a bundle that
     has none.
     """

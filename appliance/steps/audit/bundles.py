@@ -16,7 +16,7 @@ from appliance.artifacts.advisories.details import AdvisoriesDetails
 from appliance.artifacts.images.details import ImageDetails
 from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, NotTrusted
-from appliance.formats.cyclonedx import components_in, packages_in
+from appliance.formats.cyclonedx import NOTHING_LISTED, Listed, listed_in
 from appliance.formats.deb_repository import parse_stanza
 from appliance.formats.slsa import provenance_in
 from appliance.model.documents.audit import (
@@ -39,12 +39,11 @@ from appliance.model.documents.bundle import (
     BundleArtifact,
     Statement,
 )
-from appliance.model.documents.contents import Component, Provenance
+from appliance.model.documents.contents import Provenance
 from appliance.model.documents.lock import Lock, LockedFile
-from appliance.model.documents.vulnerabilities import VulnerabilityPolicy, VulnerabilityReport
+from appliance.model.documents.vulnerabilities import VulnerabilityPolicy, VulnerabilityReport, parse_report
 from appliance.model.files import BundleFile
 from appliance.model.limits import MAX_ENVELOPE, MAX_INDEX, MAX_YAML
-from appliance.model.parts import Part
 from appliance.model.progress import Progress
 from appliance.model.serving.profile import ServingProfile
 from appliance.model.yamlform import YamlError, read_yaml
@@ -63,9 +62,9 @@ class Verified:
     """A bundle that verifies, and what other parts of an audit compare with it.
 
     ``weights`` are the SHA-256 of the lists that hosts check weights by, ``packages`` the
-    versions of OS packages by name.  ``serving`` is how each model is to be served.  ``parts`` are the packages
-    that its SBOM lists, and ``components`` all that it lists but files.  ``known`` is its own report of
-    vulnerabilities and ``policy`` what its definition says of them; ``provenance`` tells what it was made of.
+    versions of OS packages by name.  ``serving`` is how each model is to be served.  ``listed`` is what
+    its SBOM lists.  ``known`` is its own report of vulnerabilities and ``policy`` what its definition
+    says of them; ``provenance`` tells what it was made of.
     ``advisories`` are those that it carries, ``images_by_ref`` manifest digests by ``kind/name``.
     """
 
@@ -76,8 +75,7 @@ class Verified:
     weights: frozenset[str]
     packages: Mapping[str, frozenset[str]]
     serving: Mapping[str, ServingProfile]
-    parts: tuple[Part, ...]
-    components: tuple[Component, ...]
+    listed: Listed
     provenance: Provenance | None
     known: VulnerabilityReport | None
     policy: VulnerabilityPolicy | None
@@ -94,8 +92,8 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         chain = tuple(read_root(tree.read(name, MAX_ENVELOPE), name) for name in names)
         lock = _lock(tree, bundle)
         packages = _packages(tree, bundle)
-        parts, components = _read(tree, bundle, SBOM, packages_in), _read(tree, bundle, SBOM, components_in)
-        known = _read(tree, bundle, VULNERABILITIES, VulnerabilityReport.model_validate_json)
+        listed = _read(tree, bundle, SBOM, listed_in) or NOTHING_LISTED
+        known = _read(tree, bundle, VULNERABILITIES, parse_report)
         provenance = _read(tree, bundle, PROVENANCE, provenance_in)
         sizes = {name: entry.size for name, entry in tree.listing().items()}
     artifacts = bundle.index.artifacts
@@ -108,8 +106,7 @@ def audit_bundle(path: Path, trusted: bytes, progress: Progress, *, current: boo
         weights=frozenset(weights.list_digest(one) for one in artifacts if (weights := WeightsDetails.of(one))),
         packages=packages,
         serving=bundle.index.serving,
-        parts=parts or (),
-        components=components or (),
+        listed=listed,
         provenance=provenance,
         known=known,
         policy=lock.bundle.vulnerabilities if lock else None,

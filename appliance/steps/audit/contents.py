@@ -6,7 +6,7 @@ from appliance.model.documents.audit import AuditedContents, AuditedVulnerabilit
 from appliance.model.documents.vulnerabilities import VulnerabilityPolicy
 from appliance.model.times import Time
 from appliance.steps.audit.bundles import Verified
-from appliance.steps.inspect.contents import contents, dated
+from appliance.steps.documents.contents import contents, dated
 
 
 def audit_contents(
@@ -24,9 +24,9 @@ def _contents(bundle: Verified, known: AuditedVulnerabilities | None, day: str) 
     told = contents(
         f"{bundle.audited.name} {bundle.audited.version}",
         [f"{artifact.kind}/{artifact.name}" for artifact in bundle.audited.artifacts],
-        bundle.components,
+        bundle.listed.parts,
         found,
         dated((bundle.policy or VulnerabilityPolicy()).waived, found, day),
         bundle.provenance,
     )
-    return AuditedContents(**dict(told), taken=known.taken if known else None, components=bundle.components)
+    return AuditedContents(**dict(told), taken=known.taken if known else None, parts=bundle.listed.parts)

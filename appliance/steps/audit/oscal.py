@@ -12,13 +12,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from appliance.errors import Failed
 from appliance.formats.oscal import Entry, document, identifier, metadata, prop, prose, resource
 from appliance.model.documents.audit import Finding, Report
 from appliance.model.documents.controls import MATERIALS, Control, Controls
-from appliance.steps.audit.oscal_evidence import Evidence, evidence, materials
-from appliance.steps.controls import COMPONENT, DESCRIPTION, TITLE
+from appliance.steps.audit.oscal_evidence import Evidence, evidence, link, materials
+from appliance.steps.documents.controls import COMPONENT, DESCRIPTION, TITLE
 
 _PLAN = resource(
     "plan",
@@ -40,16 +40,16 @@ class _Judged:
         return f"{self.control.id}_obj.appliance"
 
 
-def assessment_results(report: Report, controls: Controls, page: tuple[str, bytes] | None = None) -> bytes:
-    """The document in JSON; ``page`` is the name and the bytes of the report for people, where there is one.
+def assessment_results(
+    report: Report, controls: Controls, folder: Path, page: tuple[Path, bytes] | None = None
+) -> bytes:
+    """The document in JSON, with links that lead from ``folder``, where it goes.
 
-    Raises Failed where there was nothing to look at.
+    ``page`` is the place and the bytes of the report for people, where there is one.
     """
     name = hashlib.sha256(json.dumps(report.model_dump(mode="json", by_alias=True)).encode()).hexdigest()
     judged = tuple(_judge(report, controls))
-    if not judged:
-        raise Failed("nothing-assessed", "nothing can be said of any control: there was nothing to look at")
-    seen = evidence(report, name)
+    seen = evidence(report, name, folder)
     return document(
         "assessment-results",
         {
@@ -58,7 +58,7 @@ def assessment_results(report: Report, controls: Controls, page: tuple[str, byte
             "import-ap": {"href": f"#{_PLAN['uuid']}"},
             "local-definitions": {"objectives-and-methods": [_objective(one, controls) for one in judged]},
             "results": [_result(report, controls, judged, seen, name)],
-            "back-matter": {"resources": [_PLAN, *_report(page), *seen.resources]},
+            "back-matter": {"resources": [_PLAN, *_report(page, folder), *seen.resources]},
         },
     )
 
@@ -88,11 +88,11 @@ def _people(report: Report) -> Entry:
     }
 
 
-def _report(page: tuple[str, bytes] | None) -> list[Entry]:
+def _report(page: tuple[Path, bytes] | None, folder: Path) -> list[Entry]:
     if page is None:
         return []
-    href, data = page
-    return [resource("page", "The report for people", href, hashlib.sha256(data).hexdigest())]
+    path, data = page
+    return [resource("page", "The report for people", link(path, folder), hashlib.sha256(data).hexdigest())]
 
 
 def _objective(judged: _Judged, controls: Controls) -> Entry:

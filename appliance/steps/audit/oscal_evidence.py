@@ -40,9 +40,10 @@ def materials(report: Report) -> frozenset[Material]:
     return frozenset(material for material, value in there.items() if value)
 
 
-def evidence(report: Report, name: str) -> Evidence:
-    """All of it; ``name`` tells this report from others."""
-    found = list(_observed(report, name))
+def evidence(report: Report, name: str, folder: Path) -> Evidence:
+    """All of it; ``name`` tells this report from others, ``folder`` is where the document goes."""
+    lists = {bundle.path: _sums(bundle, folder) for bundle in report.bundles}
+    found = list(_observed(report, name, lists))
     kinds: dict[Material, tuple[str, ...]] = {}
     for material, entry in found:
         kinds[material] = (*kinds.get(material, ()), entry["uuid"])
@@ -51,7 +52,7 @@ def evidence(report: Report, name: str) -> Evidence:
         by_material=kinds,
         components=_once(_component(bundle) for bundle in report.bundles),
         inventory=_once(_host(host) for host in report.hosts),
-        resources=_once(_sums(bundle) for bundle in report.bundles),
+        resources=tuple(lists.values()),
     )
 
 
@@ -60,7 +61,7 @@ def _once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple({entry["uuid"]: entry for entry in entries}.values())
 
 
-def _observed(report: Report, name: str) -> Iterator[tuple[Material, Entry]]:
+def _observed(report: Report, name: str, lists: Mapping[str, Entry]) -> Iterator[tuple[Material, Entry]]:
     def observation(material: Material, which: str, text: str, *props: Entry, **more: Any) -> tuple[Material, Entry]:
         entry = {
             "uuid": identifier("observation", name, material, which),
@@ -73,6 +74,7 @@ def _observed(report: Report, name: str) -> Iterator[tuple[Material, Entry]]:
         return material, {**entry, **more}
 
     for bundle in report.bundles:
+        listed = {"href": f"#{lists[bundle.path]['uuid']}", "description": "The list of its files."}
         yield observation(
             "bundle",
             bundle.path,
@@ -80,7 +82,7 @@ def _observed(report: Report, name: str) -> Iterator[tuple[Material, Entry]]:
             prop("sha256sums", bundle.sums.sha256),
             *(prop("signed-by", signer.keyid, f"{signer.role}, {prose(signer.label)}") for signer in bundle.signers),
             **_about(_component(bundle), "component"),
-            **{"relevant-evidence": [{"href": f"#{_sums(bundle)['uuid']}", "description": "The list of its files."}]},
+            **{"relevant-evidence": [listed]},
         )
     if report.log and report.log.entries:
         head = report.log.head
@@ -126,10 +128,18 @@ def _host(host: AuditedHost) -> Entry:
     }
 
 
-def _sums(bundle: AuditedBundle) -> Entry:
+def _sums(bundle: AuditedBundle, folder: Path) -> Entry:
     title = f"SHA256SUMS of {prose(bundle.name)} {prose(bundle.version)}"
-    href = quote(os.fsencode(Path(bundle.path, "SHA256SUMS")))
+    href = link(Path(bundle.path, "SHA256SUMS"), folder)
     return resource(f"{bundle.path} {bundle.sums.sha256}", title, href, bundle.sums.sha256)
+
+
+def link(target: Path, folder: Path) -> str:
+    """The address of a file for a document in ``folder``: relative to it, as RFC 3986 resolves it.
+
+    Symbolic links are followed first, so that ``..`` leads to the same place in an address and on the disk.
+    """
+    return quote(os.fsencode(os.path.relpath(target.resolve(), folder.resolve())))
 
 
 def _signed(receipt: AuditedReceipt) -> str:
@@ -150,3 +160,5 @@ def _run(host: AuditedHost) -> Iterator[Entry]:
     for model in host.models:
         yield prop("image", model.image, prose(model.name))
         yield prop("weights", model.weights, prose(model.name))
+        for name, listed in model.beside.items():
+            yield prop("weights", listed, prose(f"{model.name}, with {name}"))

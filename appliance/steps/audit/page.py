@@ -7,14 +7,14 @@ from importlib import resources
 from markupsafe import Markup
 
 from appliance.model.documents.audit import AuditedVulnerability, Report
-from appliance.model.documents.contents import COMPONENT_TYPES, SET
+from appliance.model.documents.contents import PART_TYPES, SET
 from appliance.model.documents.vulnerabilities import SEVERITIES
+from appliance.steps.documents.contents import PART_COLUMNS, VULNERABILITY_COLUMNS, worst_first
 from appliance.steps.documents.html import rendered
-from appliance.steps.inspect.contents import COMPONENT_COLUMNS, VULNERABILITY_COLUMNS, worst_first
 
 _SCRIPT = "report.js"
 # What an audit knows of a vulnerability beyond the bundle's own table.
-_AUDIT_COLUMNS = ("refused", "news", "hosts")
+_AUDIT_COLUMNS = ("refused", "news", "hosts", "models")
 
 
 def page(report: Report) -> str:
@@ -24,10 +24,10 @@ def page(report: Report) -> str:
         "report.html.j2",
         report=report,
         vulnerabilities=_vulnerabilities(report),
-        components=[(bundle.bundle, one) for bundle in report.contents for one in bundle.components if one.type != SET],
-        types=COMPONENT_TYPES,
+        parts=[(bundle.bundle, one) for bundle in report.contents for one in bundle.parts if one.type != SET],
+        types=PART_TYPES,
         severities=SEVERITIES,
-        component_columns=" ".join(COMPONENT_COLUMNS),
+        part_columns=" ".join(PART_COLUMNS),
         vulnerability_columns=" ".join((*VULNERABILITY_COLUMNS, *_AUDIT_COLUMNS)),
         script=Markup(script),  # noqa: S704 - a file of this package
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -33,7 +33,7 @@ from appliance.model.parts import Part
 from appliance.model.progress import Progress
 from appliance.model.times import Time
 from appliance.steps.audit.bundles import Verified
-from appliance.steps.inspect.contents import with_artifacts
+from appliance.steps.documents.contents import with_artifacts
 from appliance.store.tree import Tree
 
 Result = tuple[tuple[AuditedVulnerabilities, ...], tuple[Finding, ...]]
@@ -57,7 +57,7 @@ def audit_vulnerabilities(
         carried, key=lambda one: (min(one[0].taken, one[2].audited.created), one[2].audited.created)
     )
     where = f"{source.audited.path}: {details.path}"
-    asked = [asked_of(bundle.parts) for bundle in bundles]
+    asked = [asked_of(bundle.listed.packages) for bundle in bundles]
     everything = Asked(
         distributions=frozenset[str]().union(*(one.distributions for one in asked)),
         sources=frozenset[str]().union(*(one.sources for one in asked)),
@@ -96,17 +96,17 @@ def _read(
 def _audited(
     bundle: Verified, snapshot: Snapshot, hosts: Sequence[AuditedHost], where: str, now: Time
 ) -> AuditedVulnerabilities:
-    found = match(bundle.parts, snapshot)
+    found = match(bundle.listed.packages, snapshot)
     before = bundle.known.vulnerabilities if bundle.known else ()
-    parts = {part.ref: part for part in bundle.parts}
+    parts = {part.ref: part for part in bundle.listed.packages}
     policy, day = bundle.policy or VulnerabilityPolicy(), now.partition("T")[0]
     stopped = {(one.part, one.id) for one in refused(found.vulnerabilities, policy, day)}
     listed, others = list[AuditedVulnerability](), list[AuditedVulnerability]()
     for one in with_artifacts(found.vulnerabilities, policy.waived, day):
         news, stops = _news(one, before), (one.part, one.id) in stopped
-        running = tuple(host.install.host for host in hosts if _runs(host, parts[one.part], bundle))
+        running, models = _in_use(parts[one.part], bundle, hosts)
         (listed if news or stops else others).append(
-            AuditedVulnerability(**dict(one), news=news, refused=stops, hosts=running)
+            AuditedVulnerability(**dict(one), news=news, refused=stops, hosts=running, models=models)
         )
     return AuditedVulnerabilities(
         bundle=f"{bundle.audited.name} {bundle.audited.version}",
@@ -132,15 +132,21 @@ def _news(one: Vulnerability, before: Sequence[Vulnerability]) -> News | None:
     return "fixed" if one.fixed and not any(other.fixed for other in same) else None
 
 
-def _runs(host: AuditedHost, part: Part, bundle: Verified) -> bool:
-    """Whether a host has the OS package of this name and version, or a container of the image that it is in."""
+def _in_use(part: Part, bundle: Verified, hosts: Sequence[AuditedHost]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hosts that have the OS package of this name and version, or serve models with the image that it is in: which."""
     image = next((digest for ref, digest in bundle.images_by_ref.items() if part.ref.startswith(f"{ref}/")), None)
     if image is not None:
-        return any(model.image == image for model in host.models)
+        served = {host.install.host: [model.name for model in host.models if model.image == image] for host in hosts}
+        models = sorted({name for names in served.values() for name in names})
+        return tuple(host for host, names in served.items() if names), tuple(models)
     if not part.purl.startswith("pkg:deb/"):
-        return False
-    versions = (version for name, version in host.install.packages.items() if name.partition(":")[0] == part.name)
-    return part.version in versions
+        return (), ()
+    return tuple(host.install.host for host in hosts if _has(host, part)), ()
+
+
+def _has(host: AuditedHost, package: Part) -> bool:
+    versions = (version for name, version in host.install.packages.items() if name.partition(":")[0] == package.name)
+    return package.version in versions
 
 
 def _findings(bundle: Verified, known: AuditedVulnerabilities, hosts: Sequence[AuditedHost]) -> Iterator[Finding]:
@@ -151,6 +157,7 @@ def _findings(bundle: Verified, known: AuditedVulnerabilities, hosts: Sequence[A
     for one in known.listed:
         if one.refused:
             running = f"; it is on {', '.join(one.hosts)}" if one.hosts else ""
+            running += f" in {', '.join(one.models)}" if one.models else ""
             where = f"{bundle.audited.path}: {one.part}"
             yield finding("vulnerability-refused", f"the bundle's policy refuses {told(one)}{running}", where)
     if new := [one for one in known.listed if one.news]:

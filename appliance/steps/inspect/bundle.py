@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from appliance.errors import BadInput, NotTrusted
-from appliance.formats.cyclonedx import components_in
+from appliance.formats.cyclonedx import NOTHING_LISTED, listed_in
 from appliance.formats.slsa import provenance_in
 from appliance.model.documents.bundle import (
     INDEX,
@@ -25,15 +23,14 @@ from appliance.model.documents.bundle import (
     Predicate,
     parse_index,
 )
-from appliance.model.documents.contents import Component, Contents, ShownVulnerability
+from appliance.model.documents.contents import Contents, ListedPart, ShownVulnerability
 from appliance.model.documents.root import RELEASE_ROLES
-from appliance.model.documents.vulnerabilities import VulnerabilityReport
+from appliance.model.documents.vulnerabilities import VulnerabilityReport, parse_report
 from appliance.model.limits import MAX_INDEX, MAX_SIGNATURE_FILE, MAX_STATEMENT
 from appliance.model.progress import Silent
-from appliance.model.value_problem import first_problem
 from appliance.steps.documents.chain import labels, read_bundle_chain
+from appliance.steps.documents.contents import contents, dated, with_artifacts
 from appliance.steps.host.clock import now
-from appliance.steps.inspect.contents import contents, dated, with_artifacts
 from appliance.store.tree import Tree
 from appliance.trust.root import Root, walk_chain
 from appliance.trust.signatures import check_signature
@@ -48,7 +45,7 @@ class Claim:
     """What the bundle says, and who has signed it by the bundle's own root.
 
     ``tallies`` count signatures that hold; ``strays`` are files among them that no verifier
-    accepts, with the reason.  ``labels`` are what people call the keys.  ``components`` are what its
+    accepts, with the reason.  ``labels`` are what people call the keys.  ``parts`` are what its
     SBOM lists, none where there is none; ``known`` is its report of vulnerabilities, if it has one, and
     ``vulnerabilities`` what stands in it, the worst first.  ``contents`` counts all that.
     """
@@ -61,7 +58,7 @@ class Claim:
     root_version: int
     demo: bool
     contents: Contents
-    components: tuple[Component, ...]
+    parts: tuple[ListedPart, ...]
     known: VulnerabilityReport | None
     vulnerabilities: tuple[ShownVulnerability, ...]
 
@@ -80,8 +77,8 @@ def inspect(bundle: Path) -> Claim:
                 "bundle-unreadable", f"this is not a bundle of a known form: {error}", where=str(bundle)
             ) from None
         signers, strays = _signatures(tree, statement, root)
-        components = _evidence(tree, bundle, SBOM, components_in) or ()
-        known = _evidence(tree, bundle, VULNERABILITIES, _report)
+        listed = _evidence(tree, bundle, SBOM, listed_in) or NOTHING_LISTED
+        known = _evidence(tree, bundle, VULNERABILITIES, parse_report)
         provenance = _evidence(tree, bundle, PROVENANCE, provenance_in)
     day, (found, waived) = now().partition("T")[0], (known.vulnerabilities, known.waived) if known else ((), ())
     vulnerabilities = with_artifacts(found, waived, day)
@@ -96,12 +93,12 @@ def inspect(bundle: Path) -> Claim:
         contents=contents(
             f"{predicate.name} {predicate.version}",
             [f"{artifact.kind}/{artifact.name}" for artifact in index.artifacts],
-            components,
+            listed.parts,
             vulnerabilities,
             dated(waived, found, day),
             provenance,
         ),
-        components=components,
+        parts=listed.parts,
         known=known,
         vulnerabilities=vulnerabilities,
     )
@@ -109,17 +106,13 @@ def inspect(bundle: Path) -> Claim:
 
 def _evidence(tree: Tree, bundle: Path, path: str, read: Callable[[bytes], T]) -> T | None:
     """What a file of the bundle's evidence says; None where it has no such file."""
-    if path not in tree.listing():
+    if not tree.holds(path):
         return None
     try:
         return read(tree.read(path, MAX_INDEX))
     except ValueError as error:
-        said = first_problem(error) if isinstance(error, ValidationError) else error
-        raise BadInput("bundle-unreadable", f"its evidence cannot be read: {said}", where=str(bundle / path)) from None
-
-
-def _report(data: bytes) -> VulnerabilityReport:
-    return VulnerabilityReport.model_validate_json(data)
+        what = f"its evidence cannot be read: {error}"
+        raise BadInput("bundle-unreadable", what, where=str(bundle / path)) from None
 
 
 def _signatures(tree: Tree, statement: bytes, root: Root) -> tuple[list[str], list[tuple[str, str]]]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import stat
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
@@ -85,6 +86,37 @@ def test_programs_for_controls_get_assessment_results(
     (linked,) = (one for one in content["back-matter"]["resources"] if one["title"] == "The report for people")
     assert linked["rlinks"][0]["hashes"][0]["value"] == hashlib.sha256(page.read_bytes()).hexdigest()
     assert stat.S_IMODE(results.stat().st_mode) == 0o644
+
+
+def test_links_lead_from_the_results_to_what_they_name(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As whoever reads them resolves them, wherever the command was run."""
+    for name in ("html", "a folder#1", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    results = Path("a folder#1/results.json")
+    files = ("--out", "html/a report.html", "--oscal", str(results))
+    assert run(["audit", "--site", str(site), "--bundle", "1/bundle", "--root", "1/root.json", *files]) == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    links = [
+        link
+        for one in read((tmp_path / results).read_bytes())["back-matter"]["resources"]
+        for link in one.get("rlinks", ())
+    ]
+    assert {"../html/a%20report.html", "../1/bundle/SHA256SUMS"} < {link["href"] for link in links}
+    for link in links:
+        address = urlsplit(urljoin((tmp_path / results).as_uri(), link["href"]))
+        data = Path(unquote(address.path)).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == link["hashes"][0]["value"]
+
+
+def test_a_site_with_nothing_is_not_satisfying(site: Path, tmp_path: Path) -> None:
+    empty, results = tmp_path / "empty", tmp_path / "results.json"
+    empty.mkdir()
+    assert run(["audit", "--site", str(empty), "--root", str(tmp_path / "1/root.json"), "--oscal", str(results)]) == 3
+    states = {one["target"]["status"]["state"] for one in read(results.read_bytes())["results"][0]["findings"]}
+    assert states == {"not-satisfied"}
 
 
 def test_what_does_not_fit_is_exit_code_3_and_the_results_say_so(site: Path, tmp_path: Path) -> None:

@@ -100,6 +100,18 @@ def test_a_long_difference_is_cut(compared: Compare) -> None:
     assert difference["lines"][-1] == "and 41 more lines"
 
 
+def test_that_more_differs_than_was_compared_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"line {number}" for number in range(5000)]
+    other = ["new", *lines[1:4000], "also new", *lines[4001:]]
+    paths = []
+    for name, text in (("one", lines), ("other", other)):
+        files = {**BUILT, "evidence/lock.yaml": "\n".join(text).encode()}
+        paths.append(str(Recipe(files=files).write(tmp_path / name).path))
+    assert run(["compare", *paths, "--json"]) == 1
+    found = the(json.loads(capsys.readouterr().out), "evidence/lock.yaml")
+    assert found["lines"] == ["-line 0", "+new", "and more lines"]
+
+
 def test_a_document_that_is_not_the_listed_one_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = Recipe(files=BUILT).write(tmp_path / "one").path
     second = Recipe(files={**BUILT, "evidence/lock.yaml": b"b: 9\n"}).write(tmp_path / "other").path

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.cli.main import run
 from appliance.model.documents.lock import LOCK_SCHEMA, Lock, LockedArtifact, LockedFile
-from appliance.model.parts import Licences
+from appliance.model.parts import Licences, Part, PartType
 from appliance.steps.documents.definition import read_definition
 from appliance.steps.documents.lock import lock_path, write_lock
 from tests.support.bundles import FILES, FIRST, Recipe, keyid
@@ -195,11 +195,22 @@ def test_a_bundle_shows_what_is_known_against_each_artifact(tmp_path: Path, caps
     told = inspect_json(capsys, path)
     assert told["contents"]["severities"] == {"critical": 1, "high": 1, "medium": 1}
     artifacts = {one["artifact"]: one for one in told["contents"]["artifacts"]}
-    assert artifacts["os-packages/debian13"]["components"] == {"OS package": 1}
+    assert artifacts["os-packages/debian13"]["parts"] == {"OS package": 1}
     assert artifacts["os-packages/debian13"]["vulnerabilities"] == {"high": 1}
-    assert artifacts["weights/tiny"]["components"] == {}
+    assert artifacts["weights/tiny"]["parts"] == {}
     assert told["contents"]["provenance"]["inputs"] == 0
     assert [one["id"] for one in told["vulnerabilities"]["known"]][:2] == [HOLE, "CVE-2020-14343"]
+
+
+def test_a_set_is_no_part_wherever_parts_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It declares nothing itself, and would count as a part without a licence that could be read."""
+    some = Part(ref="wheels/control", type=PartType.SET, name="control", version="1", parts=(PARTS[2],))
+    path = bundle(sbom=sbom_of(some)).write(tmp_path).path
+    told = inspect_json(capsys, path)
+    assert told["licences"] == dict.fromkeys(PARTS[2].licences.declared, 1)
+    (counted,) = (one for one in told["contents"]["artifacts"] if one["artifact"] == "wheels/control")
+    assert counted["parts"] == {"Python distribution": 1}
+    assert len(rows(capsys, path, "parts")) == 1
 
 
 def test_a_waiver_that_has_ended_lets_nothing_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,9 +223,9 @@ def test_a_waiver_that_has_ended_lets_nothing_pass(tmp_path: Path, capsys: pytes
 
 def test_both_tables_come_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, WAIVER)
-    components = rows(capsys, path, "components")
-    assert [one["name"] for one in components] == ["nginx", "Jinja2", "PyYAML"]
-    assert components[0] == {
+    parts = rows(capsys, path, "parts")
+    assert [one["name"] for one in parts] == ["nginx", "Jinja2", "PyYAML"]
+    assert parts[0] == {
         "bundle": "tiny 1.0.0",
         "artifact": "os-packages/debian13",
         "type": "OS package",
@@ -240,19 +251,19 @@ def test_both_tables_come_as_csv(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_table_is_no_formula_whatever_a_bundle_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = replace(PARTS[2], name='=HYPERLINK("http://x")', version="-1\n", licences=Licences(declared=("@a", "=b")))
     path = bundle(sbom=sbom_of(hostile)).write(tmp_path).path
-    (one,) = rows(capsys, path, "components")
+    (one,) = rows(capsys, path, "parts")
     assert (one["name"], one["version"]) == ('\'=HYPERLINK("http://x")', "'-1\\n")
     assert one["licences"] == "'=b; '@a"
 
 
 def test_a_table_of_what_nobody_has_looked_up_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = Recipe().write(tmp_path).path
-    for table in ("components", "vulnerabilities"):
+    for table in ("parts", "vulnerabilities"):
         assert inspect(capsys, str(path), "--csv", table, code=2) == ""
     assert "not said, because the bundle carries no advisories" in inspect(capsys, str(path))
     assert inspect_json(capsys, path)["vulnerabilities"] is None
-    inspect(capsys, str(LLAMA), "--csv", "components", code=2)
-    inspect(capsys, str(path), "--csv", "components", "--json", code=2)
+    inspect(capsys, str(LLAMA), "--csv", "parts", code=2)
+    inspect(capsys, str(path), "--csv", "parts", "--json", code=2)
 
 
 @pytest.mark.parametrize("name", ["vulnerabilities.json", "provenance.json"])

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from appliance.formats.dsse import pae
-from appliance.trust.dsse import STATEMENT_PAYLOAD_TYPE
+from appliance.formats.dsse import STATEMENT_PAYLOAD_TYPE, pae
 from tests.support.bundles import (
     FIRST,
     FIRST_PQ,

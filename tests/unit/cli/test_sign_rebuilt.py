@@ -53,6 +53,17 @@ def test_the_statement_is_enough_for_who_has_built_it_again(builders: Desk) -> N
     verify(builders, 0)
 
 
+def test_who_holds_several_keys_compares_once_and_signs_with_all(builders: Desk) -> None:
+    (builders.folder / "first.pem").write_bytes(key(FIRST).pem(None))
+    keys = ("--key", "first.pem", "--key", "second.pem", "--out", ".")
+    statement = ("sign", "first/bundle/statement.json", *keys, "--rebuilt", "second/bundle")
+    assert builders.json(*statement)["keyids"] == [keyid(FIRST), keyid(SECOND)]
+    (builders.folder / f"{keyid(SECOND)}.sigstore.json").unlink()
+    again(builders, "second", {**FILES, MODEL: b"x"})
+    assert builders.refusal(*statement, code=3) == "rebuild-differs"
+    assert not list(builders.folder.glob(f"{keyid(SECOND)}*"))
+
+
 def test_what_one_of_two_builders_has_tampered_with_gets_no_second_signature(builders: Desk) -> None:
     again(builders, "first", {**FILES, MODEL: FILES[MODEL][:-1] + b"x"}, signers=(FIRST,))
     for target in ("first/bundle", "first/bundle/statement.json"):

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from cyclonedx.model.bom import Bom
 
-from appliance.formats.cyclonedx import components_in, cyclonedx
+from appliance.formats.cyclonedx import cyclonedx, listed_in
+from appliance.model.documents.contents import DISTRIBUTION, OS_PACKAGE, OTHER
 from appliance.model.parts import Part
 from tests.support.sboms import BUNDLE, PACKAGE, TOOL, WHEN, check_cyclonedx, components
+
+LOOKED_UP = (OS_PACKAGE, DISTRIBUTION, OTHER)
 
 
 def document(part: Part = BUNDLE) -> dict[str, Any]:
@@ -76,8 +79,8 @@ def test_a_model_has_a_card() -> None:
     }
 
 
-def test_components_are_read_back_without_files() -> None:
-    read = components_in(cyclonedx(BUNDLE, WHEN, TOOL))
+def test_parts_are_read_back_without_files() -> None:
+    read = listed_in(cyclonedx(BUNDLE, WHEN, TOOL)).parts
     assert [(one.artifact, one.type, one.name, one.version, one.licences) for one in read] == [
         ("os/base", "set", "base", "trixie", ()),
         ("os/base", "OS package", "tool", "1:1.0-1", ("GPL-2.0-or-later", "MIT OR ISC", "custom")),
@@ -91,15 +94,23 @@ def test_components_are_read_back_without_files() -> None:
     assert read[1].part == "os/base/tool_1_all.deb"
 
 
+def test_packages_are_read_back_with_what_they_are_looked_up_by() -> None:
+    read = listed_in(cyclonedx(BUNDLE, WHEN, TOOL))
+    assert {one.ref for one in read.packages} == {one.part for one in read.parts if one.type in LOOKED_UP}
+    package = read.packages[0]
+    assert (package.name, package.version, package.purl) == (PACKAGE.name, PACKAGE.version, PACKAGE.purl)
+    assert set(PACKAGE.facts) <= set(package.facts)
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"bomFormat":"CycloneDX","bomFormat":"CycloneDX"}'])
 def test_what_is_no_document_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        components_in(data)
+        listed_in(data)
 
 
 def test_what_has_another_form_is_passed_over() -> None:
     strange = [1, {"type": "library", "licenses": [1, {"license": 1}]}, {"type": "file"}, {"type": []}]
-    (read,) = components_in(json.dumps({"bomFormat": "CycloneDX", "components": strange}).encode())
+    (read,) = listed_in(json.dumps({"bomFormat": "CycloneDX", "components": strange}).encode()).parts
     assert (read.name, read.licences) == ("", ())
 
 

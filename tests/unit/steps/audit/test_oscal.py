@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from appliance.errors import Failed
 from appliance.formats.oscal import prose
 from appliance.model.documents.audit import Report, problem
 from appliance.model.progress import Silent
@@ -21,7 +21,7 @@ from appliance.steps.log import export_head
 from appliance.steps.site.evidence import record_install
 from appliance.store.log import Log
 from appliance.store.site import Site
-from tests.support.audits import IMAGE, flipped_file, install
+from tests.support.audits import IMAGE, WEIGHTS, flipped_file, found, install
 from tests.support.bundles import Recipe, Written
 from tests.support.known import NEWS, carrier
 from tests.support.known import bundle as vulnerable
@@ -35,7 +35,7 @@ JUDGED = {one.id for one in CONTROLS.controls if one.needs and "snapshot" not in
 
 
 def results(report: Report) -> dict[str, Any]:
-    return read(assessment_results(report, CONTROLS))
+    return read(assessment_results(report, CONTROLS, Path("/")))
 
 
 def states(content: dict[str, Any]) -> dict[str, str]:
@@ -120,6 +120,29 @@ def test_what_does_not_fit_speaks_against_its_controls(
             assert "finding" in kinds
 
 
+def test_hosts_are_not_judged_by_what_a_broken_log_leaves_of_them(site: Site, materials: Materials) -> None:
+    """Else a byte in the log would hide that a host runs what no bundle has."""
+    image = {"tiny-chat": {"image": f"sha256:{'9' * 64}", "weights": "9" * 64}}
+    record_install(site, install(site, models=image, idle=("logrotate.timer",)))
+    of_hosts = {one.id for one in CONTROLS.controls if "host" in one.needs and "snapshot" not in one.needs}
+    assert not_satisfied(results(audit(materials, Silent()))) == of_hosts
+    log = Log(site.root).path
+    *before, last = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*before, b"x", last]))
+    report = audit(materials, Silent())
+    assert (found(report), len(report.hosts)) == (["log-broken"], 1)
+    assert of_hosts <= not_satisfied(results(report))
+
+
+def test_what_is_known_of_bundles_is_not_judged_by_some_of_them(tmp_path: Path) -> None:
+    """A bundle that is refused is not looked up, and may have what its own policy refuses."""
+    held = vulnerable(policy={"fail": ({"kev": True},)}).write(tmp_path / "held")
+    news = carrier(NEWS).write(tmp_path / "news")
+    (held.path / "SHA256SUMS").write_bytes(b"")
+    content = results(audit(Materials(root=held.trusted, site=None, bundles=(held.path, news.path)), Silent()))
+    assert {one.id for one in CONTROLS.controls if "bundle" in one.needs} <= not_satisfied(content)
+
+
 def test_a_problem_that_no_control_names_counts_against_all(materials: Materials) -> None:
     report = audit(materials, Silent())
     strange = report.model_copy(update={"findings": (problem("never-heard-of", "something else is wrong"),)})
@@ -142,13 +165,6 @@ def test_vulnerabilities_are_judged_where_advisories_were_carried_in(
     assert (found["ra-5"], found["si-2"], found["si-7.1"]) == (state, state, "satisfied")
 
 
-def test_where_nothing_was_looked_at_nothing_is_written(materials: Materials) -> None:
-    report = audit(materials, Silent())
-    nothing = {"bundles": (), "receipts": (), "hosts": (), "log": None, "findings": (), "site_key": None, "base": False}
-    with pytest.raises(Failed, match="nothing can be said"):
-        assessment_results(report.model_copy(update=nothing), CONTROLS)
-
-
 def test_evidence_is_there_by_its_digest(materials: Materials, site: Site) -> None:
     content = results(audit(replace(materials, auditor="Jane Doe"), Silent()))
     (held,) = site.bundles()
@@ -163,11 +179,35 @@ def test_evidence_is_there_by_its_digest(materials: Materials, site: Site) -> No
     assert content["metadata"]["parties"][0]["name"] == "Jane Doe"
 
 
+def test_a_host_is_told_with_all_its_weights(site: Site, materials: Materials) -> None:
+    model = {"tiny-chat": {"image": IMAGE, "weights": WEIGHTS, "beside": {"tiny-legal": "7" * 64}}}
+    record_install(site, install(site, models=model))
+    told = results(audit(materials, Silent()))["results"][0]["observations"]
+    props = [prop for one in told for prop in one["props"] if prop["name"] == "weights"]
+    assert [(prop["value"], prop["remarks"]) for prop in props] == [
+        (WEIGHTS, "tiny\\-chat"),
+        ("7" * 64, "tiny\\-chat, with tiny\\-legal"),
+    ]
+
+
 def test_the_report_for_people_is_named_by_its_digest(materials: Materials) -> None:
-    content = read(assessment_results(audit(materials, Silent()), CONTROLS, ("report.html", b"a page")))
-    (page,) = (one for one in content["back-matter"]["resources"] if one["title"] == "The report for people")
-    assert page["rlinks"][0]["href"] == "report.html"
-    assert page["rlinks"][0]["hashes"][0]["value"] == hashlib.sha256(b"a page").hexdigest()
+    page = Path("/audits/report.html"), b"a page"
+    content = read(assessment_results(audit(materials, Silent()), CONTROLS, Path("/audits"), page))
+    (told,) = (one for one in content["back-matter"]["resources"] if one["title"] == "The report for people")
+    assert told["rlinks"][0]["href"] == "report.html"
+    assert told["rlinks"][0]["hashes"][0]["value"] == hashlib.sha256(b"a page").hexdigest()
+
+
+def test_a_link_leads_out_of_a_folder_that_is_a_symbolic_link(materials: Materials, tmp_path: Path) -> None:
+    (tmp_path / "deep/er").mkdir(parents=True)
+    folder = tmp_path / "results"
+    folder.symlink_to("deep/er")
+    page = tmp_path / "report.html"
+    page.write_bytes(b"a page")
+    content = read(assessment_results(audit(materials, Silent()), CONTROLS, folder, (page, b"a page")))
+    links = [link["href"] for one in content["back-matter"]["resources"] for link in one.get("rlinks", ())]
+    assert len(links) == 2
+    assert all((folder / unquote(link)).is_file() for link in links)
 
 
 def test_what_an_auditor_gives_twice_is_there_once(materials: Materials, site: Site, tmp_path: Path) -> None:
@@ -190,7 +230,8 @@ def test_a_path_need_not_be_text(materials: Materials, carried: Written, tmp_pat
 
 def test_the_same_report_gives_the_same_bytes(materials: Materials) -> None:
     report = audit(materials, Silent())
-    assert assessment_results(report, CONTROLS) == assessment_results(report, CONTROLS)
+    folder = Path("/")
+    assert assessment_results(report, CONTROLS, folder) == assessment_results(report, CONTROLS, folder)
 
 
 def test_text_of_others_is_no_markdown_and_has_one_line(materials: Materials, tmp_path: Path) -> None:
@@ -202,7 +243,7 @@ def test_text_of_others_is_no_markdown_and_has_one_line(materials: Materials, tm
         "findings": (problem("host-unit-idle", evil, evil),),
         "hosts": (host.model_copy(update={"install": install}),),
     }
-    data = assessment_results(report.model_copy(update=changes), CONTROLS)
+    data = assessment_results(report.model_copy(update=changes), CONTROLS, Path("/"))
     read(data)
     (told,) = (one for one in json.loads(data)["assessment-results"]["results"][0]["observations"] if "title" in one)
     assert told["description"] == prose(evil)

@@ -99,7 +99,7 @@ def test_the_page_shows_at_a_glance_what_is_inside(tmp_path: Path) -> None:
         "CVE-2020-14343 wheels/* 2099-12-31 1 Never used. Ada.",
         f"{HOLE} os-packages/* 2026-01-01 has ended 0 Never used. Ada.",
         "Known vulnerabilities of parts: 3",
-        "Components, files left out: 3",
+        "Parts, files left out: 3",
         "waived until 2099-12-31",
     ):
         assert said in text
@@ -115,7 +115,7 @@ def test_what_nobody_could_look_up_is_not_said_to_be_clean(tmp_path: Path) -> No
     assert "not looked up: no advisories that can be read" in text
 
 
-def test_hostile_words_of_components_stay_text(tmp_path: Path) -> None:
+def test_hostile_words_of_parts_stay_text(tmp_path: Path) -> None:
     def pages(folder: str, text: str) -> Tags:
         licences = Licences(declared=(text,))
         return Tags(glanced(tmp_path / folder, replace(PARTS[2], name=text, version=text, licences=licences)))
@@ -146,6 +146,15 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert "{{ 7*7 }}" in hostile.text
     assert r"\u202e\x1b[31m\n" in hostile.text
     assert "\u202e" not in hostile.text
+
+
+def test_weights_beside_a_models_own_are_there_by_name(site: Site, materials: Materials) -> None:
+    beside = {"tiny-chat+draft": "6" * 64, "tiny-legal": "7" * 64}
+    model = {"tiny-chat": {"image": IMAGE, "weights": WEIGHTS, "beside": beside}}
+    record_install(site, install(site, models=model))
+    text = Tags(page(audit(materials, Silent()))).text
+    (row,) = re.findall(f"{WEIGHTS}(.*?)no bundle", text, re.DOTALL)
+    assert row.strip() == f"tiny-chat+draft {'6' * 64}tiny-legal {'7' * 64}"
 
 
 def test_a_hostile_log_stays_text(site: Site, materials: Materials) -> None:

@@ -52,10 +52,10 @@ def test_what_became_known_since_the_build_is_told_with_the_hosts_that_run_it(tm
 
 def test_without_a_report_of_its_own_all_is_new(tmp_path: Path) -> None:
     report = audited(tmp_path, bundle(), carrier(NEWS))
-    assert {name: one.hosts for name, one in listed(report).items()} == {
-        HOLE: ("gpu1",),  # an OS package of it
-        "CVE-2024-34064": ("gpu1",),  # in the image that it runs
-        "CVE-2020-14343": (),  # in a wheel that no host said anything of
+    assert {name: (one.hosts, one.models) for name, one in listed(report).items()} == {
+        HOLE: (("gpu1",), ()),  # an OS package of it
+        "CVE-2024-34064": (("gpu1",), ("tiny-chat",)),  # in the image that it runs
+        "CVE-2020-14343": ((), ()),  # in a wheel that no host said anything of
     }
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 
 from appliance.artifacts.advisories.policy import waives
 from appliance.model.documents.contents import (
-    COMPONENT_TYPES,
+    PART_TYPES,
     SET,
     ArtifactContents,
-    Component,
     Contents,
     DatedWaiver,
+    ListedPart,
     Provenance,
     ShownVulnerability,
     artifact_of,
@@ -21,7 +21,7 @@ from appliance.model.documents.contents import (
 from appliance.model.documents.vulnerabilities import SEVERITIES, Severity, Vulnerability, Waiver
 from appliance.model.times import Day
 
-COMPONENT_COLUMNS = ("bundle", "artifact", "type", "name", "version", "licences", "purl", "part")
+PART_COLUMNS = ("bundle", "artifact", "type", "name", "version", "licences", "purl", "part")
 VULNERABILITY_COLUMNS = (
     *("bundle", "artifact", "severity", "id", "aliases", "package", "version", "fixed"),
     *("kev", "epss", "status", "vex", "waived_until", "summary", "part"),
@@ -31,24 +31,24 @@ VULNERABILITY_COLUMNS = (
 def contents(
     bundle: str,
     artifacts: Iterable[str],
-    components: Sequence[Component],
+    parts: Sequence[ListedPart],
     vulnerabilities: Sequence[ShownVulnerability],
     waivers: tuple[DatedWaiver, ...] = (),
     provenance: Provenance | None = None,
 ) -> Contents:
     """Count; ``artifacts`` are names of those that are explained (``kind/name``), which are shown first."""
-    types = Counter((one.artifact, one.type) for one in components)
+    types = Counter((one.artifact, one.type) for one in parts)
     severities = Counter((one.artifact, one.severity) for one in vulnerabilities)
-    licences = Counter(name for one in components for name in set(one.licences) or {""})
+    licences = Counter(name for one in parts if one.type != SET for name in set(one.licences) or {""})
     return Contents(
         bundle=bundle,
         artifacts=tuple(
             ArtifactContents(
                 artifact=name,
-                components={kind: count for kind in COMPONENT_TYPES if (count := types[name, kind])},
+                parts={kind: count for kind in PART_TYPES if (count := types[name, kind])},
                 vulnerabilities={severity: count for severity in SEVERITIES if (count := severities[name, severity])},
             )
-            for name in dict.fromkeys((*artifacts, *(one.artifact for one in components)))
+            for name in dict.fromkeys((*artifacts, *(one.artifact for one in parts)))
         ),
         licences=dict(sorted(licences.items(), key=lambda item: (-item[1], item[0]))),
         severities=_severities(vulnerabilities),
@@ -95,11 +95,11 @@ def worst_first(one: Vulnerability) -> tuple[bool, int, str, str]:
     return not one.kev, SEVERITIES.index(one.severity), one.id, one.part
 
 
-def component_rows(bundle: str, components: Iterable[Component]) -> list[tuple[str, ...]]:
-    """Rows of ``COMPONENT_COLUMNS``; a set is no row, because what is in it is."""
+def part_rows(bundle: str, parts: Iterable[ListedPart]) -> list[tuple[str, ...]]:
+    """Rows of ``PART_COLUMNS``; a set is no row, because what is in it is."""
     return [
         (bundle, one.artifact, one.type, one.name, one.version, "; ".join(one.licences), one.purl, one.part)
-        for one in components
+        for one in parts
         if one.type != SET
     ]
 
