@@ -1,7 +1,7 @@
 """What a request may demand of the form of its answer: the gateway refuses what would keep a model busy."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -39,6 +39,14 @@ def pattern(text: str) -> dict[str, Any]:
     return {"type": "object", "properties": {"a": {"type": "string", "pattern": text}}}
 
 
+def properties(inner: Iterable[object], **more: object) -> dict[str, Any]:
+    return {"type": "object", "properties": {f"k{number}": one for number, one in enumerate(inner)}, **more}
+
+
+def texts(*lengths: int) -> dict[str, Any]:
+    return properties({"type": "string", "maxLength": length} for length in lengths)
+
+
 TAKEN: dict[str, dict[str, Any]] = {
     "text": {"response_format": {"type": "text"}},
     "nothing": {"response_format": None, "structured_outputs": None, "tools": None},
@@ -48,6 +56,12 @@ TAKEN: dict[str, dict[str, Any]] = {
     "a choice": {"structured_outputs": {"choice": ["yes", "no"]}},
     "a tool": {"tools": [{"type": "function", "function": {"name": "f", "parameters": PERSON}}]},
     "a tool without parameters": {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    "texts of a few lengths": schema(texts(*range(300, 308), *[300] * 100)),
+    "properties with names of figures": schema(
+        {"properties": {"maxLength": PERSON, "multipleOf": True, "maxProperties": {}}}
+    ),
+    "an object that is counted": schema(properties([True] * 16, minProperties=1, maxProperties=8)),
+    "a few steps": schema(properties([{"type": "number", "multipleOf": 0.01}] * 4)),
     "a pattern that is data": schema({"enum": [{"pattern": "^[^a]{1,999}$"}]}),
 }
 LONG = "^" + "[^a]{1,999}" * 3 + "$"
@@ -69,6 +83,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an open count": (schema(pattern("^a{999,}$")), "counts beyond 32"),
     "counts of counts": (schema(pattern("^(a{1,30}b){1,30}$")), "counts a group"),
+    "a count of a count": (schema(pattern("[^a]{1,32}{1,32}")), "what repeats already"),
+    "a count of a count, apart": (schema(pattern("[^a]{1,32} {1,32}")), "what repeats already"),
+    "a count after two modifiers": (schema(pattern("([^a]{1,32})??{1,32}")), "counts a group"),
+    "a count after one": (schema(pattern("(a)+?{1,32}")), "what repeats already"),
+    "a count of a lazy count": (schema(pattern("[^a]{1,32}?{1,32}")), "what repeats already"),
+    "a count of any number": (schema(pattern("[^a]*{1,32}")), "what repeats already"),
+    "many lengths": (schema(texts(*range(300, 309))), "has 9 different pairs, more than 8"),
+    "many lengths that JavaScript cannot tell apart": (schema(texts(*range(2**62, 2**62 + 9))), "9 different pairs"),
+    "many pairs of few lengths": (
+        schema(properties({"type": "string", "minLength": n % 5, "maxLength": 300 + n % 4} for n in range(9))),
+        "9 different pairs",
+    ),
+    "many steps": (schema(properties([{"type": "integer", "multipleOf": 100}] * 5)), "has 5 of them, more than 4"),
+    "many counted objects": (schema(properties([{"minProperties": 1, "maxProperties": 2}] * 3)), "has 6 of them"),
+    "a large object that is counted": (
+        schema(properties([True] * 17, minProperties=1)),
+        "has 17 properties, more than 16",
+    ),
     "below a name of data": (schema({"properties": {"default": pattern(LONG)}}), "counts beyond 32"),
     "below __proto__": (schema({"properties": {"__proto__": pattern(LONG)}}), "counts beyond 32"),
     "names of properties": (schema({"patternProperties": {LONG: {"type": "string"}}}), "counts beyond 32"),
