@@ -1,11 +1,12 @@
-"""What an inventory says of slices of GPUs (MIG): how GPUs are cut (``gpu_mig``), and which of them a model gets.
+"""What an inventory says of GPUs by number: how each is cut into slices (MIG), limited, and which a model gets.
 
 A device of a model is what CDI calls it: ``0`` is a whole GPU, ``"0:1"`` the second slice of it, in the order in which
 the driver counts.  A layout is a list of the driver's own names for slices, False for a GPU that is to be whole, and
-None where nothing is said of it.
+None where nothing is said of it.  Numbers are written without leading zeros, so one GPU has one name.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,7 +14,8 @@ Layout = list[str] | Literal[False] | None
 
 # Sevenths of what computes, memory, and what it has or lacks beside these: NVIDIA, MIG User Guide, "MIG Device Names".
 _NAME = re.compile(r"(?P<slices>[1-7])g\.[1-9][0-9]*gb([+-][a-z]+(\.[a-z]+)?)?")
-_DEVICE = re.compile(r"mig([0-9]+:[0-9]+)")
+_NUMBER = "(?:0|[1-9][0-9]*)"
+_DEVICE = re.compile(f"mig({_NUMBER}:{_NUMBER})")
 
 
 def device(said: int | str) -> int | str | None:
@@ -22,7 +24,7 @@ def device(said: int | str) -> int | str | None:
     ``0:1`` alone is no way to write it: YAML takes ``1:0`` for sixty.
     """
     if isinstance(said, int):
-        return said
+        return said if said >= 0 else None
     found = _DEVICE.fullmatch(said)
     return found[1] if found else None
 
@@ -45,13 +47,36 @@ def layout_of(layouts: Mapping[str, Layout], number: int) -> Layout:
 
 def layout_complaints(layouts: Mapping[Any, Any]) -> list[str]:
     """What of ``gpu_mig`` cannot be a layout, whatever the GPUs are."""
-    return [problem for number, layout in layouts.items() for problem in _wrong(str(number), layout)]
+    found = [problem for number, layout in layouts.items() for problem in _wrong(_place("gpu_mig", number), layout)]
+    return [*_names("gpu_mig", layouts), *found]
 
 
-def _wrong(number: str, layout: Any) -> Iterator[str]:
-    where = f"gpu_mig of {'all GPUs' if number == 'all' else f'GPU {number}'}"
-    if not re.fullmatch("all|[0-9]+", number):
-        yield f"gpu_mig names {number!r}, which is neither the number of a GPU nor all"
+def figure_complaints(figures: Mapping[Any, Any], variable: str) -> list[str]:
+    """What of ``variable``, which has a figure for each GPU, cannot be one, whatever the GPUs are."""
+    return [
+        *_names(variable, figures),
+        *(
+            f"{_place(variable, number)} is {figure!r}, and must be a whole number, without quotes"
+            for number, figure in figures.items()
+            if not isinstance(figure, int) or isinstance(figure, bool) or figure < 1
+        ),
+    ]
+
+
+def _names(variable: str, said: Mapping[Any, Any]) -> Iterator[str]:
+    """What is wrong with the names of GPUs: YAML has numbers there as well as text, and JSON, which hosts get, text."""
+    for number, count in Counter(map(str, said)).items():
+        if not re.fullmatch(f"all|{_NUMBER}", number):
+            yield f"{variable} names {number!r}, which is neither the number of a GPU nor all"
+        elif count > 1:
+            yield f"{variable} names GPU {number} twice"
+
+
+def _place(variable: str, number: Any) -> str:
+    return f"{variable} of {'all GPUs' if number == 'all' else f'GPU {number}'}"
+
+
+def _wrong(where: str, layout: Any) -> Iterator[str]:
     if layout is False:
         return
     if not isinstance(layout, Sequence) or isinstance(layout, str) or not layout:

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.integration
 SMI = rb"""#!/bin/sh
 [ ! -e /srv/hang ] || { : >/run/hangs; exec sleep 600; }
 [ -e /dev/nvidia0 ] || mknod /dev/nvidia0 c 195 0
-! touch /usr/written /etc/written 2>/dev/null || exit 9
+! touch /usr/written 2>/dev/null || exit 9
+! touch /etc/written 2>/dev/null || exit 10
 case $1 in --query-gpu=*) echo '0, 00000000:01:00.0, Enabled, Disabled, Disabled, 700.00, 200.00, 700.00, Enabled';;
 --list-gpus) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)';; *) exit 8;; esac
 """

@@ -33,6 +33,8 @@ UNKNOWN = (
     "correct the name, or leave the variable out: docs/site/inventory.md and roles/*/meta/argument_specs.yml list all "
     "of them"
 )
+TEXT = "write a list in brackets, as in [first, second], and a dictionary in braces, as in {name: value}"
+STRUCTURED = "inventory_check : Demand lists and dictionaries where they are meant"
 SERVES = "vllm : Read what this host serves"
 
 
@@ -110,9 +112,22 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
         {"egress_client_networks": "192.0.2.0/24"},
         Refusal(
             "The inventory sets egress_client_networks as '192.0.2.0/24', which must be a list.",
-            "write it in brackets, as in [first, second]",
-            "inventory_check : Demand lists where lists are meant",
+            TEXT,
+            STRUCTURED,
             ALL,
+        ),
+    ),
+    "text for a dictionary": (
+        {"gpu_mig": "all: false"},
+        Refusal("The inventory sets gpu_mig as 'all: false', which must be a dictionary.", TEXT, STRUCTURED, ALL),
+    ),
+    "text for a figure": (
+        {"gpu_power_watts": {"all": "500"}},
+        Refusal(
+            "gpu1: gpu_power_watts of all GPUs is '500', and must be a whole number, without quotes.",
+            "write it like this: gpu_power_watts: {all: 500}, or {0: 500, 1: 450}",
+            "gpu : Check limits of GPUs",
+            "gpu1",
         ),
     ),
     "a client who has no certificate": (
@@ -121,6 +136,15 @@ WRONG_VARIABLES: dict[str, tuple[dict[str, Any], Refusal]] = {
             "gateway_clients gives reader no fingerprint, and the site's authority issues it no certificate "
             "(/etc/appliance/pki/clients/reader/client.pem is not there)",
             "add reader to pki_clients, or give the fingerprint of the certificate that reader has",
+            "gateway : Read which models and clients there are",
+            "gpu1",
+        ),
+    ),
+    "a client with a model that its roles do not let it use": (
+        {"gateway_clients": [{"name": "search", "roles": ["embedding"], "models": ["tiny-chat"]}]},
+        Refusal(
+            "gateway_clients lets search use tiny-chat, which has the task chat, but its roles are embedding",
+            "add chat to the roles of search, or take tiny-chat off its models",
             "gateway : Read which models and clients there are",
             "gpu1",
         ),

@@ -68,6 +68,8 @@ if "--query-gpu" in options:
         print(", ".join(str(gpu[name]) for name in options["--query-gpu"].split(",")))
     sys.exit()
 if "--list-gpus" in options:
+    gpus[0]["lists"] = gpus[0].get("lists", 0) + 1
+    place.write_text(json.dumps(gpus))
     for gpu in gpus:
         print(f"GPU {{gpu['index']}}: NVIDIA H100 80GB HBM3 (UUID: GPU-{{gpu['index']}})")
         for number, name in enumerate(gpu["slices"]):
@@ -200,8 +202,12 @@ class Host:
         return found
 
     def set(self, **wanted: object) -> "subprocess.CompletedProcess[str]":
-        """Run the unit's program; ``told`` of each GPU is what it was told in this run."""
-        self.write([{name: value for name, value in gpu.items() if name != "told"} for gpu in self.gpus()])
+        """Run the unit's program; ``told`` of each GPU is what it was told in this run.
+
+        ``lists`` of the first is how often the program has asked for all GPUs and slices.
+        """
+        kept = [{name: value for name, value in gpu.items() if name not in {"told", "lists"}} for gpu in self.gpus()]
+        self.write(kept)
         self._config.write_text(json.dumps({"mig": {}, "power_watts": {}, "clocks_mhz": {}, "ecc": None} | wanted))
         paths = map(str, (role_file("gpu", "gpu.py"), self._config, self.target))
         places = (f"--tools={self.tools}", f"--capabilities={self._capabilities}")

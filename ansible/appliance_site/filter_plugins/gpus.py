@@ -3,13 +3,24 @@
 They judge what the role preflight's ``gpus.py`` has told, before anything is changed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from appliance_site.slices import Layout, claims, layout_complaints, layout_of, number_of, place_of, shown
+from appliance_site.slices import (
+    Layout,
+    claims,
+    figure_complaints,
+    layout_complaints,
+    layout_of,
+    number_of,
+    place_of,
+    shown,
+)
 
 from appliance.formats.oci import Manifest, config_environment, parse_document
+from appliance.model.serving.kv_cache import kv_needs
+from appliance.model.serving.kv_cache import shown as capability_shown
 
 # The oldest driver for programs made with each major version of CUDA.  Source, read on 2026-11-22: NVIDIA, CUDA
 # Compatibility, "Minor Version Compatibility", table 1 (docs.nvidia.com/deploy/cuda-compatibility).
@@ -90,15 +101,19 @@ def gpu_complaints(
     every = range(len(seen["gpus"]))
     taken = sorted({number_of(claimed) for model in wanting for claimed in model["devices"] or every})
     gpus = [gpu for gpu in seen["gpus"] if gpu["number"] in taken]
+    cuts = _by_text(layouts or {})
     return [
         *([] if awaited or seen["toolkit"] else [_NO_TOOLKIT]),
         *([] if awaited else _driver(str(seen["driver"]), wanting, cuda)),
         *(complaint for model in wanting for complaint in _capability(gpus, model, cuda)),
         *(complaint for gpu in gpus for complaint in _health(gpu, celsius)),
+        *_not_there(present, cuts),
+        # Nobody gets a GPU where one cannot be cut, whether a model takes that one or not.
         *(
             complaint
-            for gpu in gpus
-            for complaint in _cut(gpu, layout_of(_by_text(layouts or {}), gpu["number"]), uncut)
+            for gpu in seen["gpus"]
+            if gpu["number"] in taken or layout_of(cuts, gpu["number"]) is not None
+            for complaint in _cut(gpu, layout_of(cuts, gpu["number"]), uncut)
         ),
         *_memory(seen["gpus"], wanting, uncut),
         *_leftovers(seen["processes"], taken),
@@ -138,19 +153,34 @@ def _driver(version: str, models: Iterable[Mapping[str, Any]], cuda: Mapping[str
 
 
 def _capability(gpus: Iterable[Mapping[str, Any]], model: Mapping[str, Any], cuda: Mapping[str, str]) -> list[str]:
-    """GPUs of one model that are too old a kind for its image, whatever memory they have."""
+    """GPUs of one model that are too old a kind for it, whatever memory they have."""
+    mine = {number_of(claimed) for claimed in model["devices"]}
+    needs = list(_needs(model, cuda))
+    return [
+        f"GPU {gpu['number']} ({gpu['name']}) can do what compute capability {gpu['capability']} has, and {why}; do: "
+        "serve it on other GPUs (vllm_devices), or on another host"
+        for gpu in gpus
+        if gpu["capability"] and (not mine or gpu["number"] in mine)
+        for oldest, why in needs
+        if _version(gpu["capability"]) < oldest
+    ]
+
+
+def _needs(model: Mapping[str, Any], cuda: Mapping[str, str]) -> Iterator[tuple[tuple[int, ...], str]]:
+    """The oldest kinds of GPU (compute capability) that a model runs on, each with what needs it."""
     made_with = cuda.get(str(model["image"]), "")
     major = made_with.split(".")[0]
-    oldest = _OLDEST_GPU.get(int(major)) if major.isdecimal() else None
-    mine = {number_of(claimed) for claimed in model["devices"]}
-    return [
-        f"GPU {gpu['number']} ({gpu['name']}) can do what compute capability {gpu['capability']} has, and the image of "
-        f"{model['name']} was made with CUDA {made_with}, which runs on {oldest} or newer; do: serve it on other GPUs "
-        "(vllm_devices), or on another host"
-        for gpu in gpus
-        if oldest and gpu["capability"] and (not mine or gpu["number"] in mine)
-        if _version(gpu["capability"]) < _version(oldest)
-    ]
+    if oldest := _OLDEST_GPU.get(int(major)) if major.isdecimal() else None:
+        yield (
+            _version(oldest),
+            f"the image of {model['name']} was made with CUDA {made_with}, which runs on {oldest} or newer",
+        )
+    if kept := kv_needs(str(model["kv_cache_dtype"])):
+        yield (
+            kept,
+            f"{model['name']} keeps keys and values as {model['kv_cache_dtype']}, which needs {capability_shown(kept)} "
+            "or newer (kv_cache_dtype)",
+        )
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -181,13 +211,23 @@ def _health(gpu: Mapping[str, Any], celsius: int) -> list[str]:
     return found
 
 
+def _not_there(present: int, layouts: Mapping[str, Layout]) -> list[str]:
+    strange = sorted(int(number) for number in layouts if number.isdecimal() and int(number) >= present)
+    if not strange:
+        return []
+    names, there = (", ".join(map(str, numbers)) for numbers in (strange, range(present)))
+    return [
+        f"gpu_mig names GPU {names}, and on its bus there are {there}; do: correct gpu_mig, or see why GPUs are missing"
+    ]
+
+
 def _cut(gpu: Mapping[str, Any], layout: Layout, uncut: bool) -> list[str]:
     """What of its slices (MIG) is not as the inventory says; one of which it says nothing has to be whole."""
     which = f"GPU {gpu['number']} ({gpu['name']}, {gpu['address']})"
     if layout and gpu["mig"] is None:
         return [
-            f"{which} is to be cut into slices (gpu_mig), and cannot be; do: take it out of gpu_mig, and name whole "
-            "GPUs in vllm_devices"
+            f"{which} is to be cut into slices (gpu_mig), and cannot be; do: write it as {gpu['number']}: false in "
+            "gpu_mig, and name whole GPUs in vllm_devices"
         ]
     there = [str(part["name"]) for part in gpu["slices"]] if gpu["mig"] else []
     if not uncut and layout and there != layout:
@@ -315,5 +355,6 @@ class FilterModule:
             "bundle_image_cuda": image_cuda,
             "claims_on_gpus": gpu_claims,
             "complaints_on_gpus": gpu_complaints,
+            "complaints_on_figures": figure_complaints,
             "complaints_on_layouts": layout_complaints,
         }

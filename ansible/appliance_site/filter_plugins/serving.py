@@ -22,7 +22,7 @@ from appliance.artifacts.weights.details import WeightsDetails
 from appliance.errors import ApplianceError, BadInput
 from appliance.model.base import Strict
 from appliance.model.documents.bundle import BundleArtifact, BundleIndex
-from appliance.model.serving.adapters import ADAPTERS
+from appliance.model.serving.adapters import ADAPTERS, served_names
 from appliance.model.serving.gpus import GPUS
 from appliance.model.serving.profile import arguments
 from appliance.model.serving.site_limits import SiteLimits, narrow
@@ -50,12 +50,12 @@ def models(index: str, names: object, limits: object = None, devices: object = N
     the bundle.  ``limits`` are figures to narrow and ``devices`` GPUs or slices of them (``mig0:1``), each by
     model.  A model has name, task, engine, gpus, gpu_gib (memory of a GPU that it was planned for, or None),
     slice (the name of what it was planned for, where that is no whole GPU), memory_utilization (a part, or None),
-    devices (as CDI calls them), arguments, image (name@digest), weights_bytes (of all its weights),
-    bundle (name and version), and weight_sets: all that hosts fetch for it, mount read-only, hash before each
-    start and record, its own weights first.  A set has list (the name of its list on a host), adapter (the name that
-    clients know it by, or None where it is none), weights (name), in_bundle (their directory in the bundle),
-    in_store (their directory where several versions lie side by side), place (where the container has them) and files
-    (path below that directory, sha256).
+    kv_cache_dtype (what keys and values are kept as), devices (as CDI calls them), arguments, image (name@digest),
+    weights_bytes (of all its weights), bundle (name and version), and weight_sets: all that hosts fetch for it, mount
+    read-only, hash before each start and record, its own weights first.  A set has list (the name of its list on a
+    host), adapter (the name that clients know it by, or None where it is none), weights (name), in_bundle (their
+    directory in the bundle), in_store (their directory where several versions lie side by side), place (where the
+    container has them) and files (path below that directory, sha256).
     """
     bundle = BundleIndex.model_validate_json(index)
     wanted = _read(tuple[str, ...], names, "appliance_models") or tuple(bundle.serving)
@@ -114,21 +114,21 @@ def served(models: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [
         {"name": str(name), "task": str(model["task"]), "engine": str(model["name"])}
         for model in models
-        for name in (model["name"], *(one["adapter"] for one in model["weight_sets"] if one["adapter"]))
+        for name in served_names(model["name"], (one["adapter"] for one in model["weight_sets"] if one["adapter"]))
     ]
 
 
-def clients(wanted: object, issued: str, promised: object = (), *, index: str | None = None) -> list[dict[str, object]]:
+def clients(wanted: object, issued: str, promised: object = (), *, index: str) -> list[dict[str, object]]:
     """The clients of a gateway with their fingerprints as 64 lower-case hexadecimal digits.
 
     ``models`` of one are the names of models and adapters that it may use, or None for every model of its roles.
-    ``index`` is the text of bundle.json, which has to know these names.
+    ``index`` is the text of bundle.json, which has to serve these names for one of its roles.
     A client without a fingerprint has the certificate of that name in the directory
     ``issued``; one that is still to be issued, because ``promised`` names it, is left out.
     """
     found: list[dict[str, object]] = []
     awaited = _read(tuple[str, ...], promised, "pki_clients")
-    known = _names(BundleIndex.model_validate_json(index)) if index is not None else None
+    known = _tasks_of_names(BundleIndex.model_validate_json(index))
     for entry in _read(tuple[Client, ...], wanted, "gateway_clients"):
         _check_names(entry, known)
         fingerprint = (entry.fingerprint or _issued(Path(issued), entry.name, awaited)).replace(":", "").lower()
@@ -148,18 +148,28 @@ def clients(wanted: object, issued: str, promised: object = (), *, index: str | 
     return found
 
 
-def _names(bundle: BundleIndex) -> set[str]:
-    return {*bundle.serving, *(name for profile in bundle.serving.values() for name in profile.adapters)}
+def _tasks_of_names(bundle: BundleIndex) -> dict[str, Task]:
+    return {
+        name: profile.task
+        for model, profile in bundle.serving.items()
+        for name in served_names(model, profile.adapters)
+    }
 
 
-def _check_names(client: Client, known: set[str] | None) -> None:
+def _check_names(client: Client, known: Mapping[str, Task]) -> None:
     names = client.models or ()
     _once(f"gateway_clients: models of {client.name}", names)
     for name in names:
-        if known is not None and name not in known:
+        if name not in known:
             raise _error(
                 f"gateway_clients lets {client.name} use {name}, which is no model and no adapter of the bundle",
                 f"correct it; the bundle serves {', '.join(sorted(known))}",
+            )
+        if known[name] not in client.roles:
+            raise _error(
+                f"gateway_clients lets {client.name} use {name}, which has the task {known[name]}, but its roles are "
+                f"{', '.join(client.roles) or 'none'}",
+                f"add {known[name]} to the roles of {client.name}, or take {name} off its models",
             )
 
 
@@ -183,6 +193,7 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         profile = narrow(bundle.serving[name], limits, name)
     except BadInput as error:
         raise _error(f"vllm_limits, bundle {bundle.name} {bundle.version}: {error}", error.hint) from None
+    _once(f"vllm_devices of {name}", map(str, devices))
     if devices and len(devices) != profile.gpus:
         raise _error(
             f"vllm_devices gives {name} {len(devices)} GPUs, but its signed profile takes {profile.gpus}",
@@ -206,6 +217,7 @@ def _model(bundle: BundleIndex, name: str, limits: SiteLimits, devices: tuple[in
         "gpu_gib": profile.memory.gpu_gib if profile.memory else None,
         "slice": gpu.slice if gpu else "",
         "memory_utilization": profile.gpu_memory_utilization,
+        "kv_cache_dtype": profile.kv_cache_dtype,
         "devices": [device(said) for said in devices],
         "arguments": list(arguments(profile, name)),
         "image": f"{image.name}@{of_image.manifest_digest}",

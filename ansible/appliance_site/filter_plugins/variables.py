@@ -13,6 +13,7 @@ import yaml
 
 # What several roles take their own defaults from.
 _SHARED = ("appliance_bundle", "appliance_depot_host", "appliance_models", "appliance_root")
+_STRUCTURED = {"list": "list", "dict": "dictionary"}
 # As alike as two long names with a letter or two wrong.
 _ALIKE = 0.9
 
@@ -42,18 +43,17 @@ def unknown_variables(names: Iterable[str], roles: str) -> list[str]:
     return list(_complaints(strange, known, prefixes))
 
 
-def unlisted_variables(values: Mapping[str, Any], roles: str) -> list[str]:
-    """Complaints about text where a list has to be, which Ansible's own check would take for one."""
-    lists = {
-        name
+def textual_variables(values: Mapping[str, Any], roles: str) -> list[str]:
+    """Complaints about text where a list or a dictionary has to be, which Ansible's own check would take for one."""
+    forms = {"appliance_models": "list"} | {
+        name: option["type"]
         for role in roles_with_variables(roles)
         for name, option in _options(Path(roles, role)).items()
-        if option["type"] == "list"
     }
     return [
-        f"{name} as {values[name]!r}, which must be a list"
-        for name in sorted(lists | {"appliance_models"})
-        if name in values and isinstance(values[name], str)
+        f"{name} as {values[name]!r}, which must be a {_STRUCTURED[form]}"
+        for name, form in sorted(forms.items())
+        if form in _STRUCTURED and name in values and isinstance(values[name], str)
     ]
 
 
@@ -81,6 +81,6 @@ class FilterModule:
         return {
             "argument_specification": argument_specification,
             "roles_with_variables": roles_with_variables,
+            "textual_variables": textual_variables,
             "unknown_variables": unknown_variables,
-            "unlisted_variables": unlisted_variables,
         }

@@ -97,17 +97,19 @@ def _events(lines: Iterable[bytes]) -> Iterator[Any]:
 
 
 def run_load(ask: Callable[[object], Any], model: str, load: Load) -> Figures:
-    """Ask all requests, ``at_once`` at a time.  Raises ValueError for an answer that is no whole stream."""
+    """Ask all requests, ``at_once`` at a time, until one has no whole stream for an answer: then raises ValueError."""
     numbers = iter(range(load.requests))
     answered: list[Answered] = []
     failed: list[Exception] = []
 
     def work() -> None:
-        try:
-            for number in numbers:
+        for number in numbers:
+            try:
                 answered.append(_one(ask, body(model, load, number)))
-        except (OSError, ValueError) as error:
-            failed.append(error)
+            except Exception as error:  # in a thread, nobody else hears of it
+                failed.append(error)
+            if failed:
+                return
 
     threads = [threading.Thread(target=work) for _ in range(load.at_once)]
     began = time.perf_counter()
@@ -115,8 +117,9 @@ def run_load(ask: Callable[[object], Any], model: str, load: Load) -> Figures:
         thread.start()
     for thread in threads:
         thread.join()
-    if failed:
-        raise ValueError(f"{len(failed)} of {load.at_once} askers stopped: {failed[0]}")
+    if missing := load.requests - len(answered):
+        why = repr(failed[0]) if failed else "an asker has ended"
+        raise ValueError(f"{missing} of {load.requests} requests have no whole answer: {why}")
     return figures(load, answered, time.perf_counter() - began)
 
 

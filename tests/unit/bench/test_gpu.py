@@ -1,15 +1,17 @@
 """The parts of ``python -m tests.bench.gpu`` that need no GPU, with lines that real starts of vLLM have logged."""
 
+import io
 import json
 import subprocess
 import sys
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
 
 from appliance.model.serving.memory import GIB
 from appliance.model.serving.profile import arguments, memory_plan
-from tests.bench.gpu.loads import LOADS, Answered, Load, body, figures, read_stream
+from tests.bench.gpu.loads import LOADS, Answered, Load, body, figures, read_stream, run_load
 from tests.bench.gpu.logged import Logged, compare, overhead_gib, read_log
 from tests.bench.gpu.models import shape, write_model
 from tests.bench.gpu.report import Measured, memory_table, speed_table
@@ -124,6 +126,32 @@ def test_figures_are_of_all_requests_and_of_one() -> None:
     found = figures(load, [Answered(0.5, 2.5, 101), Answered(1.5, 2.5, 101)], 4.0)
     assert (found.ttft_p50, found.ttft_max) == (1000.0, 1500.0)
     assert (found.tokens_per_second, found.tokens_per_second_one) == (50.5, 75.0)
+
+
+class Answer(io.BytesIO):
+    """What the asker reads, with the status of an answer."""
+
+    status = 200
+
+
+@pytest.mark.parametrize("broken", [IncompleteRead(b"data: "), KeyError("choices"), OSError("gone")], ids=repr)
+def test_no_figures_are_made_of_some_of_the_requests(broken: Exception) -> None:
+    asked = iter(range(6))
+
+    def ask(_: object) -> Answer:
+        if next(asked) == 4:
+            raise broken
+        return Answer(b"".join(EVENTS))
+
+    with pytest.raises(ValueError, match=r"[1-3] of 6 requests have no whole answer: ") as caught:
+        run_load(ask, "m", Load(64, 3, 2, 6))
+    assert repr(broken) in str(caught.value)
+
+
+def test_an_answer_that_is_no_stream_of_a_model_is_told() -> None:
+    with pytest.raises(ValueError, match="6 of 6 requests have no whole answer: KeyError"):
+        run_load(lambda _: Answer(b'data: {"tokens": 3}\n'), "m", Load(64, 3, 2, 6))
+    assert run_load(lambda _: Answer(b"".join(EVENTS)), "m", Load(64, 3, 2, 6)).tokens_per_second > 0
 
 
 # Stands in for vLLM, whose packages no test machine has: it takes the same words and answers in the same form.

@@ -9,8 +9,11 @@ import pytest
 
 from tests.support.gpu_host import Host
 from tests.support.role_files import role_file
+from tests.unit.site.test_gpus import FOUR_SLICES
 
 KERNEL = runpy.run_path(str(role_file("gpu", "kernel.py")))
+GPU = runpy.run_path(str(role_file("gpu", "gpu.py")))
+PREFLIGHT = runpy.run_path(str(role_file("preflight", "gpus.py")))
 
 
 @pytest.fixture
@@ -37,6 +40,18 @@ def test_a_gpu_is_cut_once_and_its_slices_are_described_in_its_place(host: Host)
     ]
     assert host.set(**wanted).stdout == ""
     assert all("told" not in gpu for gpu in host.gpus())
+
+
+def test_gpus_are_listed_once_however_many_there_are_and_again_after_each_that_is_cut(host: Host) -> None:
+    """Each time may take as long as the program waits for, and models wait with it."""
+    host.give_rights()
+    host.describe("0:0", "0:1", "1:0", "1:1", "all")
+    assert host.set(mig={"all": HALVES}).returncode == 0
+    assert host.gpus()[0]["lists"] == 1 + 2
+    assert host.set(mig={"all": HALVES}).returncode == 0
+    assert host.gpus()[0]["lists"] == 1
+    assert host.set(mig={"all": ["7g.80gb"]}).returncode == 0
+    assert host.gpus()[0]["lists"] == 1 + 2
 
 
 def test_a_gpu_is_cut_anew_and_made_whole_again(host: Host) -> None:
@@ -79,7 +94,7 @@ def test_a_gpu_of_which_nothing_is_said_stays_cut_and_one_that_cannot_be_stays_w
     [
         (HALVES, {"users": [4711]}, "and is in use by /usr/bin/python3 (process 4711); stop that, or restart the host"),
         (HALVES, {"held": True}, "and becomes that with the next restart of the host: Warning: MIG mode is in pending"),
-        (HALVES, {"mig.mode.current": "[N/A]"}, "and cannot be cut at all; take it out of gpu_mig"),
+        (HALVES, {"mig.mode.current": "[N/A]"}, "and cannot be cut at all; write it as 0: false there"),
         (["4g.40gb", "4g.40gb"], {}, "Unable to create a GPU instance on GPU  0 using profile 4g.40gb: Insufficient"),
         (["2g.20gb", "3g.40gb"], {}, "and the driver has made 3g.40gb, 2g.20gb of it; write it in this order"),
     ],
@@ -103,6 +118,22 @@ def test_slices_that_are_in_use_stay_and_are_for_nobody_else(host: Host) -> None
     host.write([first | {"held": True}, second])
     assert "Failed to destroy compute instances: In use by another client" in host.refused(mig={"0": ["7g.80gb"]})
     assert host.gpus()[0]["slices"] == HALVES
+
+
+@pytest.mark.parametrize(
+    ("listed", "slices"),
+    [
+        (FOUR_SLICES, {"0": ["1g.20gb"] * 4, "1": [], "2": [], "3": []}),
+        ("No devices found.\n", {}),
+        ("", {}),
+    ],
+)
+def test_each_program_that_reads_what_the_driver_lists_reads_the_same(
+    listed: str, slices: dict[str, list[str]]
+) -> None:
+    """Each is sent to a host alone, so each has a reader of its own."""
+    assert GPU["listed"](listed) == KERNEL["listed"](listed) == slices
+    assert {str(number): names for number, names in PREFLIGHT["slices"](listed).items()} == slices
 
 
 def test_a_slice_that_containers_could_not_use_is_not_described(host: Host) -> None:
@@ -130,6 +161,10 @@ def test_who_keeps_a_gpu_from_being_cut_is_named_and_the_persistence_daemon_is_n
         "GPU 1 is to be cut into 3g.40gb, 3g.40gb (gpu_mig), and nv-hostengine (process 9) would have to let go of it",
     ]
     assert list(said(tmp_path, {"all": False})) == []
+    first, second = host.gpus()
+    host.write([first, second | {"mig.mode.current": "[N/A]", "mig.mode.pending": "[N/A]"}])
+    (reason,) = said(tmp_path, {"all": HALVES})
+    assert reason.startswith("GPU 0 is"), "no restart makes the other one a GPU that can be cut"
     host.write([{**gpu, "slices": HALVES} for gpu in host.gpus()])
     assert list(said(tmp_path, {"all": HALVES})) == []
     assert "GPU 0 is to be whole (gpu_mig), and python3" in next(iter(said(tmp_path, {"0": False})))

@@ -51,6 +51,7 @@ MODEL: dict[str, Any] = {
     "gpu_gib": 23.5,
     "slice": "",
     "memory_utilization": 0.92,
+    "kv_cache_dtype": "auto",
 }
 
 
@@ -198,6 +199,30 @@ def test_a_gpu_can_be_too_old_for_the_images_cuda(
     assert all(f"compute capability {capability} has" in one and "; do: " in one for one in found)
 
 
+@pytest.mark.parametrize(
+    ("capability", "dtype", "good"),
+    [
+        ("8.0", "fp8", False),
+        ("8.6", "fp8_e5m2", False),
+        ("8.9", "fp8", True),
+        ("10.0", "fp8_e4m3", True),
+        ("8.0", "auto", True),
+        (None, "fp8", True),
+    ],
+)
+def test_a_gpu_can_be_too_old_for_the_models_kv_cache(
+    idle: dict[str, Any], capability: str | None, dtype: str, good: bool
+) -> None:
+    """An A100-80 has the memory of the H100-80 that a model was planned for, and runs programs of the same CUDA."""
+    idle["gpus"][1]["capability"] = capability
+    model = MODEL | {"kv_cache_dtype": dtype}
+    assert complaints(idle, model | {"devices": [0]}) == []
+    found = complaints(idle, model | {"devices": [1]})
+    assert (found == []) is good
+    told = f"what compute capability {capability} has, and chat keeps keys and values as {dtype}, which needs 8.9"
+    assert all(told in one for one in found)
+
+
 def test_two_idle_gpus_are_good(idle: dict[str, Any]) -> None:
     assert complaints(idle) == []
 
@@ -247,40 +272,6 @@ def test_an_ill_gpu_is_refused_only_for_those_who_use_it(
     (complaint,) = complaints(idle)
     assert said in complaint
     assert complaints(idle, MODEL | {"devices": [0]}) == []
-
-
-@pytest.fixture
-def cut(tmp_path: Path) -> dict[str, Any]:
-    """A GPU in four slices."""
-    return told(tmp_path, "a100-partitioned.xml") | {"driver": "590.44.01"}
-
-
-QUARTER = MODEL | {"devices": ["0:3"], "gpu_gib": 19.5, "slice": "1g.20gb"}
-QUARTERS = {0: ["1g.20gb"] * 4}
-
-
-def test_a_slice_is_a_gpu_with_memory_of_its_own(cut: dict[str, Any]) -> None:
-    assert cut["gpus"][0]["slices"] == [{"name": "1g.20gb", "mib": 19968}] * 4
-    assert complaints(cut, QUARTER, layouts=QUARTERS) == []
-    (complaint,) = complaints(cut, QUARTER | {"gpu_gib": 39.2}, layouts=QUARTERS)
-    assert complaint.startswith("slice 3 of GPU 0 (mig0:3) (1g.20gb) has 19.5 GiB, and the profile of chat was planned")
-
-
-def test_slices_that_the_same_run_makes_are_awaited_until_it_has(cut: dict[str, Any]) -> None:
-    halves = {"all": ["3g.40gb", "3g.40gb"]}
-    half = QUARTER | {"devices": ["0:1"], "slice": "3g.40gb", "gpu_gib": 39.2}
-    assert complaints(cut, half, layouts=halves, uncut=True) == []
-    (complaint,) = complaints(cut, half | {"gpu_gib": None}, layouts=halves)
-    assert "is cut into 1g.20gb, 1g.20gb, 1g.20gb, 1g.20gb, and gpu_mig says 3g.40gb, 3g.40gb; do: see why" in complaint
-    assert complaints(cut, MODEL, layouts={0: False}, uncut=True) == []
-    (complaint,) = complaints(cut, MODEL, layouts={0: False})
-    assert "and gpu_mig says that it is whole" in complaint
-
-
-def test_a_gpu_that_cannot_be_cut_is_told_before_anything_is_changed(idle: dict[str, Any]) -> None:
-    (complaint,) = complaints(idle, QUARTER, layouts={"0": ["1g.20gb"] * 4}, uncut=True)
-    assert "RTX A5000, 00000000:81:00.0) is to be cut into slices (gpu_mig), and cannot be" in complaint
-    assert complaints(idle, MODEL | {"devices": [1]}, layouts={0: ["1g.20gb"]}, uncut=True) == []
 
 
 def test_too_few_gpus_are_counted_on_the_bus(idle: dict[str, Any]) -> None:
@@ -358,65 +349,6 @@ def test_a_place_that_cannot_hold_images_is_refused(idle: dict[str, Any], mount:
 
 def test_models_without_gpus_ask_for_nothing(idle: dict[str, Any]) -> None:
     assert complaints(idle | {"pci": [], "driver": None}, MODEL | {"gpus": 0}) == []
-
-
-def test_two_models_cannot_have_more_than_one_gpu_between_them() -> None:
-    other = MODEL | {"name": "embedder", "memory_utilization": 0.3}
-    assert GPUS.gpu_claims([MODEL, other], {}) == ["each GPU is claimed by chat (0.92 of it) and embedder (0.3 of it)"]
-    assert GPUS.gpu_claims([MODEL | {"devices": [0]}, other | {"devices": [0, 1]}], {}) == [
-        "GPU 0 is claimed by chat (0.92 of it) and embedder (0.3 of it)"
-    ]
-    assert GPUS.gpu_claims([MODEL | {"devices": [0]}, other | {"devices": [1]}], {}) == []
-    assert GPUS.gpu_claims([MODEL | {"memory_utilization": 0.6}, other], {}) == []
-    assert GPUS.gpu_claims([MODEL, MODEL | {"gpus": 0, "memory_utilization": 0.9}], {}) == []
-
-
-def test_two_models_cannot_have_one_slice_however_little_of_it_they_want() -> None:
-    other = QUARTER | {"name": "embedder", "memory_utilization": 0.1}
-    assert GPUS.gpu_claims([QUARTER, other], QUARTERS) == ["slice 3 of GPU 0 (mig0:3) is claimed by chat and embedder"]
-    assert GPUS.gpu_claims([QUARTER, other | {"devices": ["0:2"]}], QUARTERS) == []
-    assert GPUS.gpu_claims([QUARTER, other | {"devices": ["1:3"]}], {"all": QUARTERS[0]}) == []
-    assert GPUS.gpu_claims([QUARTER, MODEL | {"name": "big", "devices": [1]}], QUARTERS) == []
-
-
-@pytest.mark.parametrize(
-    ("model", "layouts", "said"),
-    [
-        (QUARTER, {}, "chat claims slice 3 of GPU 0 (mig0:3), and gpu_mig does not cut that GPU"),
-        (QUARTER, {"all": QUARTERS[0], 0: False}, "and gpu_mig does not cut that GPU"),
-        (QUARTER, {0: ["3g.40gb", "3g.40gb"]}, "and gpu_mig has 3g.40gb, 3g.40gb there, counted from 0"),
-        (QUARTER, {0: ["1g.20gb"] * 3 + ["1g.10gb"]}, "a 1g.10gb, and was planned for a 1g.20gb"),
-        (QUARTER | {"devices": ["0:0", "0:1"]}, QUARTERS, "chat takes 2 GPUs, and slices cannot speak to each other"),
-        (MODEL | {"devices": [0]}, QUARTERS, "chat claims GPU 0, which gpu_mig cuts into 1g.20gb, 1g.20gb,"),
-        (MODEL, QUARTERS, "chat claims all GPUs, and gpu_mig cuts some of them into slices"),
-    ],
-)
-def test_what_a_host_does_not_have_by_its_layouts_is_refused_by_the_inventory_alone(
-    model: dict[str, Any], layouts: dict[Any, Any], said: str
-) -> None:
-    assert said in GPUS.gpu_claims([model], layouts)[0]
-
-
-@pytest.mark.parametrize(
-    ("layouts", "said"),
-    [
-        ({"all": "3g.40gb"}, "gpu_mig of all GPUs is '3g.40gb', and must be a list of slices"),
-        ({0: []}, "gpu_mig of GPU 0 is [], and must be a list"),
-        ({0: True}, "gpu_mig of GPU 0 is True, and must be a list"),
-        ({"first": False}, "gpu_mig names 'first', which is neither the number of a GPU nor all"),
-        ({0: ["40gb"]}, "gpu_mig of GPU 0 has '40gb', which is no name of a slice, such as 3g.40gb"),
-        ({0: ["3g.40gb"] * 3}, "gpu_mig of GPU 0 has slices of 9 sevenths of a GPU"),
-        ({0: ["1g.10gb", "3g.40gb"]}, "must have the largest slice first"),
-    ],
-)
-def test_a_layout_that_cannot_be_one_is_refused(layouts: dict[Any, Any], said: str) -> None:
-    (complaint,) = GPUS.layout_complaints(layouts)
-    assert said in complaint
-
-
-def test_layouts_by_the_names_of_all_generations_are_taken() -> None:
-    names = ["3g.71gb", "2g.35gb", "1g.18gb+me", "1g.18gb"]
-    assert GPUS.layout_complaints({"all": names, 1: False, 2: ["1g.24gb+me.all"], 3: ["1g.24gb-me"] * 4}) == []
 
 
 def test_the_version_of_cuda_comes_from_the_image(tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def test_an_adapter_is_told_as_weights_of_its_own() -> None:
 
 
 def test_clients_may_be_held_to_names_that_the_bundle_serves() -> None:
-    def told(*names: str) -> Any:
-        entry = {"name": "a", "fingerprint": HEX, "roles": ["chat"], "models": list(names)}
+    def told(*names: str, roles: tuple[str, ...] = ("chat", "embedding")) -> Any:
+        entry = {"name": "a", "fingerprint": HEX, "roles": list(roles), "models": list(names)}
         return SERVING.clients([entry], "/nowhere", index=with_adapter())
 
     assert told("tiny-legal", "other")[0]["models"] == ["tiny-legal", "other"]
@@ -159,6 +159,18 @@ def test_clients_may_be_held_to_names_that_the_bundle_serves() -> None:
         told("other", "other")
     with pytest.raises(BadInput, match=r"gateway_clients\[0\].models"):
         told()
+    # An adapter does what its model does.
+    for name, task, roles, said in (
+        ("tiny-legal", "chat", ("embedding",), "embedding"),
+        ("other", "embedding", ("chat", "rerank"), "chat, rerank"),
+        ("tiny-chat", "chat", (), "none"),
+    ):
+        with pytest.raises(BadInput) as refused:
+            told(name, roles=roles)
+        assert str(refused.value) == (
+            f"gateway_clients lets a use {name}, which has the task {task}, but its roles are {said}\n"
+            f"do: add {task} to the roles of a, or take {name} off its models"
+        )
 
 
 def test_gateways_are_told_from_the_inventory_alone() -> None:
@@ -189,6 +201,8 @@ def test_wrong_inventories_are_told_by_their_variable() -> None:
     )
     said = refusal(SERVING.models, bundle(), [], None, {"tiny-chat": [0, 1]})
     assert said == "vllm_devices gives tiny-chat 2 GPUs, but its signed profile takes 0\ndo: leave tiny-chat out"
+    said = refusal(SERVING.models, bundle(), [], None, {"tiny-chat": [0, 0]})
+    assert said == "vllm_devices of tiny-chat names 0 2 times\ndo: name it once"
 
 
 def test_a_model_gets_gpus_by_number_and_slices_as_cdi_calls_them() -> None:
@@ -201,22 +215,25 @@ def test_a_model_gets_gpus_by_number_and_slices_as_cdi_calls_them() -> None:
 
     assert devices("mig1:0") == (["1:0"], "3g.40gb")
     assert devices(1) == ([1], "3g.40gb")
-    index["serving"]["tiny-chat"] |= {"gpu": "H100-80"}
+    index["serving"]["tiny-chat"] |= {"gpu": "H100-80", "kv_cache_dtype": "fp8"}
     assert devices() == ([], "")
-    for wrong in ("1:0", "mig1", "0", "all", "mig0:0,1"):
+    assert SERVING.models(json.dumps(index), ["tiny-chat"])[0]["kv_cache_dtype"] == "fp8"
+    for wrong in ("1:0", "mig1", "0", "all", "mig0:0,1", "mig00:0", "mig0:01", -1):
         said = refusal(SERVING.models, json.dumps(index), ["tiny-chat"], None, {"tiny-chat": [wrong]})
         assert said.startswith(f"vllm_devices gives tiny-chat {wrong!r}, which is no GPU\ndo: write the number")
 
 
 def test_fingerprints_are_taken_as_openssl_prints_them() -> None:
     printed = ":".join(HEX.upper()[place : place + 2] for place in range(0, 64, 2))
-    (client,) = SERVING.clients([{"name": "a", "fingerprint": printed, "roles": ["chat"]}], "/nowhere")
+    (client,) = SERVING.clients([{"name": "a", "fingerprint": printed, "roles": ["chat"]}], "/nowhere", index=bundle())
     assert client == {"name": "a", "fingerprint": HEX, "roles": ["chat"], "models": None}
 
 
 def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path) -> None:
-    assert "add a to pki_clients" in refusal(SERVING.clients, [{"name": "a", "roles": []}], str(tmp_path))
-    assert SERVING.clients([{"name": "a", "roles": []}], str(tmp_path), promised=["a"]) == []
+    assert "add a to pki_clients" in refusal(
+        SERVING.clients, [{"name": "a", "roles": []}], str(tmp_path), index=bundle()
+    )
+    assert SERVING.clients([{"name": "a", "roles": []}], str(tmp_path), promised=["a"], index=bundle()) == []
     (tmp_path / "a").mkdir()
     key, certificate = tmp_path / "key.pem", tmp_path / "a" / "client.pem"
     subprocess.run(
@@ -233,7 +250,7 @@ def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path
         capture_output=True,
         text=True,
     ).stdout
-    (client,) = SERVING.clients([{"name": "a", "roles": ["chat"]}], str(tmp_path))
+    (client,) = SERVING.clients([{"name": "a", "roles": ["chat"]}], str(tmp_path), index=bundle())
     assert client["fingerprint"] == printed.partition("=")[2].strip().replace(":", "").lower()
 
 
@@ -247,12 +264,14 @@ def test_a_client_of_the_sites_own_authority_needs_no_fingerprint(tmp_path: Path
     ],
 )
 def test_wrong_clients_are_refused(client: dict[str, object], said: str) -> None:
-    assert said in refusal(SERVING.clients, [client], "/nowhere")
+    assert said in refusal(SERVING.clients, [client], "/nowhere", index=bundle())
 
 
 def test_one_certificate_is_one_client() -> None:
     two = [{"name": name, "fingerprint": HEX, "roles": []} for name in "ab"]
-    assert refusal(SERVING.clients, two, "/nowhere") == f"gateway_clients names {HEX} 2 times\ndo: name it once"
+    assert refusal(SERVING.clients, two, "/nowhere", index=bundle()) == (
+        f"gateway_clients names {HEX} 2 times\ndo: name it once"
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,12 @@ def test_a_specification_leaves_defaults_to_the_role() -> None:
     assert set(specification["gateway_clients"]["options"]) == {"name", "roles", "fingerprint", "models"}
 
 
-def test_text_is_no_list() -> None:
+def test_text_is_no_list_and_no_dictionary() -> None:
     values = {"egress_client_networks": "192.0.2.0/24", "appliance_models": "tiny-chat", "pki_mode": "own", "x": "y"}
-    assert VARIABLES.unlisted_variables(values, ROLES) == [
+    assert VARIABLES.textual_variables(values | {"gpu_mig": '{"all": false}'}, ROLES) == [
         "appliance_models as 'tiny-chat', which must be a list",
         "egress_client_networks as '192.0.2.0/24', which must be a list",
+        "gpu_mig as '{\"all\": false}', which must be a dictionary",
     ]
-    assert VARIABLES.unlisted_variables({"egress_client_networks": ["192.0.2.0/24"]}, ROLES) == []
+    taken = {"egress_client_networks": ["192.0.2.0/24"], "gpu_mig": {"all": False}}
+    assert VARIABLES.textual_variables(taken, ROLES) == []

@@ -1,16 +1,20 @@
 """What is wiped is overwritten before it is removed: another link to the same file shows it."""
 
+import fnmatch
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.support.role_files import role_file
+from tests.support.role_files import SITE, role_file
 
 WIPE = role_file("decommission", "wipe.py")
 PARTS = runpy.run_path(str(WIPE))
@@ -74,3 +78,31 @@ def test_the_disk_below_partitions_and_mappings_is_found(tmp_path: Path, layers:
     (tmp_path / "253:0").symlink_to(device)
     assert [found.name for found in PARTS["below"](tmp_path / "253:0")] == ["nvme0n1"]
     assert list(PARTS["below"](tmp_path / "0:99")) == []
+
+
+STAYS = ("depot", "egress")  # the depot is not wiped, and the packet filter stays in force
+
+
+def written(role: Path) -> Iterator[str]:
+    """Files and links below /etc that a role's tasks name; what a loop or the inventory names is not among them."""
+    known: dict[str, Any] = {}
+    for folder in ("defaults", "vars"):
+        if (role / folder / "main.yml").exists():
+            known |= yaml.safe_load((role / folder / "main.yml").read_text()) or {}
+    entries = [yaml.safe_load(file.read_text()) for file in sorted(role.glob("tasks/*.yml"))]
+    while entries:
+        entry = entries.pop()
+        entries += entry if isinstance(entry, list) else entry.values() if isinstance(entry, dict) else ()
+        made = isinstance(entry, dict) and {"template", "copy", "content", "link"} & entry.keys()
+        # A mask only keeps something from starting.
+        if made and "path" in entry and entry.get("link") != "/dev/null":
+            path = re.sub(r"{{ (\w+) }}", lambda found: str(known.get(found[1], found[0])), entry["path"])
+            yield from [path] if path.startswith("/etc/") and "{{" not in path else []
+
+
+@pytest.mark.parametrize("role", sorted({path.name for path in SITE.glob("roles/*")} - {*STAYS}))
+def test_what_a_role_writes_below_etc_goes_with_the_host(role: str) -> None:
+    wiped = yaml.safe_load((SITE / "roles/decommission/defaults/main.yml").read_text())["decommission_wiped"]
+    patterns = [form for pattern in wiped for form in (pattern, f"{pattern}/*")]
+    left = [path for path in written(SITE / "roles" / role) if not any(fnmatch.fnmatch(path, one) for one in patterns)]
+    assert left == []

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Gpu = dict[str, str]
+Slices = dict[str, list[str]]  # names of the slices of each GPU that can be used, by its number
 # As ``nvidia-smi --help-query-gpu`` calls them; a GPU that lacks one says [N/A].
 ASKED = (
     *("index", "pci.bus_id", "persistence_mode", "mig.mode.current", "mig.mode.pending"),
@@ -75,8 +76,9 @@ def apply(tools: Path, wanted: Mapping[str, Any], target: Path) -> list[str]:
         if gpu["persistence_mode"] == "Disabled":
             change(tools, gpu, "--persistence-mode=1")
     # Before limits: some GPUs are reset by it.
+    found = slices(tools)
     for gpu in gpus:
-        cut(tools, gpu, of(wanted["mig"], gpu), target)
+        found = cut(tools, gpu, of(wanted["mig"], gpu), found, target)
     for gpu in gpus:
         power(tools, gpu, of(wanted["power_watts"], gpu))
         clocks(tools, gpu, of(wanted["clocks_mhz"], gpu))
@@ -89,7 +91,7 @@ def apply(tools: Path, wanted: Mapping[str, Any], target: Path) -> list[str]:
             raise Wrong(f"GPU {gpu['index']} may draw {gpu['power.limit']} W still, and not {watts}")
         if wanted["ecc"] is not None and gpu["ecc.mode.pending"] != MODES[wanted["ecc"]]:
             raise Wrong(f"ECC of GPU {gpu['index']} is to be {gpu['ecc.mode.pending']} still")
-    return list(names(tools, gpus))
+    return list(names(gpus, found))
 
 
 def ask(tools: Path) -> list[Gpu]:
@@ -101,9 +103,8 @@ def ask(tools: Path) -> list[Gpu]:
     return [dict(zip(ASKED, row, strict=True)) for row in rows]
 
 
-def names(tools: Path, gpus: list[Gpu]) -> Iterator[str]:
+def names(gpus: list[Gpu], found: Slices) -> Iterator[str]:
     """What CDI calls the GPUs: a number, or number and place of each slice of one that is cut."""
-    found = slices(tools)
     for gpu in gpus:
         if gpu["mig.mode.current"] == MODES[True]:
             yield from (f"{gpu['index']}:{place}" for place in range(len(found[gpu["index"]])))
@@ -111,17 +112,22 @@ def names(tools: Path, gpus: list[Gpu]) -> Iterator[str]:
             yield gpu["index"]
 
 
-def slices(tools: Path) -> dict[str, list[str]]:
-    """The slices of each GPU that can be used, by its number, in the order in which the driver counts them."""
-    found: dict[str, list[str]] = {}
+def slices(tools: Path) -> Slices:
+    """The slices of each GPU that can be used, in the order in which the driver counts them."""
+    return listed(run(tools / "nvidia-smi", "--list-gpus"))
+
+
+def listed(told: str) -> Slices:
+    """The same, of what nvidia-smi has told.  Raises Wrong where it counts in another order."""
+    found: Slices = {}
     here: list[str] = []
-    for listed in map(LISTED.match, run(tools / "nvidia-smi", "--list-gpus").splitlines()):
-        if listed and listed["gpu"]:
-            found[listed["gpu"]] = here = []
-        elif listed:
-            if int(listed["place"]) != len(here):
-                raise Wrong(f"nvidia-smi does not list slices in their order: {listed[0].strip()}")
-            here.append(listed["slice"])
+    for line in map(LISTED.match, told.splitlines()):
+        if line and line["gpu"]:
+            found[line["gpu"]] = here = []
+        elif line:
+            if int(line["place"]) != len(here):
+                raise Wrong(f"nvidia-smi does not list slices in their order: {line[0].strip()}")
+            here.append(line["slice"])
     return found
 
 
@@ -130,41 +136,47 @@ def of(said: Mapping[str, Any], gpu: Gpu) -> Any:
     return said.get(gpu["index"], said.get("all"))
 
 
-def cut(tools: Path, gpu: Gpu, layout: list[str] | Literal[False] | None, target: Path) -> None:
+def cut(tools: Path, gpu: Gpu, layout: list[str] | Literal[False] | None, there: Slices, target: Path) -> Slices:
     """Cut it into the slices of ``layout`` (MIG), or make it whole; what is as it should be stays.  Raises Wrong.
 
-    Slices do not outlive a boot, nor, since the Hopper generation, does the mode: NVIDIA, MIG User Guide, "Getting
-    Started with MIG".
+    ``there`` are the slices of all GPUs before; it returns those after.  Slices do not outlive a
+    boot, nor, since the Hopper generation, does the mode: NVIDIA, MIG User Guide, "Getting Started with MIG".
     """
     able = gpu["mig.mode.current"] in MODES.values()
     if layout is None or (layout is False and not able):
-        return
+        return there
     wanted, number = layout or [], gpu["index"]
     mode = MODES[bool(wanted)]
     shape = f"cut into {', '.join(wanted)}" if wanted else "whole"
     meant = f"GPU {number} is to be {shape} (gpu_mig)"
     if not able:
-        raise Wrong(f"{meant}, and cannot be cut at all; take it out of gpu_mig")
-    if gpu["mig.mode.current"] == gpu["mig.mode.pending"] == mode and slices(tools)[number] == wanted:
-        return
+        raise Wrong(f"{meant}, and cannot be cut at all; write it as {number}: false there")
+    if gpu["mig.mode.current"] == gpu["mig.mode.pending"] == mode and there[number] == wanted:
+        return there
     if users := using(tools, gpu):
         raise Wrong(f"{meant}, and is in use by {', '.join(users)}; stop that, or restart the host")
     # Nobody is to be given what becomes something else now.
     target.unlink(missing_ok=True)
-    said = switch(tools, gpu, wanted)
+    said = switch(tools, gpu, wanted, there[number])
     now = next(other for other in ask(tools) if other["index"] == number)
     if now["mig.mode.current"] != mode:
         when = "with the next restart of the host" if now["mig.mode.pending"] == mode else "not at all"
         raise Wrong(f"{meant}, and becomes that {when}: {said.strip()[:500]}")
-    if (found := slices(tools)[number]) != wanted:
-        raise Wrong(f"{meant}, and the driver has made {', '.join(found) or 'no slices'} of it; write it in this order")
+    found = slices(tools)
+    if found[number] != wanted:
+        made = ", ".join(found[number]) or "no slices"
+        raise Wrong(f"{meant}, and the driver has made {made} of it; write it in this order")
+    return found
 
 
-def switch(tools: Path, gpu: Gpu, wanted: list[str]) -> str:
-    """Take its slices away, switch the mode if need be, and make the slices that are wanted; what nvidia-smi says."""
+def switch(tools: Path, gpu: Gpu, wanted: list[str], there: list[str]) -> str:
+    """Take away the slices that are there, switch the mode if need be, and make those that are wanted.
+
+    It returns what nvidia-smi says.
+    """
     said = ""
     if gpu["mig.mode.current"] == MODES[True]:
-        if slices(tools)[gpu["index"]]:
+        if there:
             change(tools, gpu, "-dci", of_mig=True)
         # It may have some that nobody could use, of a run that was cut off.
         if INSTANCE.search(run(tools / "nvidia-smi", "mig", "-i", gpu["index"], "-lgi", may_fail=True)):

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 _LISTED = re.compile(r"^(?:\S*/)?nvidia(?:-current)?\.ko(?:\.\w+)?:", re.MULTILINE)
-_LISTED_GPU = re.compile(r"^GPU ([0-9]+): ", re.MULTILINE)
-_LISTED_SLICE = re.compile(r"^\s+MIG (\S+) +Device ", re.MULTILINE)
+_GPU_OR_SLICE = re.compile(r"GPU (?P<gpu>[0-9]+): |\s+MIG (?P<slice>\S+) +Device ")
 _MINOR = re.compile(r"^Device Minor:\s*([0-9]+)", re.MULTILINE)
+_CUT = ("Enabled", "Disabled")
 _MODES = {"ECC": "ecc.mode", "MIG": "mig.mode"}
 # Its handle does not keep a GPU from being cut: the driver asks it to let go.
 _PERSISTENCE = "nvidia-persiste"
@@ -59,17 +59,32 @@ def reasons(root: Path, release: str) -> Iterator[str]:
 
 
 def in_use(proc: Path, layouts: Mapping[str, Any]) -> Iterator[str]:
-    """GPUs that are to be cut in another way, and what uses them: it keeps the driver from cutting them."""
-    told = said("nvidia-smi", "--list-gpus") if layouts else ""
-    numbers = _LISTED_GPU.findall(told)
-    parts = _LISTED_GPU.split(told)[2::2]
-    for number, part, minor in zip(numbers, parts, minors(proc), strict=False):
+    """GPUs that are to be cut in another way and can be, and what uses them: it keeps the driver from cutting them."""
+    if not layouts:
+        return
+    modes = said("nvidia-smi", "--query-gpu=index,mig.mode.current", "--format=csv,noheader,nounits")
+    # Others say [N/A]: no restart makes one that cannot be cut one that can be.
+    able = {number for number, _, mode in (row.partition(", ") for row in modes.splitlines()) if mode.strip() in _CUT}
+    gpus = listed(said("nvidia-smi", "--list-gpus"))
+    for (number, slices), minor in zip(gpus.items(), minors(proc), strict=False):
         layout = layouts.get(number, layouts.get("all"))
-        if layout is None or (layout or []) == _LISTED_SLICE.findall(part):
+        if number not in able or layout is None or (layout or []) == slices:
             continue
         if users := holders(proc, f"/dev/nvidia{minor}"):
             shape = f"cut into {', '.join(layout)}" if layout else "whole"
             yield f"GPU {number} is to be {shape} (gpu_mig), and {', '.join(users)} would have to let go of it"
+
+
+def listed(told: str) -> dict[str, list[str]]:
+    """Names of the slices of each GPU, by its number, as ``nvidia-smi --list-gpus`` tells them."""
+    found: dict[str, list[str]] = {}
+    here: list[str] = []
+    for part in map(_GPU_OR_SLICE.match, told.splitlines()):
+        if part and part["gpu"]:
+            found[part["gpu"]] = here = []
+        elif part:
+            here.append(part["slice"])
+    return found
 
 
 def minors(proc: Path) -> list[str]:
