@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from tests.support.container_unit import unit_beside, weight_set
 from tests.support.demo import Demo
 from tests.support.gateway import Gateway, gateway_root, make_gateway, running
 from tests.support.locking import lock_one
+from tests.support.umask import umask
 from tests.support.vllm_host import Image, Server, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.demo]
@@ -74,7 +74,8 @@ def served(image: Image, weights: Path, wanted: Mapping[str, Any], folder: Path)
     words = shlex.split(command)
     gateway = make_gateway(folder / "gateway")
     place = gateway.folder / "run/appliance/vllm/tiny-chat/api.sock"
-    place.parent.mkdir(parents=True)
+    with umask(0o022):  # nginx is another user
+        place.parent.mkdir(parents=True)
     with (
         serving(image, weights, words[words.index("--uds") + 2 :], folder / "vllm", adapters=folder) as server,
         running(gateway, gateway_root()),
@@ -87,6 +88,7 @@ def served(image: Image, weights: Path, wanted: Mapping[str, Any], folder: Path)
         yield Served(server, gateway)
 
 
+@umask(0o022)  # whoever runs the tests is not who serves
 def _signed(weights: Path, wanted: Mapping[str, Any], folder: Path) -> ServingProfile:
     context = Context(weights.parent, Cache(folder / "cache"), Silent())
     base = _locked("tiny-chat", {"directory": weights.name}, context)
@@ -109,16 +111,12 @@ def _locked(name: str, section: Mapping[str, Any], context: Context) -> LockedAr
 
 
 @pytest.fixture(scope="module")
-def tiny_chat(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def tiny_chat(demo: Demo, demo_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("adapters")
     folder.chmod(0o755)
     wanted = demo.document("bundle.json")["serving"]["tiny-chat"]
-    image = Image.unpack(demo.path / "images", "vllm-cpu", folder / "root")
-    try:
-        with served(image, demo.path / "models/tiny-chat", wanted, folder) as running_model:
-            yield running_model
-    finally:
-        shutil.rmtree(folder / "root")
+    with served(demo_image, demo.path / "models/tiny-chat", wanted, folder) as running_model:
+        yield running_model
 
 
 def test_an_adapter_answers_otherwise_than_its_model(tiny_chat: Served) -> None:

@@ -14,7 +14,6 @@ from appliance.model.serving.profile import ServingProfile, arguments
 from appliance.model.serving.tasks import ENGINES
 from appliance.steps.bench.questions import Questions
 from tests.support.cross_encoder import CONTEXT, cross_encoder
-from tests.support.demo import Demo
 from tests.support.role_files import role_file
 from tests.support.vllm_host import Image, Server, serving
 
@@ -40,13 +39,12 @@ FORM = ENGINES["vllm"]["rerank"]
 
 
 @pytest.fixture(scope="module")
-def server(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(demo_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A model that knows by construction which words are shared."""
     folder = tmp_path_factory.mktemp("rerank")
     try:
-        image = Image.unpack(demo.path / "images", "vllm-cpu", folder / "root")
         cross_encoder(folder / "model")
-        with serving(image, folder / "model", arguments(PROFILE, "tiny"), folder / "server") as server:
+        with serving(demo_image, folder / "model", arguments(PROFILE, "tiny"), folder / "server") as server:
             server.wait(FORM.paths[0], {"model": "tiny", **FORM.question})
             yield server
     finally:

@@ -2,10 +2,9 @@
 
 import json
 import math
-import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -25,16 +24,6 @@ _NOT_NEEDED = {
 }
 
 
-@pytest.fixture(scope="module")
-def image(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The one image, unpacked."""
-    folder = tmp_path_factory.mktemp("image")
-    try:
-        yield Image.unpack(demo.path / "images", "vllm-cpu", folder / "root")
-    finally:
-        shutil.rmtree(folder)
-
-
 def served(demo: Demo, image: Image, name: str, folder: Path) -> AbstractContextManager[Server]:
     """The model that clients know as ``name``, by the profile that was signed."""
     profile = ServingProfile.model_validate(demo.document("bundle.json")["serving"][name])
@@ -47,20 +36,20 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return product / (math.hypot(*one) * math.hypot(*other))
 
 
-def test_the_image_is_for_serving_alone(image: Image) -> None:
-    user, group = image.config["User"].split(":")
+def test_the_image_is_for_serving_alone(demo_image: Image) -> None:
+    user, group = demo_image.config["User"].split(":")
     assert int(user) > 0
     assert int(group) > 0
     programs = {
-        path.name for folder in ("bin", "sbin", "local/bin") for path in (image.root / "usr" / folder).iterdir()
+        path.name for folder in ("bin", "sbin", "local/bin") for path in (demo_image.root / "usr" / folder).iterdir()
     }
     assert programs & _NOT_NEEDED == set()
-    assert not list(image.root.glob("usr/**/site-packages/pip")) + list(image.root.glob("usr/**/dist-packages/pip"))
-    files = (path.lstat().st_mode for path in image.root.rglob("*") if not path.is_symlink() and path.is_file())
+    assert not [path for kind in ("site", "dist") for path in demo_image.root.glob(f"usr/**/{kind}-packages/pip")]
+    files = (path.lstat().st_mode for path in demo_image.root.rglob("*") if not path.is_symlink() and path.is_file())
     assert not any(mode & (stat.S_ISUID | stat.S_ISGID) for mode in files)
 
 
-def test_the_sbom_lists_what_the_image_holds_and_nothing_else(demo: Demo, image: Image) -> None:
+def test_the_sbom_lists_what_the_image_holds_and_nothing_else(demo: Demo, demo_image: Image) -> None:
     parts = demo.sbom("images/vllm-cpu")
     dpkg = ["dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture} ${source:Package}\\n"]
     told = {
@@ -73,12 +62,12 @@ def test_the_sbom_lists_what_the_image_holds_and_nothing_else(demo: Demo, image:
         for part in parts
         if part["purl"].startswith("pkg:deb/")
     }
-    assert {tuple(line.split()) for line in within(image, *dpkg).splitlines()} == told
+    assert {tuple(line.split()) for line in within(demo_image, *dpkg).splitlines()} == told
     assert len(told) > 50
 
     # By Python's own eyes, which see what is on its path and not what a distribution has taken into itself.
     program = "import importlib.metadata as m; print(*(f'{d.name} {d.version}' for d in m.distributions()), sep='\\n')"
-    seen = [tuple(line.split()) for line in within(image, "python3", "-c", program).splitlines()]
+    seen = [tuple(line.split()) for line in within(demo_image, "python3", "-c", program).splitlines()]
     found = [
         (part["name"], part["version"])
         for part in parts
@@ -101,8 +90,8 @@ def within(image: Image, *command: str) -> str:
     return done.stdout
 
 
-def test_the_embedder_knows_what_is_alike(demo: Demo, image: Image, tmp_path: Path) -> None:
-    with served(demo, image, "all-minilm-l6-v2", tmp_path) as server:
+def test_the_embedder_knows_what_is_alike(demo: Demo, demo_image: Image, tmp_path: Path) -> None:
+    with served(demo, demo_image, "all-minilm-l6-v2", tmp_path) as server:
         server.wait("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "ready?"})
         texts = [
             "The cat sits on the mat.",
@@ -116,9 +105,9 @@ def test_the_embedder_knows_what_is_alike(demo: Demo, image: Image, tmp_path: Pa
     assert cosine(cat, feline) > cosine(cat, revenue) + 0.3
 
 
-def test_the_chat_model_streams_an_answer(demo: Demo, image: Image, tmp_path: Path) -> None:
+def test_the_chat_model_streams_an_answer(demo: Demo, demo_image: Image, tmp_path: Path) -> None:
     question = {"model": "tiny-chat", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
-    with served(demo, image, "tiny-chat", tmp_path) as server:
+    with served(demo, demo_image, "tiny-chat", tmp_path) as server:
         server.wait("/v1/chat/completions", {**question, "max_tokens": 1})
         events = server.post("/v1/chat/completions", {**question, "stream": True}).events()
     assert events[-1] == "[DONE]"

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -28,18 +27,17 @@ CHOICE: dict[str, Any] = {"enum": ["yes", {"no": [1, 2]}]}
 WORST: tuple[dict[str, Any], ...] = (
     {"type": "object", "properties": {f"k{number}": True for number in range(1_000)}},
     {"type": "string", "pattern": "^" + "[^a]{1,32}" * 51 + "$"},
+    {
+        "type": "object",
+        "properties": {
+            "p": {"type": "string", "pattern": "^" + "[^a]{1,32}" * 51 + "$"},
+            **{f"m{number}": {"type": "integer", "multipleOf": 993 + number} for number in range(4)},
+            **{f"l{number}": {"type": "string", "maxLength": 1_000 + number % 8} for number in range(100)},
+            **{f"k{number}": True for number in range(780)},
+        },
+    },
 )
 _ROOM = re.compile(r"[CG]PU KV cache size: ([0-9,]+) tokens")
-
-
-@pytest.fixture(scope="module")
-def image(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The demo's image, unpacked."""
-    folder = tmp_path_factory.mktemp("image")
-    try:
-        yield Image.unpack(demo.path / "images", "vllm-cpu", folder / "root")
-    finally:
-        shutil.rmtree(folder)
 
 
 class Model:
@@ -58,8 +56,8 @@ class Model:
 
 
 @pytest.fixture(scope="module")
-def model(demo: Demo, image: Image) -> Model:
-    return Model(demo, image)
+def model(demo: Demo, demo_image: Image) -> Model:
+    return Model(demo, demo_image)
 
 
 def chat(server: Server, question: str, **more: Any) -> dict[str, Any]:

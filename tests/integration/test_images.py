@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,11 @@ from tests.support.documents import commands
 from tests.support.image_kind import KIND, Counter, lock, machine, skopeo, write_bundle
 from tests.support.registry import NEEDS, Registry, installed, running
 
-pytestmark = [pytest.mark.integration, pytest.mark.skipif(not installed, reason=NEEDS)]
-
-
-@pytest.fixture(autouse=True)
-def no_login_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    with running(tmp_path / "a registry") as started:
-        monkeypatch.setenv("SSL_CERT_FILE", str(started.identity.authority))
-        yield started
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.usefixtures("no_login"),
+    pytest.mark.skipif(not installed, reason=NEEDS),
+]
 
 
 @pytest.fixture

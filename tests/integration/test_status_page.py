@@ -153,14 +153,15 @@ def kept(host: StatusHost, name: str) -> list[str]:
 
 
 def test_a_host_passes_on_its_own_journal_whatever_its_lines_say_whose_they_are(host: StatusHost) -> None:
-    host.journal()
     long = "x" * 100_000
     for messages in (("first", long), ("second",)):
         status, _, body = host.ask("gpu1", "/upload", "POST", body=iter(journal(*messages)))
         assert status == 202, body
     assert kept(host, "gpu1") == ["first", long, "second"]
     assert kept(host, "gpu2") == []
-    assert host.journal() == [], "a line about it would be passed on, and be the reason for the next"
+    # Of others there may be one: nginx tells of a request when its connection is through with it.
+    about = [line for line in host.journal() if "gpu1" in str(line["client"])]
+    assert about == [], "a line about it would be passed on, and be the reason for the next"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +251,7 @@ WITH_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
 def test_a_bench_learns_how_full_the_kv_cache_was(host: StatusHost) -> None:
     host.ask("jane", "/")  # writes her certificate down
     authorities, hosts = host.folder / "root.pem", host.folder / "hosts"
-    authorities.write_bytes(host.root.certificate.public_bytes(Encoding.PEM))
+    authorities.write_bytes(host.certificates.root.certificate.public_bytes(Encoding.PEM))
     hosts.write_text(f"127.0.0.1 {NAME}\n")
     program = [sys.executable, "-c", BENCH, str(authorities), str(host.folder / "jane.pem"), ADDRESS]
     command = [*host.inside(), "unshare", "--mount", "sh", "-c", WITH_HOSTS, str(hosts), *program]

@@ -11,6 +11,7 @@ import select
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -155,11 +156,16 @@ def browsing(home: Path, enter: Sequence[str] = (), options: Sequence[str] = ())
     commands, answers = os.pipe(), os.pipe()
     words = [CHROMIUM or "chromium", *_OPTIONS, f"--user-data-dir={home / 'profile'}", *options]
     shell = f"exec {shlex.join(words)} 3<&{commands[0]} 4>&{answers[1]}"
+    # What it leaves there has sockets, so the name must be short.
+    temporary = tempfile.mkdtemp(prefix="chromium-")
     log = os.open(home / "browser.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     process = subprocess.Popen(
         # Not sh, which knows no descriptor of two digits.
         ["unshare", "--pid", "--fork", "--kill-child", *enter, "bash", "-c", shell],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        env={
+            **{"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(home), "TMPDIR": temporary},
+            **{"LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=log,
@@ -176,3 +182,4 @@ def browsing(home: Path, enter: Sequence[str] = (), options: Sequence[str] = ())
         process.wait(timeout=20)
         os.close(commands[1])
         os.close(answers[0])
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.umask import umask
 from tests.support.weights import safetensors
 
 WORDS = ("cat", "mat", "dog", "sun", "tree", "rain")
@@ -25,6 +26,7 @@ _IN_QUERY, _IN_DOCUMENT, _SHARED, _SCORE = 28, 29, 30, 31
 Cells = Mapping[tuple[int, int], float]
 
 
+@umask(0o022)  # whoever makes it is not who serves it
 def cross_encoder(folder: Path) -> None:
     """Write the model into ``folder``, which is made."""
     folder.mkdir()

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.support.umask import umask
 from tests.support.weights import safetensors
 
 _TOLD_OF = (1, 2)  # what the model makes before these layers; of a real one, there are three places
 
 
+@umask(0o022)  # whoever makes it is not who serves it
 def eagle3(model: dict[str, Any], folder: Path) -> None:
     """Write into ``folder``, which is made, layers for the model that has this ``config.json``."""
     hidden, heads, keys = model["hidden_size"], model["num_attention_heads"], model["num_key_value_heads"]

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,12 @@ from tests.support.processes import below, wait_for
 from tests.support.project import REPOSITORY
 from tests.support.role_files import render, role_file
 from tests.support.service import Service, script
+from tests.support.site_certificates import SiteCertificates
 from tests.support.umask import umask
 
 sys.path.insert(0, str(REPOSITORY / "ansible"))
 
-from appliance_site.certificates import (
-    CLIENT,
-    SERVER,
-    Leaf,
-    Pair,
-    intermediate_authority,
-    issue,
-    pem,
-    revocation_list,
-    root_authority,
-)
+from appliance_site.certificates import CLIENT, SERVER, Leaf, Pair, pem
 
 MODELS = [
     {"name": "tiny-chat", "task": "chat"}
@@ -109,10 +99,8 @@ class Gateway:
     """
 
     folder: Path
+    certificates: SiteCertificates
     clients: dict[str, Pair]
-    chain: bytes
-    authority: Pair
-    root: Pair
     service: Service
     nginx: "subprocess.Popen[bytes]" = field(init=False)
     roles: dict[str, str] = field(default_factory=dict)
@@ -135,22 +123,13 @@ class Gateway:
 
     def context(self, client: str | None) -> ssl.SSLContext:
         """TLS as that client speaks it."""
-        context = ssl.create_default_context(cadata=pem(self.root.certificate).decode())
-        if client is not None:
-            name = self.folder / f"{client}.pem"
-            pair = self.clients[client]
-            name.write_bytes(pem(pair.certificate) + self.chain + pair.key_pem())
-            context.load_cert_chain(name)
-        return context
+        return self.certificates.context(self.clients[client] if client else None, self.folder / f"{client}.pem")
 
     def handed_out(self, client: str) -> Path:
         """A directory with client.pem, client.key and ca.pem, as a client gets them."""
         place = self.folder / "handed out" / client
         place.mkdir(parents=True, exist_ok=True)
-        pair = self.clients[client]
-        (place / "client.pem").write_bytes(pem(pair.certificate) + self.chain)
-        (place / "client.key").write_bytes(pair.key_pem())
-        (place / "ca.pem").write_bytes(pem(self.root.certificate))
+        self.certificates.install(self.clients[client], "client", place)
         return place
 
     def plain(self) -> socket.socket:
@@ -283,13 +262,8 @@ class Gateway:
 
     def revoke_numbers(self, own: Sequence[int], of_the_root: Sequence[int] = ()) -> None:
         """Write the revocation lists of the clients' authority and of its root with these numbers."""
-        now = datetime.now(UTC)
-        until = now + timedelta(days=1)
-        lists = [
-            revocation_list(authority, list(numbers), now, until, 1)
-            for authority, numbers in ((self.authority, own), (self.root, of_the_root))
-        ]
-        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(b"".join(lists))
+        lists = self.certificates.revoked(own, of_the_root)
+        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(lists)
 
     @umask(0o022)
     def ready(self, model: str, *, now: bool = True) -> None:
@@ -329,11 +303,9 @@ def fingerprint(pair: Pair) -> str:
 
 def another_authority(client: str) -> tuple[bytes, bytes]:
     """Key and certificate of ``client``, PEM, of an authority with the names of a site's own and other keys."""
-    now = datetime.now(UTC)
-    root = root_authority("Appliance", now, 30)
-    authority = intermediate_authority(root, "Appliance", now, 30)
-    pair = issue(authority, "Appliance", Leaf(client, "client", CLIENT), now, 7)
-    return pair.key_pem(), pem(pair.certificate) + pem(authority.certificate)
+    other = SiteCertificates("Appliance")
+    pair = other.issue(Leaf(client, "client", CLIENT))
+    return pair.key_pem(), pem(pair.certificate) + other.chain
 
 
 @umask(0o022)  # what roles write has modes of its own
@@ -343,27 +315,18 @@ def make_gateway(folder: Path, **settings: object) -> Gateway:
     alice may chat, bob may embed, carol is not named, mallory is revoked, watcher may read counters; counsel and clerk
     may use what ``NAMED`` has for them.
     """
-    now = datetime.now(UTC)
-    root = root_authority("site", now, 30)
-    authority = intermediate_authority(root, "site", now, 30)
-    stranger = root_authority("site", now, 30)  # the same names, other keys
-    clients = {
-        name: issue(authority, "site", Leaf(name, "client", CLIENT), now, 7)
-        for name in ("alice", "bob", "carol", "mallory", "dave", *NAMED)
-    }
-    clients["eve"] = issue(stranger, "site", Leaf("alice", "client", CLIENT), now, 7)
-    clients["server"] = issue(authority, "site", Leaf("depot", "host", SERVER), now, 7)
-    clients["watcher"] = issue(authority, "site", Leaf("watcher", "host-client", CLIENT), now, 7)
-    chain = pem(authority.certificate)
-    host = issue(authority, "site", Leaf("gateway", "host", SERVER, ("gateway", "localhost")), now, 7)
+    certificates = SiteCertificates()
+    names = ("alice", "bob", "carol", "mallory", "dave", *NAMED)
+    clients = {name: certificates.issue(Leaf(name, "client", CLIENT)) for name in names}
+    clients["eve"] = SiteCertificates().issue(Leaf("alice", "client", CLIENT))
+    clients["server"] = certificates.issue(Leaf("depot", "host", SERVER))
+    clients["watcher"] = certificates.issue(Leaf("watcher", "host-client", CLIENT))
+    host = certificates.issue(Leaf("gateway", "host", SERVER, ("gateway", "localhost")))
     service = Service.read(render("gateway", "appliance-gateway.service.j2", **SETTINGS))
-    gateway = Gateway(folder, clients, chain, authority, root, service)
+    gateway = Gateway(folder, certificates, clients, service)
     for name in _FOLDERS:
         (folder / name).mkdir(parents=True)
-    tls = folder / "etc/appliance/tls"
-    (tls / "host.pem").write_bytes(pem(host.certificate) + chain)
-    (tls / "host.key").write_bytes(host.key_pem())
-    (tls / "ca.pem").write_bytes(pem(root.certificate) + chain)
+    certificates.install(host, "host", folder / "etc/appliance/tls")
     gateway.revoke("mallory")
     gateway.configure(**settings)
     (folder / "etc/logrotate.d/appliance-gateway").write_text(render("gateway", "logrotate.j2", **SETTINGS))

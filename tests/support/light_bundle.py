@@ -120,12 +120,16 @@ class LightBundles:
         """
         check_needs()
         self._write(version, says)
-        self._run("lock", f"{self.name}.yaml")
+        return self.sign(self.name, version, key)
+
+    def sign(self, name: str, version: str, key: str = "release") -> Path:
+        """The bundle of a definition that lies in the folder."""
+        self._run("lock", f"{name}.yaml")
         if not (self.folder / f"{key}.pem").exists():
             self._run("keys", "new", f"{key}.pem", "--no-passphrase")
             self._run("root", "new", f"{key}.root.json", "--key", f"{key}.pem")
-        self._run("build", f"{self.name}.yaml", "--key", f"{key}.pem", "--out", key)
-        return self.folder / key / f"{self.name}-{version}"
+        self._run("build", f"{name}.yaml", "--key", f"{key}.pem", "--out", key)
+        return self.folder / key / f"{name}-{version}"
 
     def _write(self, version: str, says: str) -> None:
         carried = yaml.safe_load((REPOSITORY / "bundles/include/site.yaml").read_text())

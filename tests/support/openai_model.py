@@ -14,17 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from tests.support.project import REPOSITORY
+from tests.support.site_certificates import SiteCertificates
 from tests.support.unix_server import served
 
 sys.path.insert(0, str(REPOSITORY / "ansible"))
 
-from appliance_site.certificates import CLIENT, SERVER, Leaf, intermediate_authority, issue, pem, root_authority
+from appliance_site.certificates import CLIENT, SERVER, Leaf
 
 _PATHS = {
     "chat": ("/v1/chat/completions",),
@@ -87,20 +87,15 @@ class Certificates:
 
 def certificates(folder: Path) -> tuple[Certificates, ssl.SSLContext]:
     """Of a site made for this, and the server's side of its TLS."""
-    now = datetime.now(UTC)
-    sites = [(root := root_authority("site", now, 30), intermediate_authority(root, "site", now, 30)) for _ in range(2)]
-    for name, authority, trusted in (("client", 0, 0), ("stranger", 1, 0), ("other", 0, 1)):
-        place = folder / name
-        place.mkdir(parents=True)
-        pair = issue(sites[authority][1], "site", Leaf("alice", "client", CLIENT), now, 7)
-        (place / "client.pem").write_bytes(pem(pair.certificate) + pem(sites[authority][1].certificate))
-        (place / "client.key").write_bytes(pair.key_pem())
-        (place / "ca.pem").write_bytes(pem(sites[trusted][0].certificate))
-    host = issue(sites[0][1], "site", Leaf("gateway", "host", SERVER, ("localhost",)), now, 7)
-    (folder / "server.pem").write_bytes(pem(host.certificate) + pem(sites[0][1].certificate) + host.key_pem())
+    site, another = SiteCertificates(), SiteCertificates()
+    for name, of, trusted in (("client", site, site), ("stranger", another, site), ("other", site, another)):
+        (folder / name).mkdir(parents=True)
+        of.install(of.issue(Leaf("alice", "client", CLIENT)), "client", folder / name)
+        (folder / name / "ca.pem").write_bytes(trusted.authorities)
+    site.install(site.issue(Leaf("gateway", "host", SERVER, ("localhost",))), "server", folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(folder / "server.pem")
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
     context.load_verify_locations(folder / "client/ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     return Certificates(folder / "client", folder / "stranger", folder / "other"), context

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -28,22 +27,13 @@ from tests.support.processes import below, wait_for
 from tests.support.project import REPOSITORY
 from tests.support.role_files import SITE, filters, render, role_file
 from tests.support.service import Service, script
+from tests.support.site_certificates import SiteCertificates
 from tests.support.site_figures import DAY, HOSTILE_RULES, RULES, TARGETS, history, path
 from tests.support.umask import umask
 
 sys.path.insert(0, str(REPOSITORY / "ansible"))
 
-from appliance_site.certificates import (
-    CLIENT,
-    SERVER,
-    Leaf,
-    Pair,
-    intermediate_authority,
-    issue,
-    pem,
-    revocation_list,
-    root_authority,
-)
+from appliance_site.certificates import CLIENT, SERVER, Leaf, Pair, pem
 
 NAME, PORT = "monitor1", 9443
 ADDRESS = f"https://{NAME}:{PORT}/"
@@ -114,10 +104,8 @@ class StatusHost:
     """
 
     folder: Path
+    certificates: SiteCertificates
     clients: dict[str, Pair]
-    chain: bytes
-    authority: Pair
-    root: Pair
     origin: float
     hostile: bool
     service: Service
@@ -157,13 +145,8 @@ class StatusHost:
 
     def revoke(self, *clients: str) -> None:
         """Write the revocation lists with these clients in them."""
-        now = datetime.now(UTC)
-        numbers = [self.clients[client].certificate.serial_number for client in clients]
-        lists = [
-            revocation_list(authority, list(own), now, now + timedelta(days=1), 1)
-            for authority, own in ((self.authority, numbers), (self.root, []))
-        ]
-        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(b"".join(lists))
+        lists = self.certificates.revoked([self.clients[client].certificate.serial_number for client in clients])
+        (self.folder / "etc/appliance/tls/crl.pem").write_bytes(lists)
 
     def reload(self) -> "subprocess.CompletedProcess[str]":
         """Reload as the unit says."""
@@ -220,11 +203,12 @@ class StatusHost:
         (home / ".pki/nssdb").mkdir(parents=True)
         pair = self.clients[client]
         assert isinstance(pair.key, EllipticCurvePrivateKey)
+        authorities = [self.certificates.authority.certificate]
         bundle = pkcs12.serialize_key_and_certificates(
-            client.encode(), pair.key, pair.certificate, [self.authority.certificate], BestAvailableEncryption(b"x")
+            client.encode(), pair.key, pair.certificate, authorities, BestAvailableEncryption(b"x")
         )
         (home / "client.p12").write_bytes(bundle)
-        (home / "root.pem").write_bytes(pem(self.root.certificate))
+        (home / "root.pem").write_bytes(pem(self.certificates.root.certificate))
         place = f"/srv/home/{client}"
         for command in (
             ["certutil", "-N", "--empty-password", "-d", f"sql:{place}/.pki/nssdb"],
@@ -235,13 +219,7 @@ class StatusHost:
             assert done.returncode == 0, done.stdout + done.stderr
 
     def _context(self, client: str | None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cadata=pem(self.root.certificate).decode())
-        if client is not None:
-            file = self.folder / f"{client}.pem"
-            pair = self.clients[client]
-            file.write_bytes(pem(pair.certificate) + self.chain + pair.key_pem())
-            context.load_cert_chain(file)
-        return context
+        return self.certificates.context(self.clients[client] if client else None, self.folder / f"{client}.pem")
 
     def _connect(self) -> socket.socket:
         """A connection to the page's port in its own network, made by a process that is there for a moment."""
@@ -273,33 +251,23 @@ def make_host(
     ``live``: Prometheus goes on to collect.  ``hostile``: names try to be HTML.  ``grafana``: the image
     that is passed on.
     """
-    now = datetime.now(UTC)
-    root = root_authority("site", now, 30)
-    authority = intermediate_authority(root, "site", now, 30)
+    certificates = SiteCertificates()
     clients = {
-        name: issue(authority, "site", Leaf(name, "client", CLIENT), now, 7)
-        for name in ("jane", "joe", "carol", "mallory", "JANE")
+        name: certificates.issue(Leaf(name, "client", CLIENT)) for name in ("jane", "joe", "carol", "mallory", "JANE")
     }
     clients |= {
-        name: issue(authority, "site", Leaf(name, "host-client", CLIENT, (name,)), now, 7)
+        name: certificates.issue(Leaf(name, "host-client", CLIENT, (name,)))
         for name in ("gpu1", "gpu2", "gpu3", "gpu9", "GPU1")
     }
-    clients["stranger"] = issue(root_authority("site", now, 30), "site", Leaf("jane", "client", CLIENT), now, 7)
-    clients["server"] = issue(authority, "site", Leaf("jane", "client", SERVER), now, 7)
-    chain = pem(authority.certificate)
+    clients["stranger"] = SiteCertificates().issue(Leaf("jane", "client", CLIENT))
+    clients["server"] = certificates.issue(Leaf("jane", "client", SERVER))
     service = Service.read(render("monitoring", "appliance-status.service.j2", **SETTINGS))
-    host = StatusHost(folder, clients, chain, authority, root, time.time() - DAY, hostile, service)
+    host = StatusHost(folder, certificates, clients, time.time() - DAY, hostile, service)
     for name in _FOLDERS:
         (folder / name).mkdir(parents=True)
     tls = folder / "etc/appliance/tls"
-    own = {
-        "host": issue(authority, "site", Leaf(NAME, "host", SERVER, (NAME,)), now, 7),
-        "client": issue(authority, "site", Leaf(NAME, "host-client", CLIENT, (NAME,)), now, 7),
-    }
-    for name, pair in own.items():
-        (tls / f"{name}.pem").write_bytes(pem(pair.certificate) + chain)
-        (tls / f"{name}.key").write_bytes(pair.key_pem())
-    (tls / "ca.pem").write_bytes(pem(root.certificate) + chain)
+    certificates.install(certificates.issue(Leaf(NAME, "host", SERVER, (NAME,))), "host", tls)
+    certificates.install(certificates.issue(Leaf(NAME, "host-client", CLIENT, (NAME,))), "client", tls)
     host.revoke("mallory")
     program = folder / "usr/local/lib/appliance/reload_nginx.py"
     program.write_bytes(role_file("nginx", "reload_nginx.py").read_bytes())

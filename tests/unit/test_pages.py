@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.artifacts.kinds import KINDS
+
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted(
     path
@@ -29,6 +31,12 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
         place = page.parent / target if target else page
         assert place.exists(), target
         assert not anchor or anchor in anchors(place), f"{target}#{anchor}"
+
+
+def test_the_format_names_every_kind() -> None:
+    text = (REPOSITORY / "docs/bundle-format.md").read_text()
+    (told,) = re.findall(r"^Kinds are (.*?)\. ", text, re.MULTILINE)
+    assert re.findall("`(.*?)`", told) == [kind.name for kind in KINDS]
 
 
 def test_where_a_change_goes_is_there() -> None:
