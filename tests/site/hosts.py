@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.site.command import in_cgroup
 from tests.site.plan import REINSTALL, HostPlan, first_process
 
+_UMASK = 0o022  # of root's shell on a bare host, whatever the tester's is
 _PATIENCE = 120.0  # seconds, for a busy machine
 _BOOTED = ("running", "degraded")
 # A host counts as booted before its addresses are there.
@@ -73,6 +74,7 @@ class Host:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            umask=_UMASK,
         ) as process:
             try:
                 stdout, stderr = process.communicate(text, timeout)
@@ -102,6 +104,7 @@ class Host:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            umask=_UMASK,
         ) as process:
             assert process.stdout is not None
             end = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))

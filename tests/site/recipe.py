@@ -16,8 +16,8 @@ from tests.site.operator import INVENTORY
 from tests.support.recipes import Step, missing, steps
 
 _SHELL = ("bash", "-euo", "pipefail", "-c", 'exec 2>&1; eval "$0"')  # all that is said in its order, as on a terminal
-# What a shell remembers: where it is, and its variables.
-_STAYS = re.compile(r"cd |\w+=")
+# What a shell remembers: where it is, its umask, and its variables.
+_STAYS = re.compile(r"cd |umask |\w+=")
 
 
 def follow(depot: Host, page: str) -> str:
