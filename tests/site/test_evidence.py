@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from tests.site.operator import ROOT, Operator
+from tests.site.plan import MEDIUM
 from tests.site.running import Site
+from tests.support.advisories import fixed_in, hole, snapshot, tracker
 from tests.support.light_bundle import LightBundles
+from tests.support.oscal import read
 from tests.support.role_files import role_file
 
 pytestmark = pytest.mark.integration
@@ -61,6 +64,50 @@ def test_an_auditor_finds_that_everything_fits(operator: Operator) -> None:
     # The base system is as it was carried in; what the playbook has installed is the bundle's.
     assert not {"nginx", "podman", "nftables"} & {line.split()[0] for line in gpu1["other_version"]}
     assert "demo 0.1.0, current" in operator.depot.run(["cat", "/root/report.html"])
+
+
+# What no version has: a hole of a package of hosts, and of one that only the image has.
+HOLES = {
+    "nginx": {"CVE-2026-99991": hole(trixie=fixed_in("9999-1"))},
+    "python3-defaults": {"CVE-2026-99992": hole(trixie=fixed_in("9999-1"))},
+}
+ADVISORIES = """\
+schema: appliance.definition/v1
+name: advisories
+version: 2026.11.22
+description: What is known on a day
+advisories: {today: {directory: today, licence: various}}
+"""
+
+
+def test_a_snapshot_that_is_carried_in_alone_names_hosts_and_models(operator: Operator, small: LightBundles) -> None:
+    (small.folder / "today").mkdir()
+    for name, data in (snapshot() | {"debian.json": tracker(HOLES)}).items():
+        (small.folder / "today" / name).write_bytes(data)
+    (small.folder / "advisories.yaml").write_text(ADVISORIES)
+    carried = small.sign("advisories", "2026.11.22")
+    imported = operator.appliance("import", f"{MEDIUM}/{carried.name}", "--root", ROOT)
+    assert imported.returncode == 0, imported.stderr
+    kept = ["--key", "/root/site.pub.pem", "--head", "/root/head.json", "--oscal", "/root/results.json"]
+    audited = operator.appliance("audit", "--root", ROOT, *kept, "--json")
+    report = json.loads(audited.stdout)
+    assert (audited.returncode, report["fits"]) == (0, True), report["findings"]
+    (own,) = (found for found in report["vulnerabilities"] if found["bundle"] == "demo 0.1.0")
+    assert (own["before"], own["advisories"].endswith("/advisories-2026.11.22: advisories/today")) == (None, True)
+    nginx = [one for one in own["listed"] if one["part"].startswith("os-packages/debian13/nginx_")]
+    assert [(one["id"], sorted(one["hosts"]), one["models"]) for one in nginx] == [
+        ("CVE-2026-99991", ["depot1", "gpu1"], [])
+    ]
+    within = [one for one in own["listed"] if one["artifact"] == "images/stand-in"]
+    assert {(one["id"], *one["hosts"], *one["models"]) for one in within} == {("CVE-2026-99992", "gpu1", "tiny-chat")}
+    controls = read(operator.depot.run(["cat", "/root/results.json"]).encode())
+    assert {"cm-6", "si-2"} <= {one["target"]["target-id"].removesuffix("_obj.appliance") for one in judged(controls)}
+
+
+def judged(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an audit says of each control."""
+    (result,) = results["results"]
+    return list(result["findings"])
 
 
 LOGGED = "GPU KV cache size: 440,848 tokens, Maximum concurrency for 131,072 tokens per request: 3.36x"
