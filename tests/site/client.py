@@ -4,7 +4,8 @@
 
 The gateway is that of the host that the environment's GATEWAY names, or of gpu1.
 CERTIFICATES is a directory with client.pem and client.key, or "none"; TASK is chat,
-embedding, or form: a chat whose answer has to follow the JSON Schema in PROMPT.
+embedding, form: a chat whose answer has to follow the JSON Schema in PROMPT, or
+name: a chat with the model or adapter of that name.
 Prints one line of JSON: the answer, or by whom and why it was refused, with status 0
 where an answer began and did not end.  Runs with the Python of the control environment,
 which has the client.
@@ -40,6 +41,8 @@ def main(certificates: str, task: str, prompt: str = "Good morning") -> int:
                 answer = _chat(client, prompt)
             case "form":
                 answer = _form(client, json.loads(prompt))
+            case "name":
+                answer = _named(client, prompt)
             case _:
                 answer = _compare(client)
         print(json.dumps(answer))
@@ -72,6 +75,13 @@ def _form(client: Any, schema: dict[str, Any]) -> dict[str, object]:
         response_format={"type": "json_schema", "json_schema": {"name": "form", "schema": schema}},
     )
     return {"text": answer.choices[0].message.content}
+
+
+def _named(client: Any, name: str) -> dict[str, object]:
+    """What it says to one question, always in the same way."""
+    question = [{"role": "user", "content": "Hello"}]
+    answer = client.chat.completions.create(model=name, messages=question, max_tokens=16, temperature=0)
+    return {"model": answer.model, "text": answer.choices[0].message.content}
 
 
 def _compare(client: Any) -> dict[str, object]:

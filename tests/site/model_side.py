@@ -17,9 +17,18 @@ print(link.getresponse().read().decode())
 
 def long_prompts(host: Host, model: str = "tiny-chat") -> int:
     """How many prompts of more than ``LONG`` tokens the model has taken since it started."""
-    metrics = host.run(["podman", "exec", f"vllm-{model}", "python3", "-c", _METRICS])
+    metrics = _metrics(host, model)
     short = _value(metrics, "vllm:request_prompt_tokens_bucket", f'le="{LONG}.0"')
     return _value(metrics, "vllm:request_prompt_tokens_count", "") - short
+
+
+def guesses(host: Host, model: str) -> tuple[int, int]:
+    """How many tokens the model's draft has guessed since it started, and how many of them were taken."""
+    metrics = _metrics(host, model)
+    drafted, accepted = (
+        _value(metrics, f"vllm:spec_decode_num_{what}_tokens_total", "") for what in ("draft", "accepted")
+    )
+    return drafted, accepted
 
 
 def process_of(host: Host, process: str, model: str = "tiny-chat") -> str:
@@ -33,6 +42,10 @@ def process_of(host: Host, process: str, model: str = "tiny-chat") -> str:
 
     wait_for(there, 300, pause=1)
     return found[0]
+
+
+def _metrics(host: Host, model: str) -> str:
+    return host.run(["podman", "exec", f"vllm-{model}", "python3", "-c", _METRICS])
 
 
 def _value(metrics: str, name: str, label: str) -> int:
