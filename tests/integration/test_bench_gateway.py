@@ -132,5 +132,6 @@ def test_a_client_who_loses_its_role_meanwhile_gets_no_more_and_what_was_answere
     assert done.code == 0
     first, second = done.value["steps"]
     assert first["answered"] > 0
-    assert first["errors"].keys() <= {"403", "cut"}
+    # What runs is ended, whether its answer had begun or not.
+    assert first["errors"].keys() <= {"403", "cut", "connection"}
     assert (second["answered"], second["errors"].keys()) == (0, {"403"})
