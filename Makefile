@@ -21,6 +21,8 @@ BUILD_TOOLS := skopeo:skopeo buildah:buildah mmdebstrap:mmdebstrap uidmap:newuid
     python3-venv:venv
 TEST_TOOLS := docker-registry:docker-registry apt-utils:apt-ftparchive gpg:gpg gpg-agent:gpg-agent shellcheck:shellcheck apache2-utils:htpasswd \
     systemd-container:systemd-nspawn tcpdump:tcpdump iproute2:ip swtpm:swtpm softhsm2:softhsm2-util opensc:pkcs11-tool busybox:busybox
+# Large, and of use to a few tests alone.
+MORE_TOOLS := chromium:chromium qemu-system-x86:qemu-system-x86_64
 
 .PHONY: help
 help: ## Show this text
@@ -111,6 +113,10 @@ clean: ## Remove the environment and built bundles; keys and the cache stay
 	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ansible >&2
 	@.venv/bin/python -m compileall -q appliance ansible/appliance_site  # each start would, where PYTHONDONTWRITEBYTECODE is set
 	@touch .venv/ready
+
+.PHONY: more-tools
+more-tools: ## Install a browser and an emulator, without which a few tests skip
+	@./bundles/tools.sh $(MORE_TOOLS)
 
 .PHONY: build-tools test-tools
 build-tools:
