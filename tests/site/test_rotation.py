@@ -32,7 +32,7 @@ CLIENTS = [f"client-{number}" for number in range(len(COURSE) + 2)]
 GIVEN: dict[str, Any] = {
     **VARIABLES,
     "appliance_bundle": NAME,
-    "pki_clients": CLIENTS,
+    "pki_clients": [*VARIABLES["pki_clients"], *CLIENTS],
     "gateway_clients": [{"name": name, "roles": ["chat"]} for name in CLIENTS],
     "depot_token_hosts": [],
 }
