@@ -25,7 +25,7 @@ SCRIPT = f"""
 set -eu
 others() {{ for one in {OTHERS}; do systemctl show --value --property MainPID $one; done; }}
 until_true() {{
-    for try in $(seq 1000); do if "$@"; then return; fi; sleep 1; done
+    for try in $(seq 300); do if "$@"; then return; fi; sleep 1; done
     journalctl --unit vllm-tiny-chat --output cat --lines 100
     exit 1
 }}
@@ -35,7 +35,7 @@ slice=/sys/fs/cgroup/vllm.slice
 
 systemctl start ssh
 podman load --quiet --input /root/image.tar
-mkdir -p /run/appliance/vllm/tiny-chat /run/appliance/ready
+mkdir /run/appliance/vllm/tiny-chat
 before=$(others)
 for want in memory processes; do
     printf $want >/srv/appliance/models/tiny-abc/config.json
@@ -72,6 +72,7 @@ def test_a_model_that_takes_all_it_can_get_leaves_the_host_to_others(tmp_path: P
     files = {
         "/etc/containers/systemd/vllm-tiny-chat.container": unit.replace("WantedBy=multi-user.target", "").encode(),
         "/etc/systemd/system/vllm.slice": render("vllm", "vllm.slice.j2", __vllm_resources=host).encode(),
+        "/etc/tmpfiles.d/appliance-vllm.conf": render("vllm", "tmpfiles.conf.j2").encode(),
         "/usr/local/lib/appliance/weights.py": role_file("vllm", "weights.py").read_bytes(),
         "/usr/local/lib/appliance/probe.py": role_file("vllm", "probe.py").read_bytes(),
         "/etc/appliance/vllm/tiny-chat.sha256": b"",

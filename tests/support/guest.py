@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.debian_root import debian_root
+from tests.support.umask import umask
 
 MEMORY = 3 << 30  # bytes
 _KERNEL = "linux-image-cloud-amd64"
@@ -27,6 +28,7 @@ ExecStopPost=/usr/bin/systemctl poweroff --force --force
 _MACHINE = ("-accel", "tcg,thread=single", "-cpu", "max,la57=off,cx16=off", "-m", f"{MEMORY >> 20}M", "-nic", "none")
 
 
+@umask(0o022)
 def run_in_guest(folder: Path, packages: Sequence[str], files: Mapping[str, bytes], script: str) -> str:
     """What ``script`` says on Debian 13 with ``packages`` and ``files`` (by absolute path), which is booted for it.
 
