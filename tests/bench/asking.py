@@ -1,12 +1,13 @@
-"""Asks a model for embeddings through its socket and through the gateway, in turns, and says what each took.
+"""Asks a model for embeddings through its socket and through what stands before it, in turns, and says what each took.
 
-    asking.py SOCKET GATEWAY MODEL CERTIFICATES [--connections N ...] [--requests N] [--rounds N]
+    asking.py SOCKET MODEL CERTIFICATES NAME=PLACE ... [--connections N ...] [--requests N] [--rounds N]
 
-SOCKET is the path of the model's socket; GATEWAY is HOST:PORT, or the path of a socket too.
-CERTIFICATES is a directory with client.pem, client.key and ca.pem.  Connections stay open,
-as those of the clients' libraries do.  Prints JSON: for each number of connections and each
-way the median and 99th percentile in ms, and requests a second; each is the median of all
-rounds, which go in turns so that what else the machine does hits both alike.
+SOCKET is the path of the model's socket, which is asked without TLS; each PLACE is HOST:PORT,
+or the path of a socket, and is asked with TLS.  CERTIFICATES is a directory with client.pem,
+client.key and ca.pem.  Connections stay open, as those of the clients' libraries do.  Prints
+JSON: for each number of connections and each way the median and 99th percentile in ms, and
+requests a second; each is the median of all rounds.  Rounds are short and go in turns: what a
+model takes wanders by more than what is measured here, and so it wanders for all ways alike.
 
 Runs wherever the model does: the standard library alone.
 """
@@ -21,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
@@ -30,20 +32,18 @@ def main() -> int:
     """See above."""
     parser = argparse.ArgumentParser(prog="asking.py")
     parser.add_argument("socket")
-    parser.add_argument("gateway")
     parser.add_argument("model")
     parser.add_argument("certificates", type=Path)
+    parser.add_argument("places", nargs="+", metavar="NAME=PLACE")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--requests", type=int, default=400, help="of each round, over all connections")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=80, help="of each round, over all connections")
+    parser.add_argument("--rounds", type=int, default=25)
     given = parser.parse_args()
     context = ssl.create_default_context(cafile=given.certificates / "ca.pem")
     context.load_cert_chain(given.certificates / "client.pem", given.certificates / "client.key")
-    name = "gateway" if given.gateway.startswith("/") else given.gateway.rpartition(":")[0]
-    ways: dict[str, Callable[[], socket.socket]] = {
-        "socket": lambda: connect(given.socket),
-        "gateway": lambda: context.wrap_socket(connect(given.gateway), server_hostname=name),
-    }
+    ways: dict[str, Callable[[], socket.socket]] = {"socket": partial(connect, given.socket)}
+    for way, _, place in (named.partition("=") for named in given.places):
+        ways[way] = partial(connect_with_tls, place, context)
     body = json.dumps({"model": given.model, "input": "The cat sits on the mat."}).encode()
     request = b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request += b"X-Request-Id: %s\r\nContent-Length: %d\r\n\r\n%s" % (b"0" * 32, len(body), body)
@@ -69,6 +69,12 @@ def connect(place: str) -> socket.socket:
     link = socket.create_connection((host, int(port)))
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return link
+
+
+def connect_with_tls(place: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """The same with TLS; what listens on a socket's path is called ``gateway``."""
+    name = "gateway" if place.startswith("/") else place.rpartition(":")[0]
+    return context.wrap_socket(connect(place), server_hostname=name)
 
 
 def ask_all(links: Sequence[socket.socket], request: bytes, count: int) -> tuple[float, list[float]]:

@@ -47,23 +47,23 @@ def main() -> None:
 
 
 HEAD = """\
-| what                        | connections | way     | p50 ms | p99 ms | requests/s | ratio |
-| --------------------------- | ----------: | ------- | -----: | -----: | ---------: | ----: |"""
+| what                        | connections | way         | p50 ms | p99 ms | requests/s | ratio |
+| --------------------------- | ----------: | ----------- | -----: | -----: | ---------: | ----: |"""
 
 
 def as_rows(what: str, told: list[dict[str, Any]]) -> list[str]:
     """Lines of the table; the ratio is the rate to that of the socket."""
     sockets = {entry["connections"]: entry["rate"] for entry in told if entry["way"] == "socket"}
     return [
-        f"| {what:27} | {entry['connections']:11} | {entry['way']:7} | {entry['p50']:6.2f} | {entry['p99']:6.2f} "
+        f"| {what:27} | {entry['connections']:11} | {entry['way']:11} | {entry['p50']:6.2f} | {entry['p99']:6.2f} "
         f"| {entry['rate']:10.0f} | {entry['rate'] / sockets[entry['connections']]:5.2f} |"
         for entry in told
     ]
 
 
 def _ask(gateway: Gateway, certificates: Path) -> Any:
-    places = [gateway.folder / "run/appliance/vllm" / _MODEL / "api.sock", gateway.socket]
-    argv = [sys.executable, str(_ASKING), *map(str, places), _MODEL, str(certificates)]
+    model = gateway.folder / "run/appliance/vllm" / _MODEL / "api.sock"
+    argv = [sys.executable, str(_ASKING), str(model), _MODEL, str(certificates), f"gateway={gateway.socket}"]
     return json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
 
 
