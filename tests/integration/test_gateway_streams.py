@@ -16,6 +16,7 @@ pytestmark = pytest.mark.integration
 CHAT = "/v1/chat/completions"
 ASK = {"model": "tiny-chat", "messages": []}
 STATED = 10  # seconds, as docs/site/gateway.md says
+PAUSE = 1.5  # seconds, more than gateway.js lets pass between two looks
 
 
 @pytest.fixture
@@ -65,10 +66,8 @@ def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[Worl
         began = time.monotonic()
         if reload:
             assert world.gateway.reload().returncode == 0
-        # Part by part: an answer that is not cut has no end.
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
-            while time.monotonic() < began + STATED:
-                cut.read1()
+            read(cut, began + STATED)
         line = world.gateway.audit(cut.headers["X-Request-Id"])
         assert (line["status"], line["client"]) == (200, "dave")
         assert line["refusal"] == "this client was revoked, or may no longer ask"
@@ -78,6 +77,20 @@ def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[Worl
         assert kept.read().endswith(b"data: [DONE]\n\n")
     assert len(world.chat.arrived) == 2
     assert world.gateway.ask("alice", CHAT, ASK).status == 200
+
+
+def test_an_answer_that_was_long_in_coming_is_not_for_a_client_revoked_meanwhile(world: World) -> None:
+    world.chat.hangs = True
+    with contextlib.closing(world.gateway.connect("dave")) as connection:
+        connection.request("POST", CHAT, json.dumps(ASK))
+        wait_for(lambda: bool(world.chat.arrived))
+        revoke(world)
+        time.sleep(PAUSE)  # nothing tells when a look has become too old
+        world.chat.go_on.set()
+        with pytest.raises((http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionResetError)):
+            connection.getresponse().read()
+    line = world.gateway.audit(world.chat.arrived[0].headers["x-request-id"])
+    assert line["refusal"] == "this client was revoked, or may no longer ask"
 
 
 def test_a_revocation_list_that_cannot_be_read_tells_nothing_new(world: World) -> None:
@@ -96,3 +109,9 @@ def stream(world: World, client: str) -> Iterator[http.client.HTTPResponse]:
         answer = connection.getresponse()
         assert answer.readline() == b"data: first\n"
         yield answer
+
+
+def read(answer: http.client.HTTPResponse, until: float) -> None:
+    """Part by part: an answer that is not cut has no end."""
+    while time.monotonic() < until:
+        answer.read1()

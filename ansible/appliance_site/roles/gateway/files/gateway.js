@@ -19,8 +19,7 @@ const VERSION = 0xa0;
 // The key "model" with an escape in it, as no program writes it.
 const ESCAPED = /"(?=[^"]{0,30}\\u)(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"[ \t\r\n]*:/;
 const MOST_NAMED = 10000; // places with the word in a body, each of which takes microseconds
-const PAUSE = 1000; // milliseconds between two looks during an answer
-let looked = 0; // for each answer anew
+const PAUSE = 1000; // milliseconds after a look in which an answer goes on without another
 
 // Hexadecimal SHA-256 of the certificate's DER, as `openssl x509 -fingerprint -sha256` has it without colons; empty
 // without a certificate.  nginx itself knows SHA-1 only.
@@ -140,13 +139,9 @@ function failed(r) {
 
 // Passes an answer on, part by part, as long as its client may ask; an error ends both connections.
 function watch(r, data, flags) {
-    const now = Date.now();
-    if (now - looked >= PAUSE) {
-        looked = now;
-        if (!mayAsk(r)) {
-            r.variables.appliance_refusal = NO_LONGER;
-            throw new Error(NO_LONGER);
-        }
+    if (Date.now() - Number(r.variables.appliance_looked) >= PAUSE && !mayAsk(r)) {
+        r.variables.appliance_refusal = NO_LONGER;
+        throw new Error(NO_LONGER);
     }
     r.sendBuffer(data, flags);
 }
@@ -160,6 +155,7 @@ function mayAsk(r) {
     const model = r.variables.appliance_model;
     const own = r.variables.appliance_engine === model;
     const lists = r.variables.appliance_crl;
+    r.variables.appliance_looked = String(Date.now());
     try {
         const state = `${stamp(lists)} ${stamp(CLIENTS)}`;
         if (ngx.shared.allowed.get(`${client} ${role} ${model}`) !== state) {
