@@ -1,7 +1,7 @@
 """``python -m tests.bench.gateway``: what the gateway costs beside the socket of a model, as one table.
 
-The model is a stand-in that answers at once, or after as long as a small embedding takes: what the
-gateway adds is the same whatever stands behind it.  With a real model: docs/benchmarks.md.
+The model is a stand-in: it answers at once, or after as long as a small embedding takes, or with as
+much as 64 of them are.  With a real model: docs/benchmarks.md.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.support.recording_model import recording_model
 _ASKING = Path(__file__).with_name("asking.py")
 _FREE = {"gateway_requests_per_second": 1_000_000, "gateway_burst": 1_000_000, "gateway_concurrency": 10_000}
 _MODEL = "mini-lm.v2"
-_THINKING = {"answers at once": 0.0, "takes 6 ms": 0.006}  # seconds
+_MODELS = {"answers at once": (0.0, b"{}"), "takes 6 ms": (0.006, b"{}"), "answers with 512 KiB": (0.0, bytes(1 << 19))}
 
 
 def main() -> None:
@@ -39,23 +39,23 @@ def main() -> None:
         with running(gateway, root):
             rows: list[str] = []
             gateway.ready(_MODEL)
-            for model, seconds in _THINKING.items():
-                with _model(sockets / _MODEL, seconds):
+            for model, (seconds, body) in _MODELS.items():
+                with _model(sockets / _MODEL, seconds, body):
                     rows += as_rows(f"a model that {model}", _ask(gateway, certificates))
     print("\n".join([HEAD, *rows]))
     print(f"- load when it ended: {machine.load()}")
 
 
 HEAD = """\
-| what                        | connections | way         | p50 ms | p99 ms | requests/s | ratio |
-| --------------------------- | ----------: | ----------- | -----: | -----: | ---------: | ----: |"""
+| what                              | connections | way         | p50 ms | p99 ms | requests/s | ratio |
+| --------------------------------- | ----------: | ----------- | -----: | -----: | ---------: | ----: |"""
 
 
 def as_rows(what: str, told: list[dict[str, Any]]) -> list[str]:
     """Lines of the table; the ratio is the rate to that of the socket."""
     sockets = {entry["connections"]: entry["rate"] for entry in told if entry["way"] == "socket"}
     return [
-        f"| {what:27} | {entry['connections']:11} | {entry['way']:11} | {entry['p50']:6.2f} | {entry['p99']:6.2f} "
+        f"| {what:33} | {entry['connections']:11} | {entry['way']:11} | {entry['p50']:6.2f} | {entry['p99']:6.2f} "
         f"| {entry['rate']:10.0f} | {entry['rate'] / sockets[entry['connections']]:5.2f} |"
         for entry in told
     ]
@@ -68,9 +68,9 @@ def _ask(gateway: Gateway, certificates: Path) -> Any:
 
 
 @contextmanager
-def _model(folder: Path, seconds: float) -> Iterator[None]:
+def _model(folder: Path, seconds: float, body: bytes) -> Iterator[None]:
     """The stand-in in a process of its own."""
-    process = multiprocessing.Process(target=_serve, args=(folder, seconds))
+    process = multiprocessing.Process(target=_serve, args=(folder, seconds, body))
     process.start()
     try:
         wait_for((folder / "api.sock").is_socket, 20)
@@ -81,8 +81,8 @@ def _model(folder: Path, seconds: float) -> Iterator[None]:
         shutil.rmtree(folder)
 
 
-def _serve(folder: Path, seconds: float) -> None:
-    with recording_model(folder, seconds):
+def _serve(folder: Path, seconds: float, body: bytes) -> None:
+    with recording_model(folder, seconds, body):
         while True:
             time.sleep(60)
 

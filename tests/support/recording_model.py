@@ -15,7 +15,7 @@ _HEAD = re.compile(
     rb"POST (?P<path>/v1/[a-z/]+) HTTP/1\.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     rb"X-Request-Id: (?P<id>[0-9a-f]{32})\r\nContent-Length: (?P<length>[0-9]+)\r\n\r\n"
 )
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class RecordingModel:
 
 
 @contextmanager
-def recording_model(folder: Path, seconds: float = 0.0) -> Iterator[RecordingModel]:
-    """Serve ``folder/api.sock``, each request for so long; connections are kept, as vLLM keeps them."""
+def recording_model(folder: Path, seconds: float = 0.0, body: bytes = b"{}") -> Iterator[RecordingModel]:
+    """Serve ``folder/api.sock``, each request for so long and with this body; connections stay open, as vLLM's do."""
     model = RecordingModel()
-    with served(folder, _handler(model, seconds)):
+    with served(folder, _handler(model, seconds, _ANSWER % (len(body), body))):
         yield model
 
 
-def _handler(model: RecordingModel, seconds: float) -> type[socketserver.StreamRequestHandler]:
+def _handler(model: RecordingModel, seconds: float, answer: bytes) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while head := self._head():
@@ -54,7 +54,7 @@ def _handler(model: RecordingModel, seconds: float) -> type[socketserver.StreamR
                 body = self.rfile.read(int(match["length"]))
                 model.received.append(Received(match["id"].decode(), match["path"].decode(), body))
                 time.sleep(seconds)
-                self.wfile.write(_ANSWER)
+                self.wfile.write(answer)
 
         def _head(self) -> bytes:
             lines = []
