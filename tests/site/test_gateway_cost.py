@@ -76,6 +76,7 @@ def test_what_the_gateway_costs(installed: Installed, record_property: Callable[
     record_property(SUMMARY, "\n".join([HEAD, *as_rows(MODEL, told)]))
     ways = {(entry["connections"], entry["way"]): entry for entry in told}
     for connections in (1, 8):
-        own, beside = ways[connections, "gateway"], ways[connections, "socket"]
-        # The aim is + 1 ms and 0.95 on an idle machine; the tests' machine may be busy.
-        assert own["p50"] < 2 * beside["p50"] + 5
+        own, plain = ways[connections, "gateway"], ways[connections, "plain nginx"]
+        # Asked in turns, which a busy machine slows alike; docs/benchmarks.md has the aims of an idle one.
+        assert own["p50"] < 1.2 * plain["p50"] + 1
+        assert own["rate"] > 0.8 * plain["rate"]
