@@ -1,7 +1,7 @@
 """``python -m tests.bench.gateway``: what the gateway costs beside the socket of a model, as one table.
 
-The model is a stand-in: it answers at once, or after as long as a small embedding takes, or with as
-much as 64 of them are.  With a real model: docs/benchmarks.md.
+The model is a stand-in: it answers at once, after as long as a small embedding takes, or with about
+the bytes of 64 embeddings.  With a real model: docs/benchmarks.md.
 """
 
 import json
@@ -25,6 +25,7 @@ from tests.support.recording_model import recording_model
 _ASKING = Path(__file__).with_name("asking.py")
 _FREE = {"gateway_requests_per_second": 1_000_000, "gateway_burst": 1_000_000, "gateway_concurrency": 10_000}
 _MODEL = "mini-lm.v2"
+# Seconds until each answers, and the body of its answer.
 _MODELS = {"answers at once": (0.0, b"{}"), "takes 6 ms": (0.006, b"{}"), "answers with 512 KiB": (0.0, bytes(1 << 19))}
 
 

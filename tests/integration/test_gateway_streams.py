@@ -67,7 +67,8 @@ def test_a_stream_is_cut_when_its_client_is(world: World, change: Callable[[Worl
         if reload:
             assert world.gateway.reload().returncode == 0
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
-            read(cut, began + STATED)
+            read_until(began + STATED, cut)
+        assert time.monotonic() - began < STATED
         line = world.gateway.audit(cut.headers["X-Request-Id"])
         assert (line["status"], line["client"]) == (200, "dave")
         assert line["refusal"] == "this client was revoked, or may no longer ask"
@@ -111,7 +112,7 @@ def stream(world: World, client: str) -> Iterator[http.client.HTTPResponse]:
         yield answer
 
 
-def read(answer: http.client.HTTPResponse, until: float) -> None:
+def read_until(deadline: float, answer: http.client.HTTPResponse) -> None:
     """Part by part: an answer that is not cut has no end."""
-    while time.monotonic() < until:
+    while time.monotonic() < deadline:
         answer.read1()
